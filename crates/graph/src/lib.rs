@@ -1,0 +1,1 @@
+//! What a network is: one graph of operators with ONNX names and meaning.

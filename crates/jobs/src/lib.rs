@@ -1,0 +1,1 @@
+//! What a user wants done: each job is one file.

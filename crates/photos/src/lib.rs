@@ -1,0 +1,1 @@
+//! Where pictures come from: scanning folders, decoding, resizing, splitting, augmenting and synthesising.
