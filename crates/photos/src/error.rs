@@ -1,0 +1,116 @@
+//! What can go wrong with pictures: each message is one sentence that names the file or folder and says what to do.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A failure while finding, reading, checking or writing pictures.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused; `action` is an infinitive such as "read" or "write".
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was attempted.
+        action: &'static str,
+        /// On which file or folder.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+    /// The folder or file of pictures does not exist.
+    #[error("{} does not exist: give an existing folder of pictures", .0.display())]
+    Missing(PathBuf),
+    /// A folder that holds nothing.
+    #[error("{} is empty: put one sub-folder of pictures into it for each class", .0.display())]
+    Empty(PathBuf),
+    /// Files, but none of them a picture.
+    #[error(
+        "{} holds no picture: none of its {files} file(s) is a readable JPEG, PNG or WebP",
+        path.display()
+    )]
+    NoPictures {
+        /// The folder or CSV file.
+        path: PathBuf,
+        /// How many files were looked at.
+        files: usize,
+    },
+    /// Pictures, but no class folders.
+    #[error(
+        "{} holds pictures but no sub-folders: sort them into one sub-folder for each class",
+        .0.display()
+    )]
+    NoClasses(PathBuf),
+    /// Training needs something to tell apart.
+    #[error("there is only one class, \"{0}\": add the pictures of at least one other class")]
+    OneClass(String),
+    /// Training needs a picture to learn from and one to check with.
+    #[error(
+        "class \"{class}\" has only {pictures} picture(s) to train with: \
+         add different pictures of it until it has 2, or remove it"
+    )]
+    FewPictures {
+        /// The class's name.
+        class: String,
+        /// How many different pictures it has.
+        pictures: usize,
+    },
+    /// A CSV file that is not a table of `image,label`.
+    #[error("{} line {line}: {reason}; each line must be image,label", path.display())]
+    Csv {
+        /// The CSV file.
+        path: PathBuf,
+        /// Line number, from 1.
+        line: u64,
+        /// What is wrong with the line.
+        reason: String,
+    },
+    /// A picture that cannot be decoded.
+    #[error("cannot read the picture {}: {reason}", path.display())]
+    Decode {
+        /// The picture.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A picture whose pixels would need more memory than [`crate::decode::MAX_PIXELS`] allows.
+    #[error(
+        "the picture {} has {width} × {height} pixels, over the limit of {} million: scale it down",
+        path.display(),
+        crate::decode::MAX_PIXELS / 1_000_000
+    )]
+    TooLarge {
+        /// The picture.
+        path: PathBuf,
+        /// Its width in pixels.
+        width: u32,
+        /// Its height in pixels.
+        height: u32,
+    },
+    /// A setting outside its range.
+    #[error("{name} is {value}: it must be {expected}")]
+    Setting {
+        /// The setting.
+        name: &'static str,
+        /// What it was.
+        value: String,
+        /// What it may be.
+        expected: &'static str,
+    },
+}
+
+impl Error {
+    /// Returns a function that wraps an [`io::Error`] with what was attempted on which path, for `map_err`.
+    ///
+    /// ```
+    /// # use percept_photos::Error;
+    /// let error = std::fs::read("/no/such.jpg").map_err(Error::io("read", "/no/such.jpg"));
+    /// assert!(error.unwrap_err().to_string().starts_with("cannot read /no/such.jpg: "));
+    /// ```
+    pub fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io {
+            action,
+            path: path.as_ref().to_owned(),
+            source,
+        }
+    }
+}
