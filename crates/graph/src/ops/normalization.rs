@@ -1,0 +1,48 @@
+//! Batch normalisation.
+
+use super::{Inferred, Operator, arity, expect_float};
+use crate::TensorType;
+
+/// `(x − mean) / sqrt(variance + epsilon) · scale + bias` for each channel (axis 1).
+///
+/// Inputs are `x, scale, bias, mean, variance`. With `training_mode` mean and variance are those of the batch, and two more
+/// outputs are the new running statistics `old · momentum + batch · (1 − momentum)`: ONNX's momentum is one minus PyTorch's,
+/// and its running variance is the biased one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BatchNormalization {
+    /// Added to the variance (1e-5 by default).
+    pub epsilon: f32,
+    /// Share of the old running statistics that stays (0.9 by default).
+    pub momentum: f32,
+    /// Whether the statistics of the batch are used.
+    pub training_mode: bool,
+}
+
+impl BatchNormalization {
+    /// With running statistics, as a trained network runs.
+    pub fn new(epsilon: f32) -> Self {
+        Self { epsilon, momentum: 0.9, training_mode: false }
+    }
+}
+
+impl Operator for BatchNormalization {
+    const NAME: &'static str = "BatchNormalization";
+
+    fn infer(&self, inputs: &[Option<&TensorType>]) -> Inferred {
+        let all: [_; 5] = arity(inputs, 5)?;
+        let [Some(x), statistics @ ..] = all else { return Err("takes 5 inputs".into()) };
+        expect_float(x)?;
+        if x.rank() < 2 {
+            return Err("needs a channel axis".into());
+        }
+        let channels = [x.shape[1].clone()];
+        if let Some(odd) = statistics.into_iter().flatten().find(|ty| ty.shape != channels || ty.dtype != x.dtype) {
+            return Err(format!("scale, bias, mean and variance must be {}[{}], not {odd}", x.dtype, channels[0]));
+        }
+        let mut outputs = vec![x.clone()];
+        if self.training_mode {
+            outputs.extend([TensorType::new(x.dtype, channels.clone()), TensorType::new(x.dtype, channels)]);
+        }
+        Ok(outputs)
+    }
+}

@@ -1,0 +1,116 @@
+//! Pooling and means.
+
+use super::window::{Padding, Window};
+use super::{Inferred, Operator, axes, expect_float, single};
+use crate::TensorType;
+
+fn pooled(x: &TensorType, window: &Window<'_>) -> Inferred {
+    expect_float(x)?;
+    if x.rank() < 3 {
+        return Err("needs batch, channels and at least one spatial axis".into());
+    }
+    let mut shape = x.shape[..2].to_vec();
+    shape.extend(window.output(&x.shape[2..])?);
+    if let Padding::Explicit(pads) = window.padding
+        && pads.iter().zip(window.kernel.iter().zip(window.dilations).cycle()).any(|(&p, (k, d))| p > (k - 1) * d)
+    {
+        return Err("a pad is as wide as the window: some outputs would see nothing".into());
+    }
+    Ok(vec![TensorType::new(x.dtype, shape)])
+}
+
+/// The largest entry of each window of `x[N, C, spatial…]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MaxPool {
+    /// Size of the window along each spatial axis.
+    pub kernel_shape: Vec<usize>,
+    /// Steps of the window.
+    pub strides: Vec<usize>,
+    /// Distance of the window's taps.
+    pub dilations: Vec<usize>,
+    /// What is added around the input; never the largest.
+    pub padding: Padding,
+    /// Whether a last window that sticks out counts.
+    pub ceil_mode: bool,
+}
+
+impl Operator for MaxPool {
+    const NAME: &'static str = "MaxPool";
+
+    fn infer(&self, inputs: &[Option<&TensorType>]) -> Inferred {
+        let Self { kernel_shape: kernel, strides, dilations, padding, ceil_mode } = self;
+        pooled(single(inputs)?, &Window { kernel, strides, dilations, padding, ceil_mode: *ceil_mode })
+    }
+}
+
+/// The mean of each window of `x[N, C, spatial…]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AveragePool {
+    /// Size of the window along each spatial axis.
+    pub kernel_shape: Vec<usize>,
+    /// Steps of the window.
+    pub strides: Vec<usize>,
+    /// Distance of the window's taps.
+    pub dilations: Vec<usize>,
+    /// What is added around the input.
+    pub padding: Padding,
+    /// Whether a last window that sticks out counts.
+    pub ceil_mode: bool,
+    /// Whether padding counts as zeros; otherwise the mean is over what is inside.
+    pub count_include_pad: bool,
+}
+
+impl Operator for AveragePool {
+    const NAME: &'static str = "AveragePool";
+
+    fn infer(&self, inputs: &[Option<&TensorType>]) -> Inferred {
+        let Self { kernel_shape: kernel, strides, dilations, padding, ceil_mode, .. } = self;
+        pooled(single(inputs)?, &Window { kernel, strides, dilations, padding, ceil_mode: *ceil_mode })
+    }
+}
+
+/// The mean over all spatial axes of `x[N, C, spatial…]`, which keep size 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GlobalAveragePool;
+
+impl Operator for GlobalAveragePool {
+    const NAME: &'static str = "GlobalAveragePool";
+
+    fn infer(&self, inputs: &[Option<&TensorType>]) -> Inferred {
+        let x = single(inputs)?;
+        expect_float(x)?;
+        if x.rank() < 3 {
+            return Err("needs batch, channels and at least one spatial axis".into());
+        }
+        let shape = x.shape.iter().enumerate().map(|(i, dim)| if i < 2 { dim.clone() } else { 1.into() });
+        Ok(vec![TensorType::new(x.dtype, shape)])
+    }
+}
+
+/// The mean along some axes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReduceMean {
+    /// The axes to average over; all if `None`.
+    pub axes: Option<Vec<i64>>,
+    /// Whether the axes stay, with size 1.
+    pub keepdims: bool,
+}
+
+impl Operator for ReduceMean {
+    const NAME: &'static str = "ReduceMean";
+
+    fn infer(&self, inputs: &[Option<&TensorType>]) -> Inferred {
+        let x = single(inputs)?;
+        expect_float(x)?;
+        let reduced = match &self.axes {
+            Some(list) => axes(list, x.rank())?,
+            None => (0..x.rank()).collect(),
+        };
+        let kept = x.shape.iter().enumerate().filter_map(|(i, dim)| match (reduced.contains(&i), self.keepdims) {
+            (false, _) => Some(dim.clone()),
+            (true, true) => Some(1.into()),
+            (true, false) => None,
+        });
+        Ok(vec![TensorType::new(x.dtype, kept)])
+    }
+}

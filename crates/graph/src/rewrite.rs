@@ -1,0 +1,234 @@
+//! Graphs made from graphs: cutting out a part, and folding batch normalisation into what comes before it.
+
+use crate::ops::{self, Padding};
+use crate::{Error, Graph, Node, NodeId, Op, Params, Source, Tensor, ValueId};
+
+/// Copies the nodes that the outputs need, one by one, from a graph into a new one.
+///
+/// A rewrite is a walk that copies most nodes and replaces some.
+struct Copy<'g> {
+    from: &'g Graph,
+    to: Graph,
+    map: Vec<Option<ValueId>>,
+}
+
+impl<'g> Copy<'g> {
+    fn new(from: &'g Graph) -> Result<Self, Error> {
+        let mut copy = Self { from, to: Graph::new(&from.name), map: vec![None; from.values().len()] };
+        for &id in from.inputs() {
+            let value = from.value(id);
+            copy.map[id.0] = Some(copy.to.add_input(value.name.clone(), value.ty.clone())?);
+        }
+        Ok(copy)
+    }
+
+    fn value(&mut self, id: ValueId) -> Result<ValueId, Error> {
+        if let Some(id) = self.map[id.0] {
+            return Ok(id);
+        }
+        let value = self.from.value(id);
+        let new = self.to.add_parameter(&value.name, value.ty.clone())?;
+        self.map[id.0] = Some(new);
+        Ok(new)
+    }
+
+    fn node(&mut self, node: &Node) -> Result<(), Error> {
+        let mut inputs = Vec::with_capacity(node.inputs.len());
+        for input in &node.inputs {
+            inputs.push(input.map(|id| self.value(id)).transpose()?);
+        }
+        self.replace(node, node.name.clone(), node.op.clone(), inputs)
+    }
+
+    /// Puts another operator in the place of `node`; its outputs keep their names.
+    fn replace(&mut self, node: &Node, name: String, op: Op, inputs: Vec<Option<ValueId>>) -> Result<(), Error> {
+        let names: Vec<_> = node.outputs.iter().map(|&id| self.from.value(id).name.clone()).collect();
+        for (&from, to) in node.outputs.iter().zip(self.to.add_node(name, op, inputs, &names)?) {
+            self.map[from.0] = Some(to);
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, outputs: &[ValueId]) -> Result<Graph, Error> {
+        let outputs: Vec<_> = outputs.iter().map(|&id| self.value(id)).collect::<Result<_, _>>()?;
+        self.to.set_outputs(outputs);
+        Ok(self.to)
+    }
+}
+
+/// The part of `graph` that makes `outputs`: what does not lead there is left out, the inputs stay.
+///
+/// ```
+/// use percept_graph::{Builder, DType, rewrite::cut};
+///
+/// let net = Builder::new("net");
+/// let features = net.input("x", DType::F32, ["N".into(), 8.into()]).linear("body", 4).relu();
+/// let graph = net.finish(&[("logits", features.linear("head", 2))])?;
+/// let body = cut(&graph, &[features.id()])?;
+/// assert_eq!((body.nodes().len(), body.parameters().count()), (2, 2));
+/// # Ok::<(), percept_graph::Error>(())
+/// ```
+pub fn cut(graph: &Graph, outputs: &[ValueId]) -> Result<Graph, Error> {
+    let mut needed = vec![false; graph.values().len()];
+    outputs.iter().for_each(|id| needed[id.0] = true);
+    for node in graph.nodes().iter().rev() {
+        if node.outputs.iter().any(|id| needed[id.0]) {
+            node.inputs.iter().flatten().for_each(|id| needed[id.0] = true);
+        }
+    }
+    let mut copy = Copy::new(graph)?;
+    for node in graph.nodes().iter().filter(|node| node.outputs.iter().any(|id| needed[id.0])) {
+        copy.node(node)?;
+    }
+    copy.finish(outputs)
+}
+
+/// Folds each batch normalisation with running statistics into the convolution before it, and drops what does nothing when a
+/// network runs (`Identity`, `Dropout`).
+///
+/// With `s = scale / sqrt(variance + epsilon)` the convolution's weights are multiplied by `s` for each output channel and its
+/// bias becomes `(bias − mean) · s + shift`, calculated in f64. A normalisation with no such convolution before it becomes a
+/// depthwise 1×1 convolution. The new parameters are in the second half of the result, under `VALUE.folded.weight` and
+/// `VALUE.folded.bias`, together with all others that the new graph needs.
+///
+/// Errors if `params` does not fit the graph.
+pub fn fold_for_inference(graph: &Graph, params: &Params) -> Result<(Graph, Params), Error> {
+    graph.check_params(params)?;
+    let readers = sole_readers(graph);
+    let mut copy = Copy::new(graph)?;
+    let mut folded = Params::new();
+    for node in graph.nodes() {
+        match &node.op {
+            Op::Identity(_) | Op::Dropout(_) => {
+                if let [Some(input), ..] = node.inputs[..] {
+                    copy.map[node.outputs[0].0] = Some(copy.value(input)?);
+                }
+            }
+            Op::Conv(_) if batch_norm_after(graph, node, &readers).is_some() => {}
+            Op::BatchNormalization(_) => match BatchNorm::of(graph, node, params)? {
+                Some(norm) => norm.fold(&mut copy, &mut folded, &readers, params)?,
+                None => copy.node(node)?,
+            },
+            _ => copy.node(node)?,
+        }
+    }
+    let folded_graph = copy.finish(graph.outputs())?;
+    for value in folded_graph.parameters() {
+        if let Some(tensor) = params.get(&value.name) {
+            folded.insert(value.name.clone(), tensor.clone());
+        }
+    }
+    Ok((folded_graph, folded))
+}
+
+/// For each value, the node that reads it, if that is the only reader and the value is not an output of the graph.
+fn sole_readers(graph: &Graph) -> Vec<Option<NodeId>> {
+    let uses = graph.uses();
+    let mut readers = vec![None; graph.values().len()];
+    for (i, node) in graph.nodes().iter().enumerate() {
+        for id in node.inputs.iter().flatten().filter(|id| uses[id.0] == 1) {
+            readers[id.0] = Some(NodeId(i));
+        }
+    }
+    readers
+}
+
+/// The foldable batch normalisation that alone reads what the convolution `conv` makes.
+fn batch_norm_after<'g>(graph: &'g Graph, conv: &Node, readers: &[Option<NodeId>]) -> Option<&'g Node> {
+    let constant = |id: &Option<ValueId>| id.is_none_or(|id| graph.value(id).source == Source::Parameter);
+    let node = graph.node(readers[conv.outputs[0].0]?);
+    let foldable = matches!(&node.op, Op::BatchNormalization(op) if !op.training_mode)
+        && node.inputs[0] == Some(conv.outputs[0])
+        && node.inputs[1..].iter().chain(&conv.inputs[1..]).all(constant);
+    foldable.then_some(node)
+}
+
+/// A batch normalisation as a factor and a summand for each channel.
+struct BatchNorm<'g> {
+    graph: &'g Graph,
+    node: &'g Node,
+    x: ValueId,
+    factor: Vec<f64>,
+    summand: Vec<f64>,
+}
+
+impl<'g> BatchNorm<'g> {
+    /// `None` if the statistics are not parameters or belong to the batch.
+    fn of(graph: &'g Graph, node: &'g Node, params: &Params) -> Result<Option<Self>, Error> {
+        let Op::BatchNormalization(op) = &node.op else { return Ok(None) };
+        let [Some(x), Some(scale), Some(bias), Some(mean), Some(variance)] = node.inputs[..] else { return Ok(None) };
+        let statistics = [scale, bias, mean, variance];
+        let constant = statistics.iter().all(|&id| graph.value(id).source == Source::Parameter);
+        if op.training_mode || !constant || graph.value(x).ty.rank() != 4 {
+            return Ok(None);
+        }
+        let [scale, bias, mean, variance] = statistics.map(|id| values(params, &graph.value(id).name));
+        let (scale, bias, mean, variance) = (scale?, bias?, mean?, variance?);
+        let factor: Vec<f64> = (0..scale.len())
+            .map(|i| f64::from(scale[i]) / (f64::from(variance[i]) + f64::from(op.epsilon)).sqrt())
+            .collect();
+        let summand = (0..scale.len()).map(|i| f64::from(bias[i]) - f64::from(mean[i]) * factor[i]).collect();
+        Ok(Some(Self { graph, node, x, factor, summand }))
+    }
+
+    fn fold(
+        self,
+        copy: &mut Copy<'_>,
+        folded: &mut Params,
+        readers: &[Option<NodeId>],
+        params: &Params,
+    ) -> Result<(), Error> {
+        let conv = self.graph.producer(self.x).filter(|node| matches!(node.op, Op::Conv(_)));
+        let conv = conv.filter(|conv| batch_norm_after(self.graph, conv, readers).is_some());
+        let Some(conv) = conv else {
+            return self.depthwise(copy, folded);
+        };
+        let [Some(x), Some(weight), ..] = conv.inputs[..] else { return copy.node(self.node) };
+        let weight = &params[&self.graph.value(weight).name];
+        let bias = match conv.inputs.get(2).copied().flatten() {
+            Some(id) => values(params, &self.graph.value(id).name)?.to_vec(),
+            None => vec![0.0; self.factor.len()],
+        };
+        let per_channel = weight.shape()[1..].iter().product::<usize>().max(1);
+        let scaled = weight.as_f32()?.chunks(per_channel).zip(&self.factor);
+        let scaled = scaled.flat_map(|(taps, s)| taps.iter().map(move |&w| (f64::from(w) * s) as f32)).collect();
+        let shifted = bias.iter().zip(self.factor.iter().zip(&self.summand));
+        let shifted = shifted.map(|(&b, (s, t))| (f64::from(b) * s + t) as f32).collect();
+        let x = copy.value(x)?;
+        let weight = Tensor::f32(weight.shape(), scaled)?;
+        self.emit(copy, folded, conv.op.clone(), x, weight, shifted)
+    }
+
+    fn depthwise(self, copy: &mut Copy<'_>, folded: &mut Params) -> Result<(), Error> {
+        let channels = self.factor.len();
+        let op = ops::Conv { padding: Padding::Explicit(vec![0; 4]), ..ops::Conv::new_2d(1, 0).group(channels) };
+        let weight = self.factor.iter().map(|&s| s as f32).collect();
+        let bias = self.summand.iter().map(|&t| t as f32).collect();
+        let x = copy.value(self.x)?;
+        self.emit(copy, folded, op.into(), x, Tensor::f32([channels, 1, 1, 1], weight)?, bias)
+    }
+
+    /// Puts `conv` with these constants in the place of the normalisation.
+    fn emit(
+        &self,
+        copy: &mut Copy<'_>,
+        folded: &mut Params,
+        conv: Op,
+        x: ValueId,
+        weight: Tensor,
+        bias: Vec<f32>,
+    ) -> Result<(), Error> {
+        let layer = &self.graph.value(self.node.outputs[0]).name;
+        let mut inputs = vec![Some(x)];
+        for (suffix, tensor) in [("weight", weight), ("bias", Tensor::f32([bias.len()], bias)?)] {
+            let key = format!("{layer}.folded.{suffix}");
+            inputs.push(Some(copy.to.add_parameter(&key, tensor.ty())?));
+            folded.insert(key, tensor);
+        }
+        copy.replace(self.node, format!("{}.folded", self.node.name), conv, inputs)
+    }
+}
+
+fn values<'p>(params: &'p Params, name: &str) -> Result<&'p [f32], Error> {
+    params.get(name).ok_or_else(|| Error::parameter(name, "has no value"))?.as_f32()
+}
