@@ -1,0 +1,179 @@
+//! What happens to an output element after its sum: bias, residual, activation.
+
+use crate::simd::{Kernel, Simd, math};
+
+/// An elementwise activation, with ONNX's meaning.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Activation {
+    /// x
+    #[default]
+    None,
+    /// max(0, x)
+    Relu,
+    /// min(max, max(min, x)); Relu6 is `min: 0.0, max: 6.0`.
+    Clip {
+        /// Lower bound.
+        min: f32,
+        /// Upper bound.
+        max: f32,
+    },
+    /// x where x ≥ 0, else alpha · x
+    LeakyRelu(f32),
+    /// 1 / (1 + e⁻ˣ)
+    Sigmoid,
+    /// max(0, min(1, alpha · x + beta))
+    HardSigmoid {
+        /// Slope.
+        alpha: f32,
+        /// Value at 0.
+        beta: f32,
+    },
+    /// x · max(0, min(1, x / 6 + 0.5))
+    HardSwish,
+    /// tanh x
+    Tanh,
+    /// x · sigmoid x (swish)
+    Silu,
+}
+
+impl Activation {
+    /// The bounds, where the activation is a clamp.
+    fn clamp(self) -> Option<[f32; 2]> {
+        match self {
+            Activation::None => Some([f32::NEG_INFINITY, f32::INFINITY]),
+            Activation::Relu => Some([0.0, f32::INFINITY]),
+            Activation::Clip { min, max } => Some([min, max]),
+            _ => None,
+        }
+    }
+
+    /// The activation of a vector.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set of `S`.
+    #[inline(always)]
+    unsafe fn of<S: Simd>(self, x: S::V) -> S::V {
+        // SAFETY: arithmetic only; the caller vouches for the instruction set.
+        unsafe {
+            let (zero, one) = (S::splat(0.0), S::splat(1.0));
+            match self {
+                Activation::None => x,
+                Activation::Relu => S::max(zero, x),
+                Activation::Clip { min, max } => S::min(S::splat(max), S::max(S::splat(min), x)),
+                Activation::LeakyRelu(alpha) => {
+                    S::select_lt(x, zero, S::mul(S::splat(alpha), x), x)
+                }
+                Activation::Sigmoid => math::sigmoid::<S>(x),
+                Activation::HardSigmoid { alpha, beta } => S::max(
+                    zero,
+                    S::min(one, S::mul_add(S::splat(alpha), x, S::splat(beta))),
+                ),
+                Activation::HardSwish => {
+                    let gate = S::mul_add(x, S::splat(1.0 / 6.0), S::splat(0.5));
+                    S::mul(x, S::max(zero, S::min(one, gate)))
+                }
+                Activation::Tanh => math::tanh::<S>(x),
+                Activation::Silu => S::mul(x, math::sigmoid::<S>(x)),
+            }
+        }
+    }
+}
+
+/// `activation(sum + bias + residual)`, applied where the output is written.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Epilogue<'a> {
+    /// One value a channel.
+    pub bias: Option<&'a [f32]>,
+    /// Dense, in the shape of the output.
+    pub residual: Option<&'a [f32]>,
+    /// Comes last.
+    pub activation: Activation,
+}
+
+impl Epilogue<'_> {
+    pub(super) fn check(&self, pixels: usize, channels: usize) {
+        if let Some(bias) = self.bias {
+            assert_eq!(bias.len(), channels, "bias");
+        }
+        if let Some(residual) = self.residual {
+            assert_eq!(residual.len(), pixels * channels, "residual");
+        }
+    }
+
+    /// The form that inner loops use.
+    pub(super) fn finish(&self) -> Finish {
+        let clamp = self.activation.clamp();
+        Finish {
+            bias: self.bias.map_or(std::ptr::null(), <[f32]>::as_ptr),
+            residual: self.residual.map_or(std::ptr::null(), <[f32]>::as_ptr),
+            clamp: clamp.unwrap_or([f32::NEG_INFINITY, f32::INFINITY]),
+            later: if clamp.is_some() {
+                Activation::None
+            } else {
+                self.activation
+            },
+        }
+    }
+}
+
+/// An epilogue as raw parts: null for what is absent, a clamp in registers, the rest of the activations later.
+#[derive(Clone, Copy)]
+pub(super) struct Finish {
+    pub(super) bias: *const f32,
+    pub(super) residual: *const f32,
+    pub(super) clamp: [f32; 2],
+    pub(super) later: Activation,
+}
+
+/// `later` over `rows` runs of `len` floats, `stride` apart, in place or from another buffer of the same layout.
+pub(super) struct Activate {
+    pub(super) x: *const f32,
+    pub(super) y: *mut f32,
+    pub(super) rows: usize,
+    pub(super) stride: usize,
+    pub(super) len: usize,
+    pub(super) activation: Activation,
+}
+
+impl Kernel for Activate {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        // SAFETY: the caller vouches for `rows` runs of `len` floats behind `x` and `y`.
+        unsafe {
+            macro_rules! pass {
+                ($activation:expr) => {
+                    for row in 0..self.rows {
+                        let (x, y) = (self.x.add(row * self.stride), self.y.add(row * self.stride));
+                        let mut i = 0;
+                        while i + S::LANES <= self.len {
+                            S::store(y.add(i), $activation.of::<S>(S::load(x.add(i))));
+                            i += S::LANES;
+                        }
+                        if i < self.len {
+                            let n = self.len - i;
+                            S::store_part(
+                                y.add(i),
+                                $activation.of::<S>(S::load_part(x.add(i), n)),
+                                n,
+                            );
+                        }
+                    }
+                };
+            }
+            // The choice is made once, outside of the loops.
+            match self.activation {
+                Activation::None => pass!(Activation::None),
+                Activation::Relu => pass!(Activation::Relu),
+                Activation::Clip { min, max } => pass!(Activation::Clip { min, max }),
+                Activation::LeakyRelu(alpha) => pass!(Activation::LeakyRelu(alpha)),
+                Activation::Sigmoid => pass!(Activation::Sigmoid),
+                Activation::HardSigmoid { alpha, beta } => {
+                    pass!(Activation::HardSigmoid { alpha, beta })
+                }
+                Activation::HardSwish => pass!(Activation::HardSwish),
+                Activation::Tanh => pass!(Activation::Tanh),
+                Activation::Silu => pass!(Activation::Silu),
+            }
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! Matrix products over a right-hand side that is packed once into panels.
+
+use super::epilogue::{Activate, Epilogue, Finish};
+use super::tile::{Tile, offset, panel};
+use super::{Out, check_range};
+use crate::simd::{AlignedBuf, Isa, Kernel, Simd};
+use std::ops::Range;
+
+/// Bytes of A that a block of rows may take, so that it stays in the L2 cache while every panel of B passes by.
+const BLOCK_BYTES: usize = 256 << 10;
+/// Bytes of B up to which it stays in the L1 cache, so that a tile of A meets all of it at once.
+const SMALL_BYTES: usize = 24 << 10;
+
+/// B of `A·B` in panels of two vectors of columns (the last of three if the number of vectors is odd), each panel row by row.
+///
+/// The columns of the last vector are padded with zeros.
+#[derive(Clone)]
+pub struct PackedB {
+    isa: Isa,
+    k: usize,
+    n: usize,
+    data: AlignedBuf,
+}
+
+impl PackedB {
+    /// Packs `B[k×n]`, whose element (i, j) is `b[i·strides[0] + j·strides[1]]`: `[n, 1]` for row-major, `[1, k]` for a transposed one.
+    ///
+    /// ```
+    /// use percept_engine::{kernels::PackedB, simd::Isa};
+    /// let b = PackedB::pack(Isa::SCALAR, 2, 3, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [3, 1]);
+    /// assert_eq!((b.k(), b.n(), b.panels()), (2, 3, 1));
+    /// ```
+    pub fn pack(isa: Isa, k: usize, n: usize, b: &[f32], strides: [usize; 2]) -> PackedB {
+        let data = AlignedBuf::zeroed(k * n.next_multiple_of(isa.lanes()));
+        let mut packed = PackedB { isa, k, n, data };
+        packed.repack(b, strides);
+        packed
+    }
+
+    /// Packs another B of the same size into the same memory.
+    pub fn repack(&mut self, b: &[f32], strides: [usize; 2]) {
+        let (k, n) = (self.k, self.n);
+        if k == 0 || n == 0 {
+            return;
+        }
+        assert!(
+            (k - 1) * strides[0] + (n - 1) * strides[1] < b.len(),
+            "b of {} for {k}×{n} with strides {strides:?}",
+            b.len()
+        );
+        for p in 0..self.panels() {
+            let columns = self.columns(p);
+            let width = columns.len().next_multiple_of(self.isa.lanes());
+            let panel = &mut self.data[k * columns.start..][..k * width];
+            for (i, row) in panel.chunks_exact_mut(width).enumerate() {
+                for (x, j) in row.iter_mut().zip(columns.clone()) {
+                    *x = b[i * strides[0] + j * strides[1]];
+                }
+            }
+        }
+    }
+
+    /// Rows of B.
+    pub fn k(&self) -> usize {
+        self.k
+    }
+
+    /// Columns of B.
+    pub fn n(&self) -> usize {
+        self.n
+    }
+
+    /// Panels of columns: the unit in which columns are divided among threads.
+    pub fn panels(&self) -> usize {
+        let vectors = self.n.div_ceil(self.isa.lanes());
+        if vectors == 0 {
+            0
+        } else {
+            (vectors / 2).max(1)
+        }
+    }
+
+    /// The columns of a panel.
+    pub fn columns(&self, panel: usize) -> Range<usize> {
+        let width = 2 * self.isa.lanes();
+        let end = if panel + 1 == self.panels() {
+            self.n
+        } else {
+            (panel + 1) * width
+        };
+        panel * width..end
+    }
+
+    pub(super) fn isa(&self) -> Isa {
+        self.isa
+    }
+}
+
+/// The arguments of [`gemm`]: `C[m×n] = epilogue(A[m×k] · B[k×n])`.
+#[derive(Clone, Copy)]
+pub struct Gemm<'a> {
+    /// Rows of the whole A and C.
+    pub m: usize,
+    /// Row-major, rows `lda` apart.
+    pub a: &'a [f32],
+    /// Distance of A's rows, at least `k`.
+    pub lda: usize,
+    /// The right-hand side.
+    pub b: &'a PackedB,
+    /// Distance of the output's rows, at least `n`.
+    pub ldc: usize,
+    /// Comes after the sum; its residual is dense, m × n.
+    pub epilogue: Epilogue<'a>,
+}
+
+/// Computes `rows` × `panels` of `C = epilogue(A·B)`.
+///
+/// # Safety
+/// Of calls that run at the same time no two have a common element of `out`, and nobody reads what they write.
+///
+/// ```
+/// use percept_engine::{kernels::{gemm, Epilogue, Gemm, Out, PackedB}, simd::Isa};
+/// let b = PackedB::pack(Isa::SCALAR, 2, 1, &[10.0, 1.0], [1, 1]);
+/// let mut c = [0.0; 2];
+/// let product = Gemm { m: 2, a: &[1.0, 2.0, 3.0, 4.0], lda: 2, b: &b, ldc: 1, epilogue: Epilogue::default() };
+/// // SAFETY: one call.
+/// unsafe { gemm(&product, Out::new(&mut c), 0..2, 0..b.panels()) };
+/// assert_eq!(c, [12.0, 34.0]);
+/// ```
+pub unsafe fn gemm(g: &Gemm<'_>, out: Out<'_>, rows: Range<usize>, panels: Range<usize>) {
+    let (k, n) = (g.b.k, g.b.n);
+    check_range(&rows, g.m, "rows");
+    check_range(&panels, g.b.panels(), "panels");
+    if rows.is_empty() || panels.is_empty() {
+        return;
+    }
+    assert!(
+        g.lda >= k && g.ldc >= n,
+        "lda {} for k {k}, ldc {} for n {n}",
+        g.lda,
+        g.ldc
+    );
+    assert!(
+        (g.m - 1) * g.lda + k <= g.a.len(),
+        "a of {} for {}×{k}",
+        g.a.len(),
+        g.m
+    );
+    assert!(
+        (g.m - 1) * g.ldc + n <= out.len,
+        "output of {} for {}×{n}",
+        out.len,
+        g.m
+    );
+    g.epilogue.check(g.m, n);
+    let finish = g.epilogue.finish();
+    let block = Block {
+        a: g.a.as_ptr(),
+        row: g.lda,
+        step: 1,
+        k: 0..k,
+        b: g.b,
+        c: out.ptr,
+        ldc: g.ldc,
+        accumulate: false,
+        finish,
+        ld_residual: n,
+        rows,
+        panels,
+    };
+    // SAFETY: the lengths of `a`, `out`, bias and residual were checked above; disjointness is the caller's.
+    unsafe { g.b.isa.run(block) }
+}
+
+/// Adds `rows` × `panels` of `Aᵀ·B` to `C[m×n]`, for `A[k×m]` row-major (weight gradients: k samples, m features, n outputs).
+///
+/// # Safety
+/// As [`gemm`].
+pub unsafe fn gemm_at_b(
+    m: usize,
+    a: &[f32],
+    b: &PackedB,
+    out: Out<'_>,
+    rows: Range<usize>,
+    panels: Range<usize>,
+) {
+    /// Samples whose rows of A and B stay in cache while all tiles pass by. The sums are continued in C exactly.
+    const SAMPLES: usize = 256;
+    check_range(&rows, m, "rows");
+    check_range(&panels, b.panels(), "panels");
+    assert_eq!(a.len(), b.k * m, "a");
+    assert_eq!(out.len, m * b.n, "output");
+    let finish = Epilogue::default().finish();
+    for k in (0..b.k).step_by(SAMPLES) {
+        let k = k..b.k.min(k + SAMPLES);
+        let block = Block {
+            a: a.as_ptr(),
+            row: 1,
+            step: m,
+            k,
+            b,
+            c: out.ptr,
+            ldc: b.n,
+            accumulate: true,
+            finish,
+            ld_residual: 0,
+            rows: rows.clone(),
+            panels: panels.clone(),
+        };
+        // SAFETY: the lengths were checked above; disjointness is the caller's.
+        unsafe { b.isa.run(block) }
+    }
+}
+
+/// A product of checked arguments; `a`, `c` and `finish` point to element (0, 0).
+pub(super) struct Block<'a> {
+    pub(super) a: *const f32,
+    pub(super) row: usize,
+    pub(super) step: usize,
+    pub(super) k: Range<usize>,
+    pub(super) b: &'a PackedB,
+    pub(super) c: *mut f32,
+    pub(super) ldc: usize,
+    pub(super) accumulate: bool,
+    pub(super) finish: Finish,
+    pub(super) ld_residual: usize,
+    pub(super) rows: Range<usize>,
+    pub(super) panels: Range<usize>,
+}
+
+impl Kernel for Block<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let (k, n) = (self.k.len(), self.b.n);
+        let block = if k * n * 4 <= SMALL_BYTES {
+            56
+        } else {
+            (BLOCK_BYTES / 4 / k.max(1)).next_multiple_of(56)
+        };
+        for r in self.rows.clone().step_by(block) {
+            let rows = block.min(self.rows.end - r);
+            for p in self.panels.clone() {
+                let columns = self.b.columns(p);
+                let width = columns.len().next_multiple_of(S::LANES);
+                let tile = Tile {
+                    a: self.a.wrapping_add(r * self.row + self.k.start * self.step),
+                    row: self.row,
+                    step: self.step,
+                    b: self
+                        .b
+                        .data
+                        .as_ptr()
+                        .wrapping_add(self.b.k * columns.start + self.k.start * width),
+                    k,
+                    c: self.c.wrapping_add(r * self.ldc + columns.start),
+                    ldc: self.ldc,
+                    columns: columns.len(),
+                    accumulate: self.accumulate,
+                    finish: Finish {
+                        bias: offset(self.finish.bias, columns.start),
+                        residual: offset(
+                            self.finish.residual,
+                            r * self.ld_residual + columns.start,
+                        ),
+                        ..self.finish
+                    },
+                    ld_residual: self.ld_residual,
+                };
+                // SAFETY: the caller checked that A, C, bias and residual cover the rows and columns.
+                unsafe { panel::<S>(tile, rows, width / S::LANES) }
+                if self.finish.later != super::Activation::None {
+                    let (x, y) = (tile.c.cast_const(), tile.c);
+                    let pass = Activate {
+                        x,
+                        y,
+                        rows,
+                        stride: self.ldc,
+                        len: columns.len(),
+                        activation: self.finish.later,
+                    };
+                    // SAFETY: the pass covers what the panel just wrote.
+                    unsafe { S::enter(pass) }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Pictures in: bytes to floats, and the order of axes.
+
+use crate::simd::{Isa, Kernel, Simd};
+
+/// Writes `x · scale[c] + shift[c]` for bytes whose last axis is the channels (how a picture becomes a network's input).
+///
+/// ```
+/// use percept_engine::{kernels::normalize_u8, simd::Isa};
+/// let mut y = [0.0; 2];
+/// normalize_u8(Isa::SCALAR, &[0, 255], &[1.0, 0.5], &[-1.0, 0.5], &mut y);
+/// assert_eq!(y, [-1.0, 128.0]);
+/// ```
+pub fn normalize_u8(isa: Isa, x: &[u8], scale: &[f32], shift: &[f32], y: &mut [f32]) {
+    assert_eq!(x.len(), y.len(), "x and y");
+    assert_eq!(scale.len(), shift.len(), "scale and shift");
+    assert!(
+        x.is_empty() || (!scale.is_empty() && x.len().is_multiple_of(scale.len())),
+        "x of {} for {} channels",
+        x.len(),
+        scale.len()
+    );
+    // SAFETY: the kernel works on slices.
+    unsafe { isa.run(Normalize { x, scale, shift, y }) }
+}
+
+struct Normalize<'a> {
+    x: &'a [u8],
+    scale: &'a [f32],
+    shift: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl Kernel for Normalize<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        // A whole number of vectors and of pixels of 1, 2, 3 or 4 channels; the compiler vectorises loops of fixed length.
+        const RUN: usize = 48;
+        let channels = self.scale.len();
+        let one = |x: u8, c: usize| f32::from(x) * self.scale[c] + self.shift[c];
+        if channels == 0 || !RUN.is_multiple_of(channels) {
+            for (x, y) in self
+                .x
+                .chunks_exact(channels.max(1))
+                .zip(self.y.chunks_exact_mut(channels.max(1)))
+            {
+                for c in 0..channels {
+                    y[c] = one(x[c], c);
+                }
+            }
+            return;
+        }
+        let [scale, shift]: [[f32; RUN]; 2] =
+            [self.scale, self.shift].map(|v| std::array::from_fn(|i| v[i % channels]));
+        let (xs, x_tail) = self.x.as_chunks::<RUN>();
+        let (ys, y_tail) = self.y.as_chunks_mut::<RUN>();
+        for (x, y) in xs.iter().zip(ys) {
+            for i in 0..RUN {
+                y[i] = f32::from(x[i]) * scale[i] + shift[i];
+            }
+        }
+        for (i, (&x, y)) in x_tail.iter().zip(y_tail).enumerate() {
+            *y = one(x, i % channels);
+        }
+    }
+}
+
+/// Transposes `batch` matrices of `rows` × `columns`: NHWC to NCHW with rows = pixels and columns = channels, and back with the two exchanged.
+///
+/// ```
+/// let mut y = [0.0; 6];
+/// percept_engine::kernels::transpose(1, 2, 3, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &mut y);
+/// assert_eq!(y, [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
+/// ```
+pub fn transpose(batch: usize, rows: usize, columns: usize, x: &[f32], y: &mut [f32]) {
+    /// Rows and columns of a block, whose lines of both sides stay in the L1 cache.
+    const BLOCK: usize = 16;
+    assert_eq!(x.len(), batch * rows * columns, "x");
+    assert_eq!(y.len(), x.len(), "y");
+    if x.is_empty() {
+        return;
+    }
+    for (x, y) in x
+        .chunks_exact(rows * columns)
+        .zip(y.chunks_exact_mut(rows * columns))
+    {
+        for r0 in (0..rows).step_by(BLOCK) {
+            for c0 in (0..columns).step_by(BLOCK) {
+                for c in c0..columns.min(c0 + BLOCK) {
+                    for r in r0..rows.min(r0 + BLOCK) {
+                        y[c * rows + r] = x[r * columns + c];
+                    }
+                }
+            }
+        }
+    }
+}

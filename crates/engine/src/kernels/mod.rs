@@ -1,0 +1,171 @@
+//! The fast f32 kernels, written once over [`Simd`](crate::simd::Simd) and independent of the graph.
+//!
+//! # Interface
+//! **Layout.** Activations are channels-last (NHWC), dense, channels not padded; buffers should start on a 64-byte boundary
+//! ([`AlignedBuf`](crate::simd::AlignedBuf)). Weights are packed once, for one [`Isa`](crate::simd::Isa), which the packed value remembers.
+//!
+//! **Work.** A kernel computes a *range* of its output, so that a caller partitions by size and not by thread count. Every output
+//! element goes through the same operations in the same order in whatever range it falls: results do not depend on the partition,
+//! bit for bit. Nothing allocates.
+//!
+//! | call | computes | range over | second range |
+//! |---|---|---|---|
+//! | [`gemm`] | `A·B`, epilogue | rows of the output | panels of columns, `0..b.panels()` |
+//! | [`gemm_at_b`] | `C += Aᵀ·B` | rows of the output (features) | panels of columns |
+//! | [`conv`] | any convolution (1×1 without scratch) | output pixels `n·oh·ow` | panels, `0..weights.panels()` |
+//! | [`depthwise`] | one filter a channel | output rows `n·oh` | channels (multiples of 16 are best) |
+//! | [`pool`] | max and average pooling, global too | output pixels `n·oh·ow` | – |
+//! | [`binary`] | `+ − × ÷` with numpy broadcasting | flat output elements | – |
+//! | [`activate`], [`softmax`], [`normalize_u8`], [`transpose`] | safe, on slices that the caller cuts | – | – |
+//!
+//! **Writing from several threads.** The kernels with ranges take an [`Out`], a copyable handle of the whole output buffer, and are
+//! `unsafe` for one reason: calls that run at the same time must have disjoint ranges, and nobody may read what is being written.
+//!
+//! **Epilogue.** [`Epilogue`]: bias, then residual, then activation. Relu and Clip cost nothing noticeable; the others are a second pass
+//! over what was just written and is still in cache.
+//!
+//! Lengths are asserted once a call, at the boundary; a failed assertion is a planner's mistake and names the argument.
+
+mod conv;
+mod depthwise;
+mod elementwise;
+mod epilogue;
+mod gemm;
+mod layout;
+mod pool;
+mod tile;
+
+pub use conv::{Conv, ConvWeights, conv};
+pub use depthwise::{Depthwise, DepthwiseWeights, depthwise};
+pub use elementwise::{Binary, BinaryOp, activate, binary, softmax};
+pub use epilogue::{Activation, Epilogue};
+pub use gemm::{Gemm, PackedB, gemm, gemm_at_b};
+pub use layout::{normalize_u8, transpose};
+pub use pool::{Pool, PoolKind, pool};
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+/// A buffer that several threads fill at once, each its own part.
+///
+/// ```
+/// let mut buffer = vec![0.0; 8];
+/// let out = percept_engine::kernels::Out::new(&mut buffer);
+/// assert_eq!(out.len(), 8);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Out<'a> {
+    ptr: *mut f32,
+    len: usize,
+    buffer: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: an `Out` is written through in `unsafe` kernels only, whose contract is that concurrent calls touch disjoint parts.
+unsafe impl Send for Out<'_> {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for Out<'_> {}
+
+impl<'a> Out<'a> {
+    /// The handle of a whole buffer.
+    pub fn new(buffer: &'a mut [f32]) -> Self {
+        // SAFETY: the exclusive borrow lasts as long as the handle.
+        unsafe { Out::from_raw(buffer.as_mut_ptr(), buffer.len()) }
+    }
+
+    /// The handle of `len` floats at `ptr`, for buffers inside an arena.
+    ///
+    /// # Safety
+    /// The floats are allocated, initialised and, for `'a`, accessed by nobody else than kernels through copies of this handle.
+    pub unsafe fn from_raw(ptr: *mut f32, len: usize) -> Self {
+        Out {
+            ptr,
+            len,
+            buffer: PhantomData,
+        }
+    }
+
+    /// Number of floats.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+/// How a window slides over pictures: shared by [`conv`], [`depthwise`] and [`pool`].
+///
+/// `[height, width]` in every pair. The end padding is implied by `output`: whatever a window reaches beyond the picture is padding,
+/// so asymmetric padding and `ceil_mode` need nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Pictures.
+    pub batch: usize,
+    /// Input size.
+    pub input: [usize; 2],
+    /// Output size.
+    pub output: [usize; 2],
+    /// Kernel size.
+    pub kernel: [usize; 2],
+    /// Steps of the window, at least 1.
+    pub stride: [usize; 2],
+    /// Distance of taps, at least 1.
+    pub dilation: [usize; 2],
+    /// Padding at the top and at the left.
+    pub pad: [usize; 2],
+}
+
+impl Window {
+    /// Output rows, `batch · height`.
+    pub fn rows(&self) -> usize {
+        self.batch * self.output[0]
+    }
+
+    /// Output pixels, `batch · height · width`.
+    pub fn pixels(&self) -> usize {
+        self.rows() * self.output[1]
+    }
+
+    /// Input pixels, `batch · height · width`.
+    pub fn input_pixels(&self) -> usize {
+        self.batch * self.input[0] * self.input[1]
+    }
+
+    /// The taps along `axis` that lie inside the picture for output coordinate `o`, and the input coordinate of tap 0 (it may be negative).
+    #[inline(always)]
+    fn reach(&self, axis: usize, o: usize) -> (Range<usize>, isize) {
+        let (step, size) = (self.dilation[axis], self.input[axis] as isize);
+        let first = (o * self.stride[axis]) as isize - self.pad[axis] as isize;
+        let begin = if first >= 0 {
+            0
+        } else {
+            first.unsigned_abs().div_ceil(step)
+        };
+        let end = if first >= size {
+            0
+        } else {
+            (size - first).unsigned_abs().div_ceil(step)
+        };
+        let end = end.min(self.kernel[axis]);
+        (begin.min(end)..end, first)
+    }
+
+    fn check(&self) {
+        assert!(
+            self.stride.iter().chain(&self.dilation).all(|&s| s > 0),
+            "a stride or dilation of 0 in {self:?}"
+        );
+    }
+}
+
+fn check_range(range: &Range<usize>, end: usize, what: &str) {
+    assert!(
+        range.start <= range.end && range.end <= end,
+        "{what} {range:?} outside 0..{end}"
+    );
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+//! The micro-kernel of the matrix product: a tile of `MR` rows × `NV` vectors that lives in registers.
+//!
+//! With 32 registers 14 × 2 vectors of 16 reach the FMA peak: 28 accumulators hide the latency, 14 broadcasts and 2 loads feed 28 FMAs.
+//! A matrix whose columns make an odd number of vectors ends with a tile of 8 × 3, so that no tile of one vector (which waits for its
+//! broadcasts) is needed but for a matrix of one vector.
+
+use super::epilogue::Finish;
+use crate::simd::{Kernel, Simd};
+
+/// Repeats the body for the constants 0..$n (at most $max): arrays indexed by them stay in registers, which LLVM's own unrolling does not promise.
+macro_rules! unroll {
+    (3, $($rest:tt)*) => { unroll!(@ $($rest)*, 0 1 2) };
+    (5, $($rest:tt)*) => { unroll!(@ $($rest)*, 0 1 2 3 4) };
+    (14, $($rest:tt)*) => { unroll!(@ $($rest)*, 0 1 2 3 4 5 6 7 8 9 10 11 12 13) };
+    (31, $($rest:tt)*) => {
+        unroll!(@ $($rest)*, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30)
+    };
+    (@ $n:expr, |$i:ident| $body:block, $($x:literal)*) => {{ $( if $x < $n { const $i: usize = $x; $body } )* }};
+}
+pub(super) use unroll;
+
+/// Where a tile reads and writes; `a(i, k)` lies at `a + i·row + k·step`.
+#[derive(Clone, Copy)]
+pub(super) struct Tile {
+    pub(super) a: *const f32,
+    pub(super) row: usize,
+    pub(super) step: usize,
+    /// `k` rows of `NV` vectors.
+    pub(super) b: *const f32,
+    pub(super) k: usize,
+    pub(super) c: *mut f32,
+    pub(super) ldc: usize,
+    /// Columns that exist, more than `NV − 1` vectors.
+    pub(super) columns: usize,
+    /// Continue the sums that stand in `c`.
+    pub(super) accumulate: bool,
+    /// `bias` and `residual` point to the tile's first element.
+    pub(super) finish: Finish,
+    pub(super) ld_residual: usize,
+}
+
+/// `p + n`, or null if `p` is null: what is absent stays absent.
+pub(super) fn offset(p: *const f32, n: usize) -> *const f32 {
+    if p.is_null() { p } else { p.wrapping_add(n) }
+}
+
+/// Computes `rows` rows of one panel of `vectors` vectors.
+///
+/// # Safety
+/// All that `tile` points to is valid for `rows` rows, and the CPU has the instruction set of `S`.
+#[inline(always)]
+pub(super) unsafe fn panel<S: Simd>(mut tile: Tile, rows: usize, vectors: usize) {
+    let mut left = rows;
+    while left > 0 {
+        macro_rules! step {
+            ($mr:literal, $nv:literal) => {{
+                // SAFETY: passed on from the caller; the tile covers rows that are left.
+                unsafe { S::enter(Micro::<$mr, $nv>(tile)) };
+                $mr
+            }};
+        }
+        let done = match (vectors, left) {
+            (2, 14..) if S::REGISTERS == 32 => step!(14, 2),
+            (2, 7..) if S::REGISTERS == 32 => step!(7, 2),
+            (2, 6..) if S::REGISTERS == 16 => step!(6, 2),
+            (2, 4..) => step!(4, 2),
+            (2, 2..) => step!(2, 2),
+            (2, _) => step!(1, 2),
+            (3, 8..) if S::REGISTERS == 32 => step!(8, 3),
+            (3, 4..) => step!(4, 3),
+            (3, 2..) => step!(2, 3),
+            (3, _) => step!(1, 3),
+            (_, 14..) if S::REGISTERS == 32 => step!(14, 1),
+            (_, 8..) => step!(8, 1),
+            (_, 4..) => step!(4, 1),
+            (_, 2..) => step!(2, 1),
+            (_, _) => step!(1, 1),
+        };
+        left -= done;
+        tile.a = tile.a.wrapping_add(done * tile.row);
+        tile.c = tile.c.wrapping_add(done * tile.ldc);
+        tile.finish.residual = offset(tile.finish.residual, done * tile.ld_residual);
+    }
+}
+
+struct Micro<const MR: usize, const NV: usize>(Tile);
+
+impl<const MR: usize, const NV: usize> Kernel for Micro<MR, NV> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let t = self.0;
+        let whole = t.columns == NV * S::LANES;
+        let tail = t.columns - (NV - 1) * S::LANES;
+        // SAFETY: the caller vouches for MR rows of `a`, `c` and `residual` and for `k` rows of NV vectors behind `b`; `bias` has
+        // `columns` floats. The last vector of a row is touched in full only where it exists in full.
+        unsafe {
+            let read = |p: *const f32, j: usize| {
+                if j + 1 < NV || whole {
+                    S::load(p.add(j * S::LANES))
+                } else {
+                    S::load_part(p.add(j * S::LANES), tail)
+                }
+            };
+            let mut acc = [[S::splat(0.0); NV]; MR];
+            if t.accumulate {
+                unroll!(14, MR, |I| {
+                    unroll!(3, NV, |J| { acc[I][J] = read(t.c.add(I * t.ldc), J) })
+                });
+            } else if !t.finish.bias.is_null() {
+                unroll!(3, NV, |J| {
+                    let bias = read(t.finish.bias, J);
+                    unroll!(14, MR, |I| { acc[I][J] = bias });
+                });
+            }
+            // A pointer for every third row: the others are at +1 and +2 strides, so all fit into the address registers.
+            let mut a: [_; 5] = std::array::from_fn(|i| t.a.wrapping_add(3 * i * t.row));
+            let mut b = t.b;
+            for _ in 0..t.k {
+                let mut columns = [S::splat(0.0); NV];
+                unroll!(3, NV, |J| { columns[J] = S::load(b.add(J * S::LANES)) });
+                unroll!(14, MR, |I| {
+                    let x = S::splat(*a[I / 3].wrapping_add(I % 3 * t.row));
+                    unroll!(3, NV, |J| {
+                        acc[I][J] = S::mul_add(x, columns[J], acc[I][J])
+                    });
+                });
+                a = a.map(|p| p.wrapping_add(t.step));
+                b = b.add(NV * S::LANES);
+            }
+            if !t.finish.residual.is_null() {
+                unroll!(14, MR, |I| {
+                    let row = t.finish.residual.add(I * t.ld_residual);
+                    unroll!(3, NV, |J| { acc[I][J] = S::add(acc[I][J], read(row, J)) });
+                });
+            }
+            let [low, high] = t.finish.clamp.map(|x| S::splat(x));
+            unroll!(14, MR, |I| {
+                let row = t.c.add(I * t.ldc);
+                unroll!(3, NV, |J| {
+                    let y = S::min(high, S::max(low, acc[I][J]));
+                    if J + 1 < NV || whole {
+                        S::store(row.add(J * S::LANES), y);
+                    } else {
+                        S::store_part(row.add(J * S::LANES), y, tail);
+                    }
+                });
+            });
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! AVX2 with FMA: eight lanes, sixteen registers.
+
+use super::{Kernel, Simd};
+use std::arch::x86_64::*;
+
+/// AVX2 + FMA vectors.
+#[derive(Clone, Copy)]
+pub(super) struct Avx2;
+
+/// Eight ones then eight zeros: a load at `8 − n` is the mask of the first `n` lanes.
+static MASKS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+
+#[inline(always)]
+unsafe fn mask(n: usize) -> __m256i {
+    debug_assert!(n <= 8);
+    // SAFETY: `n ≤ 8` keeps the eight lanes inside the sixteen of the table; the CPU has AVX2 (trait contract).
+    unsafe { _mm256_loadu_si256(MASKS.as_ptr().add(8 - n).cast()) }
+}
+
+/// Operations that are one intrinsic.
+macro_rules! intrinsics {
+    ($($name:ident($($arg:ident: $ty:ty),*) $(-> $ret:ty)? { $body:expr })*) => {$(
+        #[inline(always)]
+        unsafe fn $name($($arg: $ty),*) $(-> $ret)? {
+            // SAFETY: the CPU has AVX2 and FMA and pointers are valid for the lanes touched (trait contract).
+            unsafe { $body }
+        }
+    )*};
+}
+
+impl Simd for Avx2 {
+    type V = __m256;
+    const LANES: usize = 8;
+    const REGISTERS: usize = 16;
+
+    #[inline(always)]
+    unsafe fn enter<K: Kernel>(kernel: K) {
+        #[target_feature(enable = "avx2,fma")]
+        #[inline(never)]
+        unsafe fn inner<K: Kernel>(kernel: K) {
+            // SAFETY: passed on from the caller.
+            unsafe { kernel.run::<Avx2>() }
+        }
+        // SAFETY: the CPU has AVX2 and FMA (trait contract).
+        unsafe { inner(kernel) }
+    }
+
+    intrinsics! {
+        splat(x: f32) -> __m256 { _mm256_set1_ps(x) }
+        load(p: *const f32) -> __m256 { _mm256_loadu_ps(p) }
+        load_part(p: *const f32, n: usize) -> __m256 { _mm256_maskload_ps(p, mask(n)) }
+        store(p: *mut f32, v: __m256) { _mm256_storeu_ps(p, v) }
+        store_part(p: *mut f32, v: __m256, n: usize) { _mm256_maskstore_ps(p, mask(n), v) }
+        add(a: __m256, b: __m256) -> __m256 { _mm256_add_ps(a, b) }
+        sub(a: __m256, b: __m256) -> __m256 { _mm256_sub_ps(a, b) }
+        mul(a: __m256, b: __m256) -> __m256 { _mm256_mul_ps(a, b) }
+        div(a: __m256, b: __m256) -> __m256 { _mm256_div_ps(a, b) }
+        min(a: __m256, b: __m256) -> __m256 { _mm256_min_ps(a, b) }
+        max(a: __m256, b: __m256) -> __m256 { _mm256_max_ps(a, b) }
+        mul_add(a: __m256, b: __m256, c: __m256) -> __m256 { _mm256_fmadd_ps(a, b, c) }
+        select_lt(a: __m256, b: __m256, x: __m256, y: __m256) -> __m256 {
+            _mm256_blendv_ps(y, x, _mm256_cmp_ps::<_CMP_LT_OQ>(a, b))
+        }
+        round(a: __m256) -> __m256 { _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }
+        pow2(n: __m256) -> __m256 {
+            _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127))))
+        }
+    }
+}

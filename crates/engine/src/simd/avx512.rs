@@ -1,0 +1,65 @@
+//! AVX-512: sixteen lanes, thirty-two registers, masks for tails.
+
+use super::{Kernel, Simd};
+use std::arch::x86_64::*;
+
+/// AVX-512 vectors.
+#[derive(Clone, Copy)]
+pub(super) struct Avx512;
+
+#[inline(always)]
+fn mask(n: usize) -> __mmask16 {
+    debug_assert!(n <= 16);
+    ((1u32 << n) - 1) as __mmask16
+}
+
+/// Operations that are one intrinsic.
+macro_rules! intrinsics {
+    ($($name:ident($($arg:ident: $ty:ty),*) $(-> $ret:ty)? { $body:expr })*) => {$(
+        #[inline(always)]
+        unsafe fn $name($($arg: $ty),*) $(-> $ret)? {
+            // SAFETY: the CPU has AVX-512 and pointers are valid for the lanes touched (trait contract).
+            unsafe { $body }
+        }
+    )*};
+}
+
+impl Simd for Avx512 {
+    type V = __m512;
+    const LANES: usize = 16;
+    const REGISTERS: usize = 32;
+
+    #[inline(always)]
+    unsafe fn enter<K: Kernel>(kernel: K) {
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+        #[inline(never)]
+        unsafe fn inner<K: Kernel>(kernel: K) {
+            // SAFETY: passed on from the caller.
+            unsafe { kernel.run::<Avx512>() }
+        }
+        // SAFETY: the CPU has AVX-512 (trait contract).
+        unsafe { inner(kernel) }
+    }
+
+    intrinsics! {
+        splat(x: f32) -> __m512 { _mm512_set1_ps(x) }
+        load(p: *const f32) -> __m512 { _mm512_loadu_ps(p) }
+        load_part(p: *const f32, n: usize) -> __m512 { _mm512_maskz_loadu_ps(mask(n), p) }
+        store(p: *mut f32, v: __m512) { _mm512_storeu_ps(p, v) }
+        store_part(p: *mut f32, v: __m512, n: usize) { _mm512_mask_storeu_ps(p, mask(n), v) }
+        add(a: __m512, b: __m512) -> __m512 { _mm512_add_ps(a, b) }
+        sub(a: __m512, b: __m512) -> __m512 { _mm512_sub_ps(a, b) }
+        mul(a: __m512, b: __m512) -> __m512 { _mm512_mul_ps(a, b) }
+        div(a: __m512, b: __m512) -> __m512 { _mm512_div_ps(a, b) }
+        min(a: __m512, b: __m512) -> __m512 { _mm512_min_ps(a, b) }
+        max(a: __m512, b: __m512) -> __m512 { _mm512_max_ps(a, b) }
+        mul_add(a: __m512, b: __m512, c: __m512) -> __m512 { _mm512_fmadd_ps(a, b, c) }
+        select_lt(a: __m512, b: __m512, x: __m512, y: __m512) -> __m512 {
+            _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b), y, x)
+        }
+        round(a: __m512) -> __m512 { _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }
+        pow2(n: __m512) -> __m512 {
+            _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127))))
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! One small SIMD abstraction, so that every kernel is written once.
+//!
+//! A kernel is a struct of arguments that implements [`Kernel`]; [`Isa::run`] instantiates it for the instruction set chosen at run
+//! time. The operations of [`Simd`] are `#[inline(always)]` wrappers of one intrinsic each, and the entry [`Simd::enter`] carries
+//! the `#[target_feature]`: what is inlined into it is compiled for that instruction set, and what must stay a function of its own
+//! (a micro-kernel) enters again. A new instruction set is one file here and one line in [`Isa`].
+//!
+//! Existing crates (`pulp`, `wide`, `std::simd`) were not taken: the trait is shorter than the glue they would need for masked
+//! tails and 2ⁿ scaling, and it fixes the meaning of every operation on every instruction set, which reproducible training needs.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod buffer;
+mod isa;
+pub(crate) mod math;
+mod scalar;
+
+pub use buffer::AlignedBuf;
+pub use isa::{Isa, IsaError, flush_denormals};
+
+/// Work that is instantiated for each instruction set.
+pub trait Kernel {
+    /// Does the work with the vectors of `S`; must be `#[inline(always)]`.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set of `S`, and the pointers inside `self` are valid for what the kernel reads and writes.
+    unsafe fn run<S: Simd>(self);
+}
+
+/// A vector of f32 and what can be done with it.
+///
+/// # Safety
+/// Every method requires that the CPU has the instruction set, and that pointers are valid for the lanes read or written; no alignment is needed.
+#[allow(clippy::missing_safety_doc)]
+pub trait Simd: Copy + 'static {
+    /// The vector type.
+    type V: Copy;
+    /// Lanes of a vector.
+    const LANES: usize;
+    /// Vector registers, which decide the size of register tiles.
+    const REGISTERS: usize;
+
+    /// Runs a kernel inside a function that is compiled for this instruction set.
+    unsafe fn enter<K: Kernel>(kernel: K);
+    /// All lanes `x`.
+    unsafe fn splat(x: f32) -> Self::V;
+    /// Reads a whole vector.
+    unsafe fn load(p: *const f32) -> Self::V;
+    /// Reads the first `n ≤ LANES` lanes; the others are 0.
+    unsafe fn load_part(p: *const f32, n: usize) -> Self::V;
+    /// Writes a whole vector.
+    unsafe fn store(p: *mut f32, v: Self::V);
+    /// Writes the first `n ≤ LANES` lanes.
+    unsafe fn store_part(p: *mut f32, v: Self::V, n: usize);
+    /// `a + b`.
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
+    /// `a − b`.
+    unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
+    /// `a · b`.
+    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
+    /// `a / b`.
+    unsafe fn div(a: Self::V, b: Self::V) -> Self::V;
+    /// `a < b ? a : b`, so `b` where either is NaN.
+    unsafe fn min(a: Self::V, b: Self::V) -> Self::V;
+    /// `a > b ? a : b`, so `b` where either is NaN.
+    unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
+    /// `a · b + c`, rounded once where the instruction set has it.
+    unsafe fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// `a < b ? x : y`.
+    unsafe fn select_lt(a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V;
+    /// The nearest integer, ties to even.
+    unsafe fn round(a: Self::V) -> Self::V;
+    /// 2ⁿ for integral `n` in −126..=127.
+    unsafe fn pow2(n: Self::V) -> Self::V;
+}
+
+#[cfg(test)]
+mod tests;

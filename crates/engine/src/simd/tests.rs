@@ -1,0 +1,126 @@
+use super::*;
+
+/// Applies an operation of one operand to a slice.
+struct Map<'a, const OP: usize> {
+    x: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl<const OP: usize> Kernel for Map<'_, OP> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        for i in (0..self.x.len()).step_by(S::LANES) {
+            let n = S::LANES.min(self.x.len() - i);
+            // SAFETY: parts end with the slices, which are equally long.
+            unsafe {
+                let x = S::load_part(self.x.as_ptr().add(i), n);
+                let y = match OP {
+                    0 => math::exp::<S>(x),
+                    1 => math::tanh::<S>(x),
+                    2 => math::sigmoid::<S>(x),
+                    3 => S::round(x),
+                    4 => S::min(x, S::splat(1.0)),
+                    _ => S::max(x, S::splat(1.0)),
+                };
+                S::store_part(self.y.as_mut_ptr().add(i), y, n);
+            }
+        }
+    }
+}
+
+fn map<const OP: usize>(isa: Isa, x: &[f32]) -> Vec<f32> {
+    let mut y = vec![0.0; x.len()];
+    // SAFETY: the slices are equally long.
+    unsafe { isa.run(Map::<OP> { x, y: &mut y }) };
+    y
+}
+
+fn units_apart(got: f32, want: f64) -> f64 {
+    let unit = f64::from((want as f32).abs().max(f32::MIN_POSITIVE).next_up())
+        - f64::from((want as f32).abs().max(f32::MIN_POSITIVE));
+    (f64::from(got) - want).abs() / unit
+}
+
+#[test]
+fn transcendental_functions_are_within_a_few_units_in_the_last_place() {
+    let x: Vec<f32> = (-87_000..=88_000)
+        .map(|i| i as f32 / 1000.0 + 1e-5)
+        .chain([1e-20, -1e-20, 0.0])
+        .collect();
+    for isa in Isa::available() {
+        let [exp, tanh, sigmoid] = [map::<0>(isa, &x), map::<1>(isa, &x), map::<2>(isa, &x)];
+        let (mut worst, mut at) = ([0f64; 3], [0f32; 3]);
+        for (i, &v) in x.iter().enumerate() {
+            let v = f64::from(v);
+            for (j, (got, want)) in [
+                (exp[i], v.exp()),
+                (tanh[i], v.tanh()),
+                (sigmoid[i], 1.0 / (1.0 + (-v).exp())),
+            ]
+            .into_iter()
+            .enumerate()
+            {
+                let units = units_apart(got, want);
+                if units > worst[j] {
+                    (worst[j], at[j]) = (units, v as f32);
+                }
+            }
+        }
+        assert!(
+            worst[0] <= 1.5 && worst[1] <= 2.5 && worst[2] <= 2.5,
+            "{}: {worst:?} at {at:?}",
+            isa.name()
+        );
+    }
+}
+
+#[test]
+fn special_values_keep_their_meaning() {
+    let x = [
+        f32::NAN,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        89.0,
+        -200.0,
+        -0.0,
+    ];
+    for isa in Isa::available() {
+        let exp = map::<0>(isa, &x);
+        assert!(exp[0].is_nan());
+        assert_eq!(exp[1..], [f32::INFINITY, 0.0, f32::INFINITY, 0.0, 1.0]);
+        let tanh = map::<1>(isa, &x);
+        assert!(tanh[0].is_nan());
+        assert_eq!(tanh[1..], [1.0, -1.0, 1.0, -1.0, 0.0]);
+        let sigmoid = map::<2>(isa, &x);
+        assert!(sigmoid[0].is_nan());
+        assert_eq!(sigmoid[1..], [1.0, 0.0, 1.0, 0.0, 0.5]);
+        assert_eq!(map::<3>(isa, &[0.5, 1.5, -2.5, 2.4]), [0.0, 2.0, -2.0, 2.0]);
+        // The second operand where either is NaN.
+        assert_eq!((map::<4>(isa, &x)[0], map::<5>(isa, &x)[0]), (1.0, 1.0));
+    }
+}
+
+#[test]
+fn a_tail_gives_the_bits_of_a_whole_vector() {
+    let x: Vec<f32> = (0..64).map(|i| (i as f32 - 31.0) / 7.0).collect();
+    for isa in Isa::available() {
+        let whole = map::<1>(isa, &x);
+        for n in 0..x.len() {
+            assert_eq!(map::<1>(isa, &x[..n]), whole[..n], "{} {n}", isa.name());
+        }
+    }
+}
+
+#[test]
+fn an_instruction_set_is_chosen_by_name() {
+    assert_eq!(Isa::named("scalar"), Ok(Isa::SCALAR));
+    assert_eq!(Isa::named("avx9"), Err(IsaError::Unknown("avx9".into())));
+    let message = IsaError::Unknown("avx9".into()).to_string();
+    assert!(
+        message.contains("\"avx9\"") && message.contains("scalar"),
+        "{message}"
+    );
+    for isa in Isa::available() {
+        assert_eq!(Isa::named(isa.name()), Ok(isa));
+    }
+}
