@@ -4,6 +4,7 @@
 
 use percept_engine::kernels::*;
 use percept_engine::simd::{AlignedBuf, Isa, flush_denormals};
+use std::hint::black_box;
 use std::time::Instant;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -11,11 +12,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let filter = std::env::args().nth(1).unwrap_or_default();
     flush_denormals();
     let peak = peak(isa);
-    println!(
-        "{}: FMA peak {peak:.0} GFLOP/s (micro-kernel from the L1 cache), copy {:.1} GB/s",
-        isa.name(),
-        copy_rate()
-    );
+    println!("{}: FMA peak {peak:.0} GFLOP/s (registers only), copy {:.1} GB/s", isa.name(), copy_rate());
     let report = |name: String, flop: f64, bytes: f64, mut run: Box<dyn FnMut()>| {
         if name.contains(&filter) {
             let seconds = best(&mut run);
@@ -51,25 +48,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         (7, 320, 1280),
     ];
     for (side, k, n) in pointwise {
-        let (flop, bytes) = (
-            2.0 * (side * side * k * n) as f64,
-            4.0 * (side * side * (k + n)) as f64,
-        );
+        let (flop, bytes) = (2.0 * (side * side * k * n) as f64, 4.0 * (side * side * (k + n)) as f64);
         let window = window([side; 2], [1, 1], 1);
-        report(
-            format!("pointwise {side}² {k}→{n}"),
-            flop,
-            bytes,
-            dense(isa, window, k, n),
-        );
+        report(format!("pointwise {side}² {k}→{n}"), flop, bytes, dense(isa, window, k, n));
     }
-    for (side, inputs, outputs, kernel, stride) in [
-        (224, 3, 32, 3, 2),
-        (56, 64, 64, 3, 1),
-        (14, 256, 256, 3, 1),
-        (7, 512, 512, 3, 1),
-        (224, 3, 64, 7, 2),
-    ] {
+    for (side, inputs, outputs, kernel, stride) in
+        [(224, 3, 32, 3, 2), (56, 64, 64, 3, 1), (14, 256, 256, 3, 1), (7, 512, 512, 3, 1), (224, 3, 64, 7, 2)]
+    {
         let window = window([side; 2], [kernel; 2], stride);
         let flop = 2.0 * (window.pixels() * kernel * kernel * inputs * outputs) as f64;
         let bytes = 4.0 * (side * side * inputs + window.pixels() * outputs) as f64;
@@ -98,35 +83,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let window = window([side; 2], [kernel; 2], stride);
         let flop = 2.0 * (window.pixels() * kernel * kernel * channels) as f64;
         let bytes = 4.0 * ((side * side + window.pixels()) * channels) as f64;
-        let weights = DepthwiseWeights::pack(
-            isa,
-            channels,
-            [kernel; 2],
-            &values(channels * kernel * kernel),
-        );
+        let weights = DepthwiseWeights::pack(isa, channels, [kernel; 2], &values(channels * kernel * kernel));
         let (x, bias) = (values(side * side * channels), values(channels));
         let mut y = AlignedBuf::zeroed(window.pixels() * channels);
         let run = move || {
-            let epilogue = Epilogue {
-                bias: Some(&bias),
-                residual: None,
-                activation: Activation::Clip { min: 0.0, max: 6.0 },
-            };
-            let args = Depthwise {
-                window,
-                x: &x,
-                weights: &weights,
-                epilogue,
-            };
+            let epilogue =
+                Epilogue { bias: Some(&bias), residual: None, activation: Activation::Clip { min: 0.0, max: 6.0 } };
+            let args = Depthwise { window, x: &x, weights: &weights, epilogue };
             // SAFETY: one call at a time.
             unsafe { depthwise(&args, Out::new(&mut y), 0..window.rows(), 0..channels) }
         };
-        report(
-            format!("depthwise {kernel}×{kernel} s{stride} {side}² {channels}"),
-            flop,
-            bytes,
-            Box::new(run),
-        );
+        report(format!("depthwise {kernel}×{kernel} s{stride} {side}² {channels}"), flop, bytes, Box::new(run));
     }
     for (name, activation) in [
         ("hard swish", Activation::HardSwish),
@@ -143,11 +110,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         );
     }
     let (m, n, k) = (1280, 81, 2048);
-    let (a, b, mut c) = (
-        values(k * m),
-        PackedB::pack(isa, k, n, &values(k * n), [n, 1]),
-        AlignedBuf::zeroed(m * n),
-    );
+    let (a, b, mut c) = (values(k * m), PackedB::pack(isa, k, n, &values(k * n), [n, 1]), AlignedBuf::zeroed(m * n));
     let (flop, bytes) = (2.0 * (m * n * k) as f64, 4.0 * (m * k) as f64);
     // SAFETY: one call at a time.
     report(
@@ -156,10 +119,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         bytes,
         Box::new(move || unsafe { gemm_at_b(m, &a, &b, Out::new(&mut c), 0..m, 0..b.panels()) }),
     );
-    let (x, mut y) = (
-        vec![100u8; 224 * 224 * 3],
-        AlignedBuf::zeroed(224 * 224 * 3),
-    );
+    let (x, mut y) = (vec![100u8; 224 * 224 * 3], AlignedBuf::zeroed(224 * 224 * 3));
     report(
         "bytes 224²".into(),
         2.0 * x.len() as f64,
@@ -173,15 +133,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn window(input: [usize; 2], kernel: [usize; 2], stride: usize) -> Window {
     let output = input.map(|side| side.div_ceil(stride));
     let pad = [0, 1].map(|i| ((output[i] - 1) * stride + kernel[i]).saturating_sub(input[i]) / 2);
-    Window {
-        batch: 1,
-        input,
-        output,
-        kernel,
-        stride: [stride; 2],
-        dilation: [1, 1],
-        pad,
-    }
+    Window { batch: 1, input, output, kernel, stride: [stride; 2], dilation: [1, 1], pad }
 }
 
 fn dense(isa: Isa, window: Window, inputs: usize, outputs: usize) -> Box<dyn FnMut()> {
@@ -191,28 +143,11 @@ fn dense(isa: Isa, window: Window, inputs: usize, outputs: usize) -> Box<dyn FnM
     let mut y = AlignedBuf::zeroed(window.pixels() * outputs);
     let mut scratch = AlignedBuf::zeroed(weights.scratch_len(&window));
     Box::new(move || {
-        let epilogue = Epilogue {
-            bias: Some(&bias),
-            residual: None,
-            activation: Activation::Clip { min: 0.0, max: 6.0 },
-        };
-        let args = Conv {
-            window,
-            x: &x,
-            weights: &weights,
-            ldc: outputs,
-            epilogue,
-        };
+        let epilogue =
+            Epilogue { bias: Some(&bias), residual: None, activation: Activation::Clip { min: 0.0, max: 6.0 } };
+        let args = Conv { window, x: &x, weights: &weights, ldc: outputs, epilogue };
         // SAFETY: one call at a time.
-        unsafe {
-            conv(
-                &args,
-                Out::new(&mut y),
-                0..window.pixels(),
-                0..weights.panels(),
-                &mut scratch,
-            )
-        }
+        unsafe { conv(&args, Out::new(&mut y), 0..window.pixels(), 0..weights.panels(), &mut scratch) }
     })
 }
 
@@ -235,30 +170,47 @@ fn best(run: &mut dyn FnMut()) -> f64 {
     shortest
 }
 
-/// GFLOP/s of a product that never leaves registers and the L1 cache.
+/// GFLOP/s of multiply-adds that never leave the registers; for plain Rust, of multiplications followed by additions.
 fn peak(isa: Isa) -> f64 {
-    let (m, k, n) = (14, 256, 2 * isa.lanes());
-    let (a, b, mut c) = (
-        values(m * k),
-        PackedB::pack(isa, k, n, &values(k * n), [n, 1]),
-        AlignedBuf::zeroed(m * n),
-    );
-    let product = Gemm {
-        m,
-        a: &a,
-        lda: k,
-        b: &b,
-        ldc: n,
-        epilogue: Epilogue::default(),
+    const STEPS: usize = 10_000;
+    /// Enough sums to hide the latency of an FMA.
+    const SUMS: usize = 12;
+    macro_rules! sums {
+        ($splat:expr, $fma:expr) => {{
+            let (a, b) = (black_box($splat(0.5)), black_box($splat(1.0)));
+            let mut sums = [$splat(0.0); SUMS];
+            for _ in 0..STEPS {
+                for sum in &mut sums {
+                    *sum = $fma(a, *sum, b);
+                }
+            }
+            black_box(sums);
+        }};
+    }
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f")]
+    fn avx512() {
+        use std::arch::x86_64::*;
+        sums!(_mm512_set1_ps, _mm512_fmadd_ps)
+    }
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma")]
+    fn avx2() {
+        use std::arch::x86_64::*;
+        sums!(_mm256_set1_ps, _mm256_fmadd_ps)
+    }
+    let splat = |x: f32| [x; 4];
+    let multiply_add = |a: [f32; 4], b: [f32; 4], c: [f32; 4]| std::array::from_fn(|i| a[i] * b[i] + c[i]);
+    let seconds = match isa.name() {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: an `Isa` exists only where the CPU has it.
+        "avx512" => best(&mut || unsafe { avx512() }),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        "avx2" => best(&mut || unsafe { avx2() }),
+        _ => best(&mut || sums!(splat, multiply_add)),
     };
-    let mut run = || {
-        for _ in 0..1000 {
-            // SAFETY: one call at a time.
-            unsafe { gemm(&product, Out::new(&mut c), 0..m, 0..1) }
-        }
-    };
-    let seconds = best(&mut run) / 1000.0;
-    2.0 * (m * k * n) as f64 / seconds / 1e9
+    2.0 * (STEPS * SUMS * isa.lanes()) as f64 / seconds / 1e9
 }
 
 /// GB/s read and written by copying 64 MB.

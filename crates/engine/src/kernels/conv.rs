@@ -7,13 +7,16 @@
 
 use super::epilogue::{Epilogue, Finish};
 use super::gemm::{Block, PackedB};
+use super::patches::Patches;
 use super::tile::offset;
 use super::{Out, Window, check_range};
-use crate::simd::{Isa, Kernel, Simd};
+use crate::simd::Isa;
 use std::ops::Range;
 
 /// Floats of scratch that a block of patches aims at: 256 KB, a part of the L2 cache.
 const BLOCK: usize = 64 << 10;
+/// Floats that [`Patches`] may write too much: a vector of the widest instruction set.
+const SLACK: usize = 16;
 /// The fewest and the most pixels of a block; multiples of the register tiles' rows.
 const PIXELS: [usize; 2] = [56, 896];
 
@@ -31,15 +34,8 @@ impl ConvWeights {
     /// Packs weights in ONNX's layout, `shape` = [outputs, inputs / groups, kernel height, kernel width].
     pub fn pack(isa: Isa, groups: usize, shape: [usize; 4], weights: &[f32]) -> ConvWeights {
         let [outputs, inputs, height, width] = shape;
-        assert!(
-            groups > 0 && outputs % groups == 0,
-            "{outputs} output channels in {groups} groups"
-        );
-        assert_eq!(
-            weights.len(),
-            shape.iter().product::<usize>(),
-            "weights of {shape:?}"
-        );
+        assert!(groups > 0 && outputs % groups == 0, "{outputs} output channels in {groups} groups");
+        assert_eq!(weights.len(), shape.iter().product::<usize>(), "weights of {shape:?}");
         let (taps, n) = (height * width, outputs / groups);
         let k = taps * inputs;
         let mut rows = vec![0.0; k * n];
@@ -54,12 +50,7 @@ impl ConvWeights {
             }
             PackedB::pack(isa, k, n, &rows, [n, 1])
         });
-        ConvWeights {
-            groups: packed.collect(),
-            inputs: inputs * groups,
-            outputs,
-            kernel: [height, width],
-        }
+        ConvWeights { groups: packed.collect(), inputs: inputs * groups, outputs, kernel: [height, width] }
     }
 
     /// Input channels, of all groups.
@@ -84,19 +75,11 @@ impl ConvWeights {
 
     /// Floats of scratch that [`conv`] needs for this window in each thread; 0 for pointwise convolutions.
     pub fn scratch_len(&self, window: &Window) -> usize {
-        if self.pointwise(window) {
-            0
-        } else {
-            self.block_pixels() * self.patch_stride()
-        }
+        if self.pointwise(window) { 0 } else { self.block_pixels() * self.patch_stride() + SLACK }
     }
 
     fn pointwise(&self, w: &Window) -> bool {
-        w.kernel == [1, 1]
-            && w.stride == [1, 1]
-            && w.pad == [0, 0]
-            && w.input == w.output
-            && self.groups.len() == 1
+        w.kernel == [1, 1] && w.stride == [1, 1] && w.pad == [0, 0] && w.input == w.output && self.groups.len() == 1
     }
 
     /// An odd number of cache lines, so that the rows of a tile do not fall on the same few cache sets.
@@ -105,9 +88,7 @@ impl ConvWeights {
     }
 
     fn block_pixels(&self) -> usize {
-        (BLOCK / self.patch_stride())
-            .next_multiple_of(56)
-            .clamp(PIXELS[0], PIXELS[1])
+        (BLOCK / self.patch_stride()).next_multiple_of(56).clamp(PIXELS[0], PIXELS[1])
     }
 }
 
@@ -132,13 +113,7 @@ pub struct Conv<'a> {
 ///
 /// # Safety
 /// Of calls that run at the same time no two have a common element of `out`, and nobody reads what they write.
-pub unsafe fn conv(
-    c: &Conv<'_>,
-    out: Out<'_>,
-    pixels: Range<usize>,
-    panels: Range<usize>,
-    scratch: &mut [f32],
-) {
+pub unsafe fn conv(c: &Conv<'_>, out: Out<'_>, pixels: Range<usize>, panels: Range<usize>, scratch: &mut [f32]) {
     let (window, weights) = (c.window, c.weights);
     let (total, n) = (window.pixels(), weights.outputs);
     window.check();
@@ -147,35 +122,20 @@ pub unsafe fn conv(
     if pixels.is_empty() || panels.is_empty() {
         return;
     }
-    assert_eq!(
-        window.kernel, weights.kernel,
-        "kernel of window and weights"
-    );
-    assert_eq!(
-        c.x.len(),
-        window.input_pixels() * weights.inputs,
-        "x for {window:?}"
-    );
+    assert_eq!(window.kernel, weights.kernel, "kernel of window and weights");
+    assert_eq!(c.x.len(), window.input_pixels() * weights.inputs, "x for {window:?}");
     assert!(
         c.ldc >= n && (total - 1) * c.ldc + n <= out.len,
         "output of {} with ldc {} for {total}×{n}",
         out.len,
         c.ldc
     );
-    assert!(
-        scratch.len() >= weights.scratch_len(&window),
-        "scratch of {}",
-        scratch.len()
-    );
+    assert!(scratch.len() >= weights.scratch_len(&window), "scratch of {}", scratch.len());
     c.epilogue.check(total, n);
     let (isa, finish) = (weights.groups[0].isa(), c.epilogue.finish());
     let product = |b, group: usize| {
         let first = group * n / weights.groups.len();
-        let finish = Finish {
-            bias: offset(finish.bias, first),
-            residual: offset(finish.residual, first),
-            ..finish
-        };
+        let finish = Finish { bias: offset(finish.bias, first), residual: offset(finish.residual, first), ..finish };
         let (a, c_ptr) = (c.x.as_ptr(), out.ptr.wrapping_add(first));
         Block {
             a,
@@ -201,7 +161,7 @@ pub unsafe fn conv(
     for first in pixels.clone().step_by(block) {
         let some = first..pixels.end.min(first + block);
         for (group, b) in weights.groups.iter().enumerate() {
-            let gather = Gather {
+            let gather = Patches {
                 window: &window,
                 x: c.x,
                 inputs: weights.inputs,
@@ -215,100 +175,8 @@ pub unsafe fn conv(
             unsafe {
                 isa.run(gather);
                 let a = scratch.as_ptr().wrapping_sub(first * row);
-                isa.run(Block {
-                    a,
-                    row,
-                    rows: some.clone(),
-                    ..product(b, group)
-                });
+                isa.run(Block { a, row, rows: some.clone(), ..product(b, group) });
             }
         }
-    }
-}
-
-/// Copies the patches of `pixels` into rows of `scratch`.
-struct Gather<'a> {
-    window: &'a Window,
-    x: &'a [f32],
-    inputs: usize,
-    channels: Range<usize>,
-    pixels: Range<usize>,
-    scratch: &'a mut [f32],
-    row: usize,
-}
-
-impl Kernel for Gather<'_> {
-    #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        let w = self.window;
-        let (n, kw) = (self.channels.len(), w.kernel[1]);
-        // Taps of a kernel row that are one run of floats are copied as one.
-        let joined = w.dilation[1] == 1 && n == self.inputs;
-        for (i, pixel) in self.pixels.enumerate() {
-            let (line, ox) = (pixel / w.output[1], pixel % w.output[1]);
-            let (picture, oy) = (line / w.output[0], line % w.output[0]);
-            let ((ys, y0), (xs, x0)) = (w.reach(0, oy), w.reach(1, ox));
-            for ky in 0..w.kernel[0] {
-                // SAFETY: a patch has taps · n ≤ `row` floats and there are rows for all pixels (scratch length checked); the
-                // taps in `ys` × `xs` lie inside the picture (`Window::reach`), so their channels lie inside x (length checked).
-                unsafe {
-                    let to = self.scratch.as_mut_ptr().add(i * self.row + ky * kw * n);
-                    if !ys.contains(&ky) || xs.is_empty() {
-                        fill::<S>(to, kw * n);
-                        continue;
-                    }
-                    let y = y0.wrapping_add_unsigned(ky * w.dilation[0]) as usize;
-                    let column = x0.wrapping_add_unsigned(xs.start * w.dilation[1]) as usize;
-                    let from = self.x.as_ptr().wrapping_add(
-                        ((picture * w.input[0] + y) * w.input[1] + column) * self.inputs
-                            + self.channels.start,
-                    );
-                    fill::<S>(to, xs.start * n);
-                    fill::<S>(to.add(xs.end * n), (kw - xs.end) * n);
-                    if joined {
-                        copy::<S>(from, to.add(xs.start * n), xs.len() * n);
-                    } else {
-                        for (t, kx) in xs.clone().enumerate() {
-                            copy::<S>(
-                                from.wrapping_add(t * w.dilation[1] * self.inputs),
-                                to.add(kx * n),
-                                n,
-                            );
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Copies `n` floats; runs are short, so a call of `memcpy` would cost more than the copy.
-///
-/// # Safety
-/// `n` floats are readable and writable, and the CPU has the instruction set of `S`.
-#[inline(always)]
-unsafe fn copy<S: Simd>(from: *const f32, to: *mut f32, n: usize) {
-    let mut i = 0;
-    // SAFETY: `i + LANES ≤ n`, or the `n − i` floats that are left; the caller vouches for `n`.
-    unsafe {
-        while i + S::LANES <= n {
-            S::store(to.add(i), S::load(from.add(i)));
-            i += S::LANES;
-        }
-        if i < n {
-            S::store_part(to.add(i), S::load_part(from.add(i), n - i), n - i);
-        }
-    }
-}
-
-/// Writes `n` zeros.
-///
-/// # Safety
-/// As [`copy`].
-#[inline(always)]
-unsafe fn fill<S: Simd>(to: *mut f32, n: usize) {
-    for i in (0..n).step_by(S::LANES) {
-        // SAFETY: at most the `n − i` floats that are left.
-        unsafe { S::store_part(to.add(i), S::splat(0.0), S::LANES.min(n - i)) }
     }
 }

@@ -23,28 +23,14 @@ pub struct DepthwiseWeights {
 
 impl DepthwiseWeights {
     /// Packs weights in ONNX's layout, [channels, 1, kernel height, kernel width].
-    pub fn pack(
-        isa: Isa,
-        channels: usize,
-        kernel: [usize; 2],
-        weights: &[f32],
-    ) -> DepthwiseWeights {
+    pub fn pack(isa: Isa, channels: usize, kernel: [usize; 2], weights: &[f32]) -> DepthwiseWeights {
         let n = kernel[0] * kernel[1];
-        assert_eq!(
-            weights.len(),
-            channels * n,
-            "weights of {channels} filters of {kernel:?}"
-        );
+        assert_eq!(weights.len(), channels * n, "weights of {channels} filters of {kernel:?}");
         let mut taps = AlignedBuf::zeroed(weights.len());
         for (i, tap) in taps.iter_mut().enumerate() {
             *tap = weights[i % channels * n + i / channels];
         }
-        DepthwiseWeights {
-            isa,
-            channels,
-            kernel,
-            taps,
-        }
+        DepthwiseWeights { isa, channels, kernel, taps }
     }
 
     /// Channels.
@@ -70,34 +56,17 @@ pub struct Depthwise<'a> {
 ///
 /// # Safety
 /// Of calls that run at the same time no two have a common element of `out`, and nobody reads what they write.
-pub unsafe fn depthwise(
-    d: &Depthwise<'_>,
-    out: Out<'_>,
-    rows: Range<usize>,
-    channels: Range<usize>,
-) {
+pub unsafe fn depthwise(d: &Depthwise<'_>, out: Out<'_>, rows: Range<usize>, channels: Range<usize>) {
     let (window, n) = (d.window, d.weights.channels);
     window.check();
     check_range(&rows, window.rows(), "rows");
     check_range(&channels, n, "channels");
-    assert_eq!(
-        window.kernel, d.weights.kernel,
-        "kernel of window and weights"
-    );
+    assert_eq!(window.kernel, d.weights.kernel, "kernel of window and weights");
     assert_eq!(d.x.len(), window.input_pixels() * n, "x for {window:?}");
     assert_eq!(out.len, window.pixels() * n, "output for {window:?}");
     d.epilogue.check(window.pixels(), n);
     let finish = d.epilogue.finish();
-    let run = Rows {
-        w: window,
-        x: d.x.as_ptr(),
-        taps: d.weights.taps.as_ptr(),
-        y: out.ptr,
-        n,
-        finish,
-        rows,
-        channels,
-    };
+    let run = Rows { w: window, x: d.x.as_ptr(), taps: d.weights.taps.as_ptr(), y: out.ptr, n, finish, rows, channels };
     // SAFETY: the lengths of x, taps, output, bias and residual were checked above; disjointness is the caller's.
     unsafe { d.weights.isa.run(run) }
 }
@@ -129,30 +98,15 @@ impl Kernel for Rows {
                     (3, 2) if tiled => self.line::<S, 3, 2>(row, whole.clone()),
                     (5, 1) if tiled => self.line::<S, 5, 1>(row, whole.clone()),
                     (5, 2) if tiled => self.line::<S, 5, 2>(row, whole.clone()),
-                    _ => S::enter(Pixels {
-                        rows: &self,
-                        row,
-                        channels: whole.clone(),
-                    }),
+                    _ => S::enter(Pixels { rows: &self, row, channels: whole.clone() }),
                 }
                 if !tail.is_empty() {
-                    S::enter(Pixels {
-                        rows: &self,
-                        row,
-                        channels: tail.clone(),
-                    });
+                    S::enter(Pixels { rows: &self, row, channels: tail.clone() });
                 }
                 if self.finish.later != Activation::None {
                     let y = self.y.add(row * w.output[1] * self.n + self.channels.start);
                     let (rows, len) = (w.output[1], self.channels.len());
-                    S::enter(Activate {
-                        x: y,
-                        y,
-                        rows,
-                        stride: self.n,
-                        len,
-                        activation: self.finish.later,
-                    });
+                    S::enter(Activate { x: y, y, rows, stride: self.n, len, activation: self.finish.later });
                 }
             }
         }
@@ -162,11 +116,7 @@ impl Kernel for Rows {
 impl Rows {
     /// A row of output in tiles.
     #[inline(always)]
-    unsafe fn line<S: Simd, const K: usize, const STRIDE: usize>(
-        &self,
-        row: usize,
-        channels: Range<usize>,
-    ) {
+    unsafe fn line<S: Simd, const K: usize, const STRIDE: usize>(&self, row: usize, channels: Range<usize>) {
         let mut x = 0;
         while x < self.w.output[1] && !channels.is_empty() {
             macro_rules! step {
@@ -177,19 +127,9 @@ impl Rows {
                     // SAFETY: passed on from the caller; the tile covers columns that are left.
                     unsafe {
                         if first < 0 || end > self.w.input[1] as isize {
-                            S::enter(Columns::<$t, K, STRIDE, true> {
-                                rows,
-                                row,
-                                x,
-                                channels,
-                            });
+                            S::enter(Columns::<$t, K, STRIDE, true> { rows, row, x, channels });
                         } else {
-                            S::enter(Columns::<$t, K, STRIDE, false> {
-                                rows,
-                                row,
-                                x,
-                                channels,
-                            });
+                            S::enter(Columns::<$t, K, STRIDE, false> { rows, row, x, channels });
                         }
                     }
                     $t
@@ -228,17 +168,11 @@ impl<const T: usize, const K: usize, const STRIDE: usize, const BORDER: bool> Ke
             // SAFETY: rows in `ys` and columns that are not padding lie inside the picture; channels c..c + LANES exist, and so do the
             // T output pixels (lengths checked by `depthwise`). Pointers to padding are formed by wrapping and never read.
             unsafe {
-                let bias = if r.finish.bias.is_null() {
-                    S::splat(0.0)
-                } else {
-                    S::load(r.finish.bias.add(c))
-                };
+                let bias = if r.finish.bias.is_null() { S::splat(0.0) } else { S::load(r.finish.bias.add(c)) };
                 let mut acc = [bias; T];
                 for ky in ys.clone() {
                     let mut taps = [S::splat(0.0); K];
-                    unroll!(5, K, |I| {
-                        taps[I] = S::load(r.taps.add((ky * K + I) * n + c))
-                    });
+                    unroll!(5, K, |I| { taps[I] = S::load(r.taps.add((ky * K + I) * n + c)) });
                     let start = (line + ky as isize) * w.input[1] as isize + x0;
                     let x = r.x.wrapping_offset(start * n as isize + c as isize);
                     unroll!(31, (T - 1) * STRIDE + K, |I| {
@@ -255,11 +189,8 @@ impl<const T: usize, const K: usize, const STRIDE: usize, const BORDER: bool> Ke
                 let [low, high] = r.finish.clamp.map(|x| S::splat(x));
                 for (i, &sum) in acc.iter().enumerate() {
                     let at = (pixel + i) * n + c;
-                    let sum = if r.finish.residual.is_null() {
-                        sum
-                    } else {
-                        S::add(sum, S::load(r.finish.residual.add(at)))
-                    };
+                    let sum =
+                        if r.finish.residual.is_null() { sum } else { S::add(sum, S::load(r.finish.residual.add(at))) };
                     S::store(r.y.add(at), S::min(high, S::max(low, sum)));
                 }
             }
@@ -271,9 +202,7 @@ impl<const T: usize, const K: usize, const STRIDE: usize, const BORDER: bool> Ke
 #[inline(always)]
 const fn output(column: usize, tap: usize, stride: usize, outputs: usize) -> Option<usize> {
     match column.checked_sub(tap) {
-        Some(start) if start.is_multiple_of(stride) && start / stride < outputs => {
-            Some(start / stride)
-        }
+        Some(start) if start.is_multiple_of(stride) && start / stride < outputs => Some(start / stride),
         _ => None,
     }
 }
@@ -299,21 +228,14 @@ impl Kernel for Pixels<'_> {
                 // SAFETY: taps in `ys` × `xs` lie inside the picture, and at most the channels that are left are touched.
                 unsafe {
                     let f = &r.finish;
-                    let mut sum = if f.bias.is_null() {
-                        S::splat(0.0)
-                    } else {
-                        S::load_part(f.bias.add(c), lanes)
-                    };
+                    let mut sum = if f.bias.is_null() { S::splat(0.0) } else { S::load_part(f.bias.add(c), lanes) };
                     for ky in ys.clone() {
                         let y = y0.wrapping_add_unsigned(ky * w.dilation[0]) as usize;
                         for kx in xs.clone() {
                             let x = x0.wrapping_add_unsigned(kx * w.dilation[1]) as usize;
-                            let value = S::load_part(
-                                r.x.add(((picture * w.input[0] + y) * w.input[1] + x) * n + c),
-                                lanes,
-                            );
-                            let tap =
-                                S::load_part(r.taps.add((ky * w.kernel[1] + kx) * n + c), lanes);
+                            let value =
+                                S::load_part(r.x.add(((picture * w.input[0] + y) * w.input[1] + x) * n + c), lanes);
+                            let tap = S::load_part(r.taps.add((ky * w.kernel[1] + kx) * n + c), lanes);
                             sum = S::mul_add(value, tap, sum);
                         }
                     }

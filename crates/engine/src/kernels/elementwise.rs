@@ -15,14 +15,7 @@ use std::ops::Range;
 /// ```
 pub fn activate(isa: Isa, activation: Activation, x: &[f32], y: &mut [f32]) {
     assert_eq!(x.len(), y.len(), "x and y");
-    let pass = Activate {
-        x: x.as_ptr(),
-        y: y.as_mut_ptr(),
-        rows: 1,
-        stride: 0,
-        len: x.len(),
-        activation,
-    };
+    let pass = Activate { x: x.as_ptr(), y: y.as_mut_ptr(), rows: 1, stride: 0, len: x.len(), activation };
     // SAFETY: one run of the length of both slices.
     unsafe { isa.run(pass) }
 }
@@ -90,34 +83,15 @@ pub unsafe fn binary(isa: Isa, b: &Binary<'_>, out: Out<'_>, elements: Range<usi
     if elements.is_empty() {
         return;
     }
-    assert_eq!(
-        out.len,
-        b.dims.iter().product::<usize>(),
-        "output of {:?}",
-        b.dims
-    );
+    assert_eq!(out.len, b.dims.iter().product::<usize>(), "output of {:?}", b.dims);
     for (operand, strides) in [(b.a, b.a_strides), (b.b, b.b_strides)] {
         assert_eq!(strides.len(), b.dims.len(), "strides");
-        assert!(
-            strides.last().is_none_or(|&s| s <= 1),
-            "last stride of {strides:?}"
-        );
+        assert!(strides.last().is_none_or(|&s| s <= 1), "last stride of {strides:?}");
         let last: usize = b.dims.iter().zip(strides).map(|(d, s)| (d - 1) * s).sum();
-        assert!(
-            last < operand.len(),
-            "operand of {} for {:?} with strides {strides:?}",
-            operand.len(),
-            b.dims
-        );
+        assert!(last < operand.len(), "operand of {} for {:?} with strides {strides:?}", operand.len(), b.dims);
     }
     // SAFETY: the greatest offsets into both operands and the output were checked; disjointness is the caller's.
-    unsafe {
-        isa.run(Elements {
-            b,
-            y: out.ptr,
-            elements,
-        })
-    }
+    unsafe { isa.run(Elements { b, y: out.ptr, elements }) }
 }
 
 struct Elements<'a> {
@@ -129,14 +103,7 @@ struct Elements<'a> {
 impl Kernel for Elements<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let Binary {
-            op,
-            a,
-            b,
-            dims,
-            a_strides,
-            b_strides,
-        } = *self.b;
+        let Binary { op, a, b, dims, a_strides, b_strides } = *self.b;
         let run = dims.last().copied().unwrap_or(1);
         let steps = [a_strides, b_strides].map(|s| s.last().copied().unwrap_or(0));
         let mut at = self.elements.start;
@@ -151,11 +118,7 @@ impl Kernel for Elements<'_> {
             let n = (run - at % run).min(self.elements.end - at);
             // SAFETY: the run ends inside the last dimension, and `binary` checked the greatest offsets.
             unsafe {
-                let (a, b, y) = (
-                    a.as_ptr().add(from[0]),
-                    b.as_ptr().add(from[1]),
-                    self.y.add(at),
-                );
+                let (a, b, y) = (a.as_ptr().add(from[0]), b.as_ptr().add(from[1]), self.y.add(at));
                 macro_rules! pass {
                     ($op:expr) => {
                         for i in (0..n).step_by(S::LANES) {
@@ -165,11 +128,7 @@ impl Kernel for Elements<'_> {
                                 _ if lanes == S::LANES => S::load(p.add(i)),
                                 _ => S::load_part(p.add(i), lanes),
                             };
-                            S::store_part(
-                                y.add(i),
-                                $op.of::<S>(read(a, steps[0]), read(b, steps[1])),
-                                lanes,
-                            );
+                            S::store_part(y.add(i), $op.of::<S>(read(a, steps[0]), read(b, steps[1])), lanes);
                         }
                     };
                 }
@@ -195,15 +154,7 @@ impl Kernel for Elements<'_> {
 /// ```
 pub fn softmax(isa: Isa, n: usize, x: &[f32], y: &mut [f32]) {
     assert_eq!(x.len(), y.len(), "x and y");
-    assert!(
-        if n == 0 {
-            x.is_empty()
-        } else {
-            x.len().is_multiple_of(n)
-        },
-        "x of {} in rows of {n}",
-        x.len()
-    );
+    assert!(if n == 0 { x.is_empty() } else { x.len().is_multiple_of(n) }, "x of {} in rows of {n}", x.len());
     if n > 0 {
         // SAFETY: both slices are whole rows of `n`.
         unsafe { isa.run(Softmax { n, x, y }) }
@@ -220,23 +171,13 @@ impl Kernel for Softmax<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         const LANES: usize = 16;
-        for (x, y) in self
-            .x
-            .chunks_exact(self.n)
-            .zip(self.y.chunks_exact_mut(self.n))
-        {
-            let max = x
-                .iter()
-                .copied()
-                .fold(f32::NEG_INFINITY, |a, b| if a > b { a } else { b });
+        for (x, y) in self.x.chunks_exact(self.n).zip(self.y.chunks_exact_mut(self.n)) {
+            let max = x.iter().copied().fold(f32::NEG_INFINITY, |a, b| if a > b { a } else { b });
             // SAFETY: vectors and their tails lie inside the row.
             unsafe {
                 for i in (0..x.len()).step_by(S::LANES) {
                     let lanes = S::LANES.min(x.len() - i);
-                    let e = math::exp::<S>(S::sub(
-                        S::load_part(x.as_ptr().add(i), lanes),
-                        S::splat(max),
-                    ));
+                    let e = math::exp::<S>(S::sub(S::load_part(x.as_ptr().add(i), lanes), S::splat(max)));
                     S::store_part(y.as_mut_ptr().add(i), e, lanes);
                 }
             }

@@ -60,14 +60,11 @@ impl Activation {
                 Activation::None => x,
                 Activation::Relu => S::max(zero, x),
                 Activation::Clip { min, max } => S::min(S::splat(max), S::max(S::splat(min), x)),
-                Activation::LeakyRelu(alpha) => {
-                    S::select_lt(x, zero, S::mul(S::splat(alpha), x), x)
-                }
+                Activation::LeakyRelu(alpha) => S::select_lt(x, zero, S::mul(S::splat(alpha), x), x),
                 Activation::Sigmoid => math::sigmoid::<S>(x),
-                Activation::HardSigmoid { alpha, beta } => S::max(
-                    zero,
-                    S::min(one, S::mul_add(S::splat(alpha), x, S::splat(beta))),
-                ),
+                Activation::HardSigmoid { alpha, beta } => {
+                    S::max(zero, S::min(one, S::mul_add(S::splat(alpha), x, S::splat(beta))))
+                }
                 Activation::HardSwish => {
                     let gate = S::mul_add(x, S::splat(1.0 / 6.0), S::splat(0.5));
                     S::mul(x, S::max(zero, S::min(one, gate)))
@@ -107,11 +104,7 @@ impl Epilogue<'_> {
             bias: self.bias.map_or(std::ptr::null(), <[f32]>::as_ptr),
             residual: self.residual.map_or(std::ptr::null(), <[f32]>::as_ptr),
             clamp: clamp.unwrap_or([f32::NEG_INFINITY, f32::INFINITY]),
-            later: if clamp.is_some() {
-                Activation::None
-            } else {
-                self.activation
-            },
+            later: if clamp.is_some() { Activation::None } else { self.activation },
         }
     }
 }
@@ -151,11 +144,7 @@ impl Kernel for Activate {
                         }
                         if i < self.len {
                             let n = self.len - i;
-                            S::store_part(
-                                y.add(i),
-                                $activation.of::<S>(S::load_part(x.add(i), n)),
-                                n,
-                            );
+                            S::store_part(y.add(i), $activation.of::<S>(S::load_part(x.add(i), n)), n);
                         }
                     }
                 };

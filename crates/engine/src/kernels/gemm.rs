@@ -11,7 +11,8 @@ const BLOCK_BYTES: usize = 256 << 10;
 /// Bytes of B up to which it stays in the L1 cache, so that a tile of A meets all of it at once.
 const SMALL_BYTES: usize = 24 << 10;
 
-/// B of `A·B` in panels of two vectors of columns (the last of three if the number of vectors is odd), each panel row by row.
+/// B of `A·B` in panels of two vectors of columns, each panel row by row; of an odd number of vectors the last joins the last panel
+/// where there are 32 registers, and is a panel of its own where there are 16.
 ///
 /// The columns of the last vector are padded with zeros.
 #[derive(Clone)]
@@ -72,22 +73,16 @@ impl PackedB {
 
     /// Panels of columns: the unit in which columns are divided among threads.
     pub fn panels(&self) -> usize {
-        let vectors = self.n.div_ceil(self.isa.lanes());
-        if vectors == 0 {
-            0
-        } else {
-            (vectors / 2).max(1)
+        match self.n.div_ceil(self.isa.lanes()) {
+            vectors if vectors > 1 && self.isa.wide() => vectors / 2,
+            vectors => vectors.div_ceil(2),
         }
     }
 
     /// The columns of a panel.
     pub fn columns(&self, panel: usize) -> Range<usize> {
         let width = 2 * self.isa.lanes();
-        let end = if panel + 1 == self.panels() {
-            self.n
-        } else {
-            (panel + 1) * width
-        };
+        let end = if panel + 1 == self.panels() { self.n } else { (panel + 1) * width };
         panel * width..end
     }
 
@@ -134,24 +129,9 @@ pub unsafe fn gemm(g: &Gemm<'_>, out: Out<'_>, rows: Range<usize>, panels: Range
     if rows.is_empty() || panels.is_empty() {
         return;
     }
-    assert!(
-        g.lda >= k && g.ldc >= n,
-        "lda {} for k {k}, ldc {} for n {n}",
-        g.lda,
-        g.ldc
-    );
-    assert!(
-        (g.m - 1) * g.lda + k <= g.a.len(),
-        "a of {} for {}×{k}",
-        g.a.len(),
-        g.m
-    );
-    assert!(
-        (g.m - 1) * g.ldc + n <= out.len,
-        "output of {} for {}×{n}",
-        out.len,
-        g.m
-    );
+    assert!(g.lda >= k && g.ldc >= n, "lda {} for k {k}, ldc {} for n {n}", g.lda, g.ldc);
+    assert!((g.m - 1) * g.lda + k <= g.a.len(), "a of {} for {}×{k}", g.a.len(), g.m);
+    assert!((g.m - 1) * g.ldc + n <= out.len, "output of {} for {}×{n}", out.len, g.m);
     g.epilogue.check(g.m, n);
     let finish = g.epilogue.finish();
     let block = Block {
@@ -176,14 +156,7 @@ pub unsafe fn gemm(g: &Gemm<'_>, out: Out<'_>, rows: Range<usize>, panels: Range
 ///
 /// # Safety
 /// As [`gemm`].
-pub unsafe fn gemm_at_b(
-    m: usize,
-    a: &[f32],
-    b: &PackedB,
-    out: Out<'_>,
-    rows: Range<usize>,
-    panels: Range<usize>,
-) {
+pub unsafe fn gemm_at_b(m: usize, a: &[f32], b: &PackedB, out: Out<'_>, rows: Range<usize>, panels: Range<usize>) {
     /// Samples whose rows of A and B stay in cache while all tiles pass by. The sums are continued in C exactly.
     const SAMPLES: usize = 256;
     check_range(&rows, m, "rows");
@@ -232,11 +205,7 @@ impl Kernel for Block<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let (k, n) = (self.k.len(), self.b.n);
-        let block = if k * n * 4 <= SMALL_BYTES {
-            56
-        } else {
-            (BLOCK_BYTES / 4 / k.max(1)).next_multiple_of(56)
-        };
+        let block = if k * n * 4 <= SMALL_BYTES { 56 } else { (BLOCK_BYTES / 4 / k.max(1)).next_multiple_of(56) };
         for r in self.rows.clone().step_by(block) {
             let rows = block.min(self.rows.end - r);
             for p in self.panels.clone() {
@@ -246,11 +215,7 @@ impl Kernel for Block<'_> {
                     a: self.a.wrapping_add(r * self.row + self.k.start * self.step),
                     row: self.row,
                     step: self.step,
-                    b: self
-                        .b
-                        .data
-                        .as_ptr()
-                        .wrapping_add(self.b.k * columns.start + self.k.start * width),
+                    b: self.b.data.as_ptr().wrapping_add(self.b.k * columns.start + self.k.start * width),
                     k,
                     c: self.c.wrapping_add(r * self.ldc + columns.start),
                     ldc: self.ldc,
@@ -258,10 +223,7 @@ impl Kernel for Block<'_> {
                     accumulate: self.accumulate,
                     finish: Finish {
                         bias: offset(self.finish.bias, columns.start),
-                        residual: offset(
-                            self.finish.residual,
-                            r * self.ld_residual + columns.start,
-                        ),
+                        residual: offset(self.finish.residual, r * self.ld_residual + columns.start),
                         ..self.finish
                     },
                     ld_residual: self.ld_residual,
@@ -270,14 +232,8 @@ impl Kernel for Block<'_> {
                 unsafe { panel::<S>(tile, rows, width / S::LANES) }
                 if self.finish.later != super::Activation::None {
                     let (x, y) = (tile.c.cast_const(), tile.c);
-                    let pass = Activate {
-                        x,
-                        y,
-                        rows,
-                        stride: self.ldc,
-                        len: columns.len(),
-                        activation: self.finish.later,
-                    };
+                    let pass =
+                        Activate { x, y, rows, stride: self.ldc, len: columns.len(), activation: self.finish.later };
                     // SAFETY: the pass covers what the panel just wrote.
                     unsafe { S::enter(pass) }
                 }

@@ -38,11 +38,7 @@ impl Kernel for Normalize<'_> {
         let channels = self.scale.len();
         let one = |x: u8, c: usize| f32::from(x) * self.scale[c] + self.shift[c];
         if channels == 0 || !RUN.is_multiple_of(channels) {
-            for (x, y) in self
-                .x
-                .chunks_exact(channels.max(1))
-                .zip(self.y.chunks_exact_mut(channels.max(1)))
-            {
+            for (x, y) in self.x.chunks_exact(channels.max(1)).zip(self.y.chunks_exact_mut(channels.max(1))) {
                 for c in 0..channels {
                     y[c] = one(x[c], c);
                 }
@@ -79,10 +75,7 @@ pub fn transpose(batch: usize, rows: usize, columns: usize, x: &[f32], y: &mut [
     if x.is_empty() {
         return;
     }
-    for (x, y) in x
-        .chunks_exact(rows * columns)
-        .zip(y.chunks_exact_mut(rows * columns))
-    {
+    for (x, y) in x.chunks_exact(rows * columns).zip(y.chunks_exact_mut(rows * columns)) {
         for r0 in (0..rows).step_by(BLOCK) {
             for c0 in (0..columns).step_by(BLOCK) {
                 for c in c0..columns.min(c0 + BLOCK) {

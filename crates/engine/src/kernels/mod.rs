@@ -1,4 +1,4 @@
-//! The fast f32 kernels, written once over [`Simd`](crate::simd::Simd) and independent of the graph.
+//! The fast f32 kernels, written once over one SIMD trait and independent of the graph.
 //!
 //! # Interface
 //! **Layout.** Activations are channels-last (NHWC), dense, channels not padded; buffers should start on a 64-byte boundary
@@ -32,6 +32,7 @@ mod elementwise;
 mod epilogue;
 mod gemm;
 mod layout;
+mod patches;
 mod pool;
 mod tile;
 
@@ -77,11 +78,7 @@ impl<'a> Out<'a> {
     /// # Safety
     /// The floats are allocated, initialised and, for `'a`, accessed by nobody else than kernels through copies of this handle.
     pub unsafe fn from_raw(ptr: *mut f32, len: usize) -> Self {
-        Out {
-            ptr,
-            len,
-            buffer: PhantomData,
-        }
+        Out { ptr, len, buffer: PhantomData }
     }
 
     /// Number of floats.
@@ -138,33 +135,24 @@ impl Window {
     fn reach(&self, axis: usize, o: usize) -> (Range<usize>, isize) {
         let (step, size) = (self.dilation[axis], self.input[axis] as isize);
         let first = (o * self.stride[axis]) as isize - self.pad[axis] as isize;
-        let begin = if first >= 0 {
-            0
-        } else {
-            first.unsigned_abs().div_ceil(step)
-        };
-        let end = if first >= size {
-            0
-        } else {
-            (size - first).unsigned_abs().div_ceil(step)
-        };
-        let end = end.min(self.kernel[axis]);
+        let taps = self.kernel[axis];
+        // The usual case, without divisions.
+        if first >= 0 && taps > 0 && first + ((taps - 1) * step) as isize < size {
+            return (0..taps, first);
+        }
+        let begin = if first >= 0 { 0 } else { first.unsigned_abs().div_ceil(step) };
+        let end = if first >= size { 0 } else { (size - first).unsigned_abs().div_ceil(step) };
+        let end = end.min(taps);
         (begin.min(end)..end, first)
     }
 
     fn check(&self) {
-        assert!(
-            self.stride.iter().chain(&self.dilation).all(|&s| s > 0),
-            "a stride or dilation of 0 in {self:?}"
-        );
+        assert!(self.stride.iter().chain(&self.dilation).all(|&s| s > 0), "a stride or dilation of 0 in {self:?}");
     }
 }
 
 fn check_range(range: &Range<usize>, end: usize, what: &str) {
-    assert!(
-        range.start <= range.end && range.end <= end,
-        "{what} {range:?} outside 0..{end}"
-    );
+    assert!(range.start <= range.end && range.end <= end, "{what} {range:?} outside 0..{end}");
 }
 
 #[cfg(test)]

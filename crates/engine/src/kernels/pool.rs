@@ -38,26 +38,10 @@ pub struct Pool<'a> {
 pub unsafe fn pool(isa: Isa, p: &Pool<'_>, out: Out<'_>, pixels: Range<usize>) {
     p.window.check();
     check_range(&pixels, p.window.pixels(), "pixels");
-    assert_eq!(
-        p.x.len(),
-        p.window.input_pixels() * p.channels,
-        "x for {:?}",
-        p.window
-    );
-    assert_eq!(
-        out.len,
-        p.window.pixels() * p.channels,
-        "output for {:?}",
-        p.window
-    );
+    assert_eq!(p.x.len(), p.window.input_pixels() * p.channels, "x for {:?}", p.window);
+    assert_eq!(out.len, p.window.pixels() * p.channels, "output for {:?}", p.window);
     // SAFETY: the lengths of x and output were checked; disjointness is the caller's.
-    unsafe {
-        isa.run(Pixels {
-            p,
-            y: out.ptr,
-            pixels,
-        })
-    }
+    unsafe { isa.run(Pixels { p, y: out.ptr, pixels }) }
 }
 
 struct Pixels<'a> {
@@ -76,16 +60,10 @@ impl Kernel for Pixels<'_> {
             let ((ys, y0), (xs, x0)) = (w.reach(0, oy), w.reach(1, ox));
             let max = self.p.kind == PoolKind::Max && !ys.is_empty() && !xs.is_empty();
             let count = match self.p.kind {
-                PoolKind::AverageWithPadding { pad_end } => {
-                    counted(w, 0, y0, pad_end) * counted(w, 1, x0, pad_end)
-                }
+                PoolKind::AverageWithPadding { pad_end } => counted(w, 0, y0, pad_end) * counted(w, 1, x0, pad_end),
                 _ => ys.len() * xs.len(),
             };
-            let scale = if self.p.kind == PoolKind::Max {
-                1.0
-            } else {
-                count.max(1) as f32
-            };
+            let scale = if self.p.kind == PoolKind::Max { 1.0 } else { count.max(1) as f32 };
             for c in (0..n).step_by(S::LANES) {
                 let lanes = S::LANES.min(n - c);
                 // SAFETY: taps in `ys` × `xs` lie inside the picture, and at most the channels that are left are touched.
@@ -97,23 +75,11 @@ impl Kernel for Pixels<'_> {
                             let x = x0.wrapping_add_unsigned(kx * w.dilation[1]) as usize;
                             let at = ((picture * w.input[0] + y) * w.input[1] + x) * n + c;
                             let from = self.p.x.as_ptr().add(at);
-                            let value = if lanes == S::LANES {
-                                S::load(from)
-                            } else {
-                                S::load_part(from, lanes)
-                            };
-                            all = if max {
-                                S::max(all, value)
-                            } else {
-                                S::add(all, value)
-                            };
+                            let value = if lanes == S::LANES { S::load(from) } else { S::load_part(from, lanes) };
+                            all = if max { S::max(all, value) } else { S::add(all, value) };
                         }
                     }
-                    S::store_part(
-                        self.y.add(pixel * n + c),
-                        S::div(all, S::splat(scale)),
-                        lanes,
-                    );
+                    S::store_part(self.y.add(pixel * n + c), S::div(all, S::splat(scale)), lanes);
                 }
             }
         }
@@ -123,11 +89,5 @@ impl Kernel for Pixels<'_> {
 /// Taps along an axis that lie inside the padded picture.
 fn counted(w: &Window, axis: usize, first: isize, pad_end: [usize; 2]) -> usize {
     let left = (w.input[axis] + pad_end[axis]) as isize - first;
-    if left <= 0 {
-        0
-    } else {
-        left.unsigned_abs()
-            .div_ceil(w.dilation[axis])
-            .min(w.kernel[axis])
-    }
+    if left <= 0 { 0 } else { left.unsigned_abs().div_ceil(w.dilation[axis]).min(w.kernel[axis]) }
 }

@@ -1,8 +1,8 @@
 //! The micro-kernel of the matrix product: a tile of `MR` rows × `NV` vectors that lives in registers.
 //!
 //! With 32 registers 14 × 2 vectors of 16 reach the FMA peak: 28 accumulators hide the latency, 14 broadcasts and 2 loads feed 28 FMAs.
-//! A matrix whose columns make an odd number of vectors ends with a tile of 8 × 3, so that no tile of one vector (which waits for its
-//! broadcasts) is needed but for a matrix of one vector.
+//! A matrix whose columns make an odd number of vectors ends with a tile of 8 × 3, because a tile of one vector waits for its
+//! broadcasts. With 16 registers it is 6 × 2 and, for the odd vector, 12 × 1: a tile of 4 × 3 was seen to spill, at half the speed.
 
 use super::epilogue::Finish;
 use crate::simd::{Kernel, Simd};
@@ -71,9 +71,8 @@ pub(super) unsafe fn panel<S: Simd>(mut tile: Tile, rows: usize, vectors: usize)
             (3, 2..) => step!(2, 3),
             (3, _) => step!(1, 3),
             (_, 14..) if S::REGISTERS == 32 => step!(14, 1),
-            (_, 8..) => step!(8, 1),
+            (_, 12..) if S::REGISTERS == 16 => step!(12, 1),
             (_, 4..) => step!(4, 1),
-            (_, 2..) => step!(2, 1),
             (_, _) => step!(1, 1),
         };
         left -= done;
@@ -95,17 +94,11 @@ impl<const MR: usize, const NV: usize> Kernel for Micro<MR, NV> {
         // `columns` floats. The last vector of a row is touched in full only where it exists in full.
         unsafe {
             let read = |p: *const f32, j: usize| {
-                if j + 1 < NV || whole {
-                    S::load(p.add(j * S::LANES))
-                } else {
-                    S::load_part(p.add(j * S::LANES), tail)
-                }
+                if j + 1 < NV || whole { S::load(p.add(j * S::LANES)) } else { S::load_part(p.add(j * S::LANES), tail) }
             };
             let mut acc = [[S::splat(0.0); NV]; MR];
             if t.accumulate {
-                unroll!(14, MR, |I| {
-                    unroll!(3, NV, |J| { acc[I][J] = read(t.c.add(I * t.ldc), J) })
-                });
+                unroll!(14, MR, |I| { unroll!(3, NV, |J| { acc[I][J] = read(t.c.add(I * t.ldc), J) }) });
             } else if !t.finish.bias.is_null() {
                 unroll!(3, NV, |J| {
                     let bias = read(t.finish.bias, J);
@@ -120,9 +113,7 @@ impl<const MR: usize, const NV: usize> Kernel for Micro<MR, NV> {
                 unroll!(3, NV, |J| { columns[J] = S::load(b.add(J * S::LANES)) });
                 unroll!(14, MR, |I| {
                     let x = S::splat(*a[I / 3].wrapping_add(I % 3 * t.row));
-                    unroll!(3, NV, |J| {
-                        acc[I][J] = S::mul_add(x, columns[J], acc[I][J])
-                    });
+                    unroll!(3, NV, |J| { acc[I][J] = S::mul_add(x, columns[J], acc[I][J]) });
                 });
                 a = a.map(|p| p.wrapping_add(t.step));
                 b = b.add(NV * S::LANES);

@@ -23,10 +23,7 @@ pub struct AlignedBuf {
 impl AlignedBuf {
     /// `len` zeros.
     pub fn zeroed(len: usize) -> AlignedBuf {
-        AlignedBuf {
-            lines: vec![Line([0.0; 16]); len.div_ceil(16)],
-            len,
-        }
+        AlignedBuf { lines: vec![Line([0.0; 16]); len.div_ceil(16)], len }
     }
 }
 

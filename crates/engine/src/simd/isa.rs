@@ -7,7 +7,7 @@ use super::{avx2::Avx2, avx512::Avx512};
 
 /// An instruction set that the kernels are instantiated for.
 ///
-/// A value other than [`Isa::Scalar`] exists only where the CPU has it, because the constructors check.
+/// A value other than [`Isa::SCALAR`] exists only where the CPU has it, because the constructors check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Isa(Level);
 
@@ -87,11 +87,7 @@ impl Isa {
     }
 
     fn names() -> String {
-        Isa::available()
-            .into_iter()
-            .map(Isa::name)
-            .collect::<Vec<_>>()
-            .join(", ")
+        Isa::available().into_iter().map(Isa::name).collect::<Vec<_>>().join(", ")
     }
 
     /// Lanes of a vector.
@@ -102,6 +98,17 @@ impl Isa {
             Level::Avx2 => Avx2::LANES,
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 => Avx512::LANES,
+        }
+    }
+
+    /// Whether there are registers for wide tiles, 32 rather than 16.
+    pub(crate) fn wide(self) -> bool {
+        match self.0 {
+            Level::Scalar => Scalar::REGISTERS == 32,
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => Avx2::REGISTERS == 32,
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => Avx512::REGISTERS == 32,
         }
     }
 

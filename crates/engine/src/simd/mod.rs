@@ -1,7 +1,7 @@
 //! One small SIMD abstraction, so that every kernel is written once.
 //!
-//! A kernel is a struct of arguments that implements [`Kernel`]; [`Isa::run`] instantiates it for the instruction set chosen at run
-//! time. The operations of [`Simd`] are `#[inline(always)]` wrappers of one intrinsic each, and the entry [`Simd::enter`] carries
+//! A kernel is a struct of arguments that implements `Kernel`; `Isa::run` instantiates it for the instruction set chosen at run
+//! time. The operations of `Simd` are `#[inline(always)]` wrappers of one intrinsic each, and the entry `Simd::enter` carries
 //! the `#[target_feature]`: what is inlined into it is compiled for that instruction set, and what must stay a function of its own
 //! (a micro-kernel) enters again. A new instruction set is one file here and one line in [`Isa`].
 //!
@@ -21,7 +21,7 @@ pub use buffer::AlignedBuf;
 pub use isa::{Isa, IsaError, flush_denormals};
 
 /// Work that is instantiated for each instruction set.
-pub trait Kernel {
+pub(crate) trait Kernel {
     /// Does the work with the vectors of `S`; must be `#[inline(always)]`.
     ///
     /// # Safety
@@ -34,7 +34,7 @@ pub trait Kernel {
 /// # Safety
 /// Every method requires that the CPU has the instruction set, and that pointers are valid for the lanes read or written; no alignment is needed.
 #[allow(clippy::missing_safety_doc)]
-pub trait Simd: Copy + 'static {
+pub(crate) trait Simd: Copy + 'static {
     /// The vector type.
     type V: Copy;
     /// Lanes of a vector.

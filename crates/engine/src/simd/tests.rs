@@ -43,22 +43,14 @@ fn units_apart(got: f32, want: f64) -> f64 {
 
 #[test]
 fn transcendental_functions_are_within_a_few_units_in_the_last_place() {
-    let x: Vec<f32> = (-87_000..=88_000)
-        .map(|i| i as f32 / 1000.0 + 1e-5)
-        .chain([1e-20, -1e-20, 0.0])
-        .collect();
+    let x: Vec<f32> = (-87_000..=88_000).map(|i| i as f32 / 1000.0 + 1e-5).chain([1e-20, -1e-20, 0.0]).collect();
     for isa in Isa::available() {
         let [exp, tanh, sigmoid] = [map::<0>(isa, &x), map::<1>(isa, &x), map::<2>(isa, &x)];
         let (mut worst, mut at) = ([0f64; 3], [0f32; 3]);
         for (i, &v) in x.iter().enumerate() {
             let v = f64::from(v);
-            for (j, (got, want)) in [
-                (exp[i], v.exp()),
-                (tanh[i], v.tanh()),
-                (sigmoid[i], 1.0 / (1.0 + (-v).exp())),
-            ]
-            .into_iter()
-            .enumerate()
+            for (j, (got, want)) in
+                [(exp[i], v.exp()), (tanh[i], v.tanh()), (sigmoid[i], 1.0 / (1.0 + (-v).exp()))].into_iter().enumerate()
             {
                 let units = units_apart(got, want);
                 if units > worst[j] {
@@ -66,24 +58,13 @@ fn transcendental_functions_are_within_a_few_units_in_the_last_place() {
                 }
             }
         }
-        assert!(
-            worst[0] <= 1.5 && worst[1] <= 2.5 && worst[2] <= 2.5,
-            "{}: {worst:?} at {at:?}",
-            isa.name()
-        );
+        assert!(worst[0] <= 1.5 && worst[1] <= 2.5 && worst[2] <= 2.5, "{}: {worst:?} at {at:?}", isa.name());
     }
 }
 
 #[test]
 fn special_values_keep_their_meaning() {
-    let x = [
-        f32::NAN,
-        f32::INFINITY,
-        f32::NEG_INFINITY,
-        89.0,
-        -200.0,
-        -0.0,
-    ];
+    let x = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 89.0, -200.0, -0.0];
     for isa in Isa::available() {
         let exp = map::<0>(isa, &x);
         assert!(exp[0].is_nan());
@@ -116,10 +97,7 @@ fn an_instruction_set_is_chosen_by_name() {
     assert_eq!(Isa::named("scalar"), Ok(Isa::SCALAR));
     assert_eq!(Isa::named("avx9"), Err(IsaError::Unknown("avx9".into())));
     let message = IsaError::Unknown("avx9".into()).to_string();
-    assert!(
-        message.contains("\"avx9\"") && message.contains("scalar"),
-        "{message}"
-    );
+    assert!(message.contains("\"avx9\"") && message.contains("scalar"), "{message}");
     for isa in Isa::available() {
         assert_eq!(Isa::named(isa.name()), Ok(isa));
     }
