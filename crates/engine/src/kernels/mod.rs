@@ -137,7 +137,7 @@ impl Window {
         let first = (o * self.stride[axis]) as isize - self.pad[axis] as isize;
         let taps = self.kernel[axis];
         // The usual case, without divisions.
-        if first >= 0 && taps > 0 && first + ((taps - 1) * step) as isize < size {
+        if first >= 0 && taps > 0 && first + (((taps - 1) * step) as isize) < size {
             return (0..taps, first);
         }
         let begin = if first >= 0 { 0 } else { first.unsigned_abs().div_ceil(step) };
