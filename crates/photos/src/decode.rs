@@ -51,21 +51,7 @@ impl Format {
         match bytes {
             [0xff, 0xd8, 0xff, ..] => Some(Self::Jpeg),
             [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Some(Self::Png),
-            [
-                b'R',
-                b'I',
-                b'F',
-                b'F',
-                _,
-                _,
-                _,
-                _,
-                b'W',
-                b'E',
-                b'B',
-                b'P',
-                ..,
-            ] => Some(Self::WebP),
+            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(Self::WebP),
             _ => None,
         }
     }
@@ -78,21 +64,12 @@ impl Format {
 pub fn open(path: &Path) -> Result<RgbImage, Error> {
     let metadata = fs::metadata(path).map_err(Error::io("read", path))?;
     if !metadata.is_file() || metadata.len() > MAX_FILE_BYTES {
-        let reason = if metadata.is_file() {
-            "it is over 512 MB"
-        } else {
-            "it is not a file"
-        };
-        return Err(Error::Decode {
-            path: path.to_owned(),
-            reason: reason.to_owned(),
-        });
+        let reason = if metadata.is_file() { "it is over 512 MB" } else { "it is not a file" };
+        return Err(Error::Decode { path: path.to_owned(), reason: reason.to_owned() });
     }
     let file = fs::File::open(path).map_err(Error::io("read", path))?;
     let mut bytes = Vec::with_capacity(metadata.len() as usize);
-    file.take(MAX_FILE_BYTES)
-        .read_to_end(&mut bytes)
-        .map_err(Error::io("read", path))?;
+    file.take(MAX_FILE_BYTES).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
     decode_bytes(&bytes, path)
 }
 
@@ -107,12 +84,8 @@ pub fn open(path: &Path) -> Result<RgbImage, Error> {
 /// # Errors
 /// [`Error::TooLarge`] over [`MAX_PIXELS`], [`Error::Decode`] for anything that is not a whole picture.
 pub fn decode_bytes(bytes: &[u8], name: &Path) -> Result<RgbImage, Error> {
-    let failed = |reason: String| Error::Decode {
-        path: name.to_owned(),
-        reason,
-    };
-    let format =
-        Format::of(bytes).ok_or_else(|| failed("it is not a JPEG, PNG or WebP".to_owned()))?;
+    let failed = |reason: String| Error::Decode { path: name.to_owned(), reason };
+    let format = Format::of(bytes).ok_or_else(|| failed("it is not a JPEG, PNG or WebP".to_owned()))?;
     if format == Format::Jpeg && !jpeg_is_complete(bytes) {
         return Err(failed("it ends early".to_owned()));
     }
@@ -124,11 +97,7 @@ pub fn decode_bytes(bytes: &[u8], name: &Path) -> Result<RgbImage, Error> {
         }
     };
     decode().map_err(|failure| match failure {
-        Failure::TooLarge(width, height) => Error::TooLarge {
-            path: name.to_owned(),
-            width,
-            height,
-        },
+        Failure::TooLarge(width, height) => Error::TooLarge { path: name.to_owned(), width, height },
         Failure::Image(error) => failed(error.to_string()),
     })
 }

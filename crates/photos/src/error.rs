@@ -107,10 +107,6 @@ impl Error {
     /// assert!(error.unwrap_err().to_string().starts_with("cannot read /no/such.jpg: "));
     /// ```
     pub fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Io {
-            action,
-            path: path.as_ref().to_owned(),
-            source,
-        }
+        move |source| Self::Io { action, path: path.as_ref().to_owned(), source }
     }
 }

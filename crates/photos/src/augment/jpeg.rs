@@ -1,0 +1,243 @@
+//! The marks that JPEG leaves (ITU-T T.81, baseline, 4:2:0), without writing a file.
+//!
+//! All loss of JPEG comes from halving the colour resolution and rounding the coefficients of each block's cosine transform; its entropy
+//! coding is exact, so it is left out.
+
+/// Values of 8 × 8 pixels or coefficients.
+type Block = [[f32; 8]; 8];
+
+/// Quantisation tables of annex K.1, row by row: luminance and chrominance.
+#[rustfmt::skip]
+const TABLES: [[u8; 64]; 2] = [
+    [
+        16, 11, 10, 16,  24,  40,  51,  61,
+        12, 12, 14, 19,  26,  58,  60,  55,
+        14, 13, 16, 24,  40,  57,  69,  56,
+        14, 17, 22, 29,  51,  87,  80,  62,
+        18, 22, 37, 56,  68, 109, 103,  77,
+        24, 35, 55, 64,  81, 104, 113,  92,
+        49, 64, 78, 87, 103, 121, 120, 101,
+        72, 92, 95, 98, 112, 100, 103,  99,
+    ],
+    [
+        17, 18, 24, 47, 99, 99, 99, 99,
+        18, 21, 26, 66, 99, 99, 99, 99,
+        24, 26, 56, 99, 99, 99, 99, 99,
+        47, 66, 99, 99, 99, 99, 99, 99,
+        99, 99, 99, 99, 99, 99, 99, 99,
+        99, 99, 99, 99, 99, 99, 99, 99,
+        99, 99, 99, 99, 99, 99, 99, 99,
+        99, 99, 99, 99, 99, 99, 99, 99,
+    ],
+];
+
+/// Gives `pixels`, rows of `size` RGB pixels, the artefacts of a JPEG file of `quality` (1 to 100, as libjpeg counts).
+pub(super) fn artefacts(pixels: &mut [u8], size: usize, quality: u8) {
+    let coder = Coder::new(quality);
+    for top in (0..size).step_by(16) {
+        for left in (0..size).step_by(16) {
+            let mut unit = Unit::read(pixels, size, left, top);
+            for block in &mut unit.luminance {
+                coder.round_trip(block, 0);
+            }
+            for block in &mut unit.chrominance {
+                coder.round_trip(block, 1);
+            }
+            unit.write(pixels, size, left, top);
+        }
+    }
+}
+
+/// A minimum coded unit: 16 × 16 pixels as four blocks of Y and one each of Cb and Cr, all centred on zero.
+struct Unit {
+    luminance: [Block; 4],
+    chrominance: [Block; 2],
+}
+
+impl Unit {
+    /// Reads a unit, repeating the last row and column where it reaches over the edge.
+    fn read(pixels: &[u8], size: usize, left: usize, top: usize) -> Self {
+        let mut unit = Self { luminance: [[[0.0; 8]; 8]; 4], chrominance: [[[0.0; 8]; 8]; 2] };
+        for y in 0..16 {
+            let row = &pixels[3 * size * (top + y).min(size - 1)..][..3 * size];
+            for x in 0..16 {
+                let at = 3 * (left + x).min(size - 1);
+                let [r, g, b] = [row[at], row[at + 1], row[at + 2]].map(f32::from);
+                let luminance = 0.299 * r + 0.587 * g + 0.114 * b;
+                unit.luminance[y / 8 * 2 + x / 8][y % 8][x % 8] = luminance - 128.0;
+                unit.chrominance[0][y / 2][x / 2] += 0.25 * 0.564 * (b - luminance);
+                unit.chrominance[1][y / 2][x / 2] += 0.25 * 0.713 * (r - luminance);
+            }
+        }
+        unit
+    }
+
+    fn write(&self, pixels: &mut [u8], size: usize, left: usize, top: usize) {
+        for y in 0..16.min(size - top) {
+            let row = &mut pixels[3 * (size * (top + y) + left)..][..3 * 16.min(size - left)];
+            for (x, pixel) in row.chunks_exact_mut(3).enumerate() {
+                let luminance = self.luminance[y / 8 * 2 + x / 8][y % 8][x % 8] + 128.5;
+                let [cb, cr] = [0, 1].map(|c| self.chrominance[c][y / 2][x / 2]);
+                pixel[0] = (luminance + 1.402 * cr) as u8;
+                pixel[1] = (luminance - 0.344 * cb - 0.714 * cr) as u8;
+                pixel[2] = (luminance + 1.772 * cb) as u8;
+            }
+        }
+    }
+}
+
+/// The cosine transform and the quantisation steps of one quality.
+struct Coder {
+    /// Rows of the 8-point transform split by symmetry: even frequencies see sums, odd ones differences of mirrored samples.
+    even: [[f32; 4]; 4],
+    odd: [[f32; 4]; 4],
+    /// Steps per table, transposed like the coefficients between the two transforms.
+    steps: [Block; 2],
+}
+
+impl Coder {
+    fn new(quality: u8) -> Self {
+        let quality = u32::from(quality.clamp(1, 100));
+        let percent = if quality < 50 { 5000 / quality } else { 200 - 2 * quality };
+        let basis = |frequency: usize, sample: usize| {
+            let scale = if frequency == 0 { 0.125f32.sqrt() } else { 0.5 };
+            scale * ((2 * sample + 1) as f32 * frequency as f32 * std::f32::consts::PI / 16.0).cos()
+        };
+        let half = |parity: usize| [0, 1, 2, 3].map(|k| [0, 1, 2, 3].map(|n| basis(2 * k + parity, n)));
+        let mut steps = [[[0.0; 8]; 8]; 2];
+        for (block, table) in steps.iter_mut().zip(TABLES) {
+            for (at, step) in table.into_iter().enumerate() {
+                block[at % 8][at / 8] = ((u32::from(step) * percent + 50) / 100).clamp(1, 255) as f32;
+            }
+        }
+        Self { even: half(0), odd: half(1), steps }
+    }
+
+    /// Transforms a block, rounds its coefficients to their steps and transforms it back.
+    fn round_trip(&self, block: &mut Block, table: usize) {
+        // Adding and taking away 1.5 × 2^23 rounds to a whole number in two vector instructions.
+        const ROUND: f32 = 12_582_912.0;
+        let mut coefficients = self.forward(&transpose(&self.forward(block)));
+        for (row, steps) in coefficients.iter_mut().zip(&self.steps[table]) {
+            for (c, step) in row.iter_mut().zip(steps) {
+                *c = ((*c / step + ROUND) - ROUND) * step;
+            }
+        }
+        *block = self.inverse(&transpose(&self.inverse(&coefficients)));
+    }
+
+    /// Transforms the columns.
+    fn forward(&self, block: &Block) -> Block {
+        let mut out = [[0.0; 8]; 8];
+        for n in 0..4 {
+            for lane in 0..8 {
+                let (a, b) = (block[n][lane], block[7 - n][lane]);
+                for k in 0..4 {
+                    out[2 * k][lane] += self.even[k][n] * (a + b);
+                    out[2 * k + 1][lane] += self.odd[k][n] * (a - b);
+                }
+            }
+        }
+        out
+    }
+
+    /// Undoes [`Self::forward`].
+    fn inverse(&self, block: &Block) -> Block {
+        let mut out = [[0.0; 8]; 8];
+        for n in 0..4 {
+            for lane in 0..8 {
+                let (mut even, mut odd) = (0.0, 0.0);
+                for k in 0..4 {
+                    even += self.even[k][n] * block[2 * k][lane];
+                    odd += self.odd[k][n] * block[2 * k + 1][lane];
+                }
+                out[n][lane] = even + odd;
+                out[7 - n][lane] = even - odd;
+            }
+        }
+        out
+    }
+}
+
+fn transpose(block: &Block) -> Block {
+    let mut out = [[0.0; 8]; 8];
+    for (y, row) in block.iter().enumerate() {
+        for (x, &value) in row.iter().enumerate() {
+            out[x][y] = value;
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::{Rgb, RgbImage};
+
+    /// Shapes with edges, colours and gradients.
+    fn picture(size: u32) -> RgbImage {
+        RgbImage::from_fn(size, size, |x, y| {
+            let disc = (x as f32 - 20.0).hypot(y as f32 - 24.0) < 13.0;
+            let stripe = (x + 2 * y) / 7 % 3 == 0;
+            Rgb([if disc { 220 } else { 60 + x as u8 }, if stripe { 180 } else { 90 }, 40 + 2 * y as u8])
+        })
+    }
+
+    fn squared_error(a: &[u8], b: &[u8]) -> f64 {
+        let sum: f64 = a.iter().zip(b).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum();
+        sum / a.len() as f64
+    }
+
+    fn coded(picture: &RgbImage, quality: u8) -> Vec<u8> {
+        let mut pixels = picture.as_raw().clone();
+        artefacts(&mut pixels, picture.width() as usize, quality);
+        pixels
+    }
+
+    fn luminance(pixels: &[u8]) -> Vec<u8> {
+        let weigh = |p: &[u8]| 0.299 * f32::from(p[0]) + 0.587 * f32::from(p[1]) + 0.114 * f32::from(p[2]);
+        pixels.chunks_exact(3).map(|pixel| weigh(pixel).round() as u8).collect()
+    }
+
+    /// Decodes a file of `tests/golden/jpeg`, which `make.py` wrote there with libjpeg.
+    fn golden(file: &[u8]) -> RgbImage {
+        image::load_from_memory(file).unwrap().to_rgb8()
+    }
+
+    #[test]
+    fn is_what_a_real_encoder_and_decoder_do() {
+        let picture = golden(include_bytes!("../../tests/golden/jpeg/picture.png"));
+        for (quality, real) in [
+            (20, &include_bytes!("../../tests/golden/jpeg/quality20.png")[..]),
+            (50, include_bytes!("../../tests/golden/jpeg/quality50.png")),
+            (80, include_bytes!("../../tests/golden/jpeg/quality80.png")),
+        ] {
+            let real = golden(real);
+            let ours = coded(&picture, quality);
+            let loss = squared_error(&luminance(&picture), &luminance(&real));
+            let difference = squared_error(&luminance(&ours), &luminance(&real));
+            // libjpeg rounds the luminance of pixels, which moves coefficients that lie between two steps.
+            assert!(difference < 0.15 * loss + 0.3, "luminance at {quality}: {difference} of {loss}");
+            // libjpeg smooths colours when it enlarges them.
+            let loss = squared_error(&picture, &real);
+            let difference = squared_error(&ours, &real);
+            assert!(difference < 0.3 * loss, "{quality}: {difference} of {loss}");
+        }
+    }
+
+    #[test]
+    fn loses_more_the_lower_the_quality() {
+        let picture = picture(64);
+        let losses = [95, 75, 50, 20, 5].map(|q| squared_error(picture.as_raw(), &coded(&picture, q)));
+        assert!(losses.is_sorted() && losses[0] < losses[4], "{losses:?}");
+    }
+
+    #[test]
+    fn even_colours_stay_in_units_that_reach_over_the_edge() {
+        for size in [1, 7, 16, 19] {
+            let picture = RgbImage::from_pixel(size, size, Rgb([90, 160, 30]));
+            let coded = coded(&picture, 100);
+            assert!(coded.iter().zip(picture.as_raw()).all(|(a, b)| a.abs_diff(*b) <= 2), "{size}");
+        }
+    }
+}
