@@ -111,6 +111,11 @@ impl Graph {
         &self.nodes[id.0]
     }
 
+    /// The id of the node at `index` in [`nodes`](Self::nodes).
+    pub fn node_id(&self, index: usize) -> NodeId {
+        NodeId(index)
+    }
+
     /// The node that makes a value, if one does.
     pub fn producer(&self, id: ValueId) -> Option<&Node> {
         match self.values[id.0].source {

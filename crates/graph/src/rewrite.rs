@@ -121,6 +121,45 @@ pub fn fold_for_inference(graph: &Graph, params: &Params) -> Result<(Graph, Para
     Ok((folded_graph, folded))
 }
 
+/// Replaces every node whose inputs are all parameters or constants by its result, which becomes a parameter called like the value.
+///
+/// `eval` computes one operator. The second half of the result holds the parameters that the new graph needs.
+///
+/// Errors if `params` does not fit the graph or a node cannot be computed.
+pub fn fold_constants(
+    graph: &Graph,
+    params: &Params,
+    eval: impl Fn(&Op, &[Option<&Tensor>]) -> Result<Vec<Tensor>, String>,
+) -> Result<(Graph, Params), Error> {
+    graph.check_params(params)?;
+    let mut copy = Copy::new(graph)?;
+    let mut known = params.clone();
+    for node in graph.nodes() {
+        let names: Vec<_> = node.inputs.iter().map(|id| id.map(|id| graph.value(id).name.as_str())).collect();
+        let tensors: Option<Vec<_>> =
+            names.iter().map(|name| name.map(|name| known.get(name)).map_or(Some(None), |t| t.map(Some))).collect();
+        let Some(tensors) = tensors else {
+            copy.node(node)?;
+            continue;
+        };
+        let results = eval(&node.op, &tensors).map_err(|reason| Error::Node {
+            node: node.name.clone(),
+            op: node.op.name(),
+            inputs: tensors.iter().flatten().map(|tensor| tensor.ty().to_string()).collect::<Vec<_>>().join(", "),
+            reason,
+        })?;
+        for (&id, tensor) in node.outputs.iter().zip(results) {
+            copy.map[id.0] = Some(copy.to.add_parameter(&graph.value(id).name, tensor.ty())?);
+            known.insert(graph.value(id).name.clone(), tensor);
+        }
+    }
+    let folded = copy.finish(graph.outputs())?;
+    let needed = cut(&folded, folded.outputs())?;
+    let params =
+        needed.parameters().filter_map(|value| Some((value.name.clone(), known.remove(&value.name)?))).collect();
+    Ok((needed, params))
+}
+
 /// For each value, the node that reads it, if that is the only reader and the value is not an output of the graph.
 fn sole_readers(graph: &Graph) -> Vec<Option<NodeId>> {
     let uses = graph.uses();

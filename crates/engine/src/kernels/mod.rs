@@ -81,6 +81,24 @@ impl<'a> Out<'a> {
         Out { ptr, len, buffer: PhantomData }
     }
 
+    /// The handle of a part of the buffer.
+    pub fn slice(&self, range: Range<usize>) -> Out<'a> {
+        check_range(&range, self.len, "slice");
+        // SAFETY: the part lies inside the buffer, for which the same promises were made.
+        unsafe { Out::from_raw(self.ptr.add(range.start), range.len()) }
+    }
+
+    /// A part of the buffer, to be written by safe code.
+    ///
+    /// # Safety
+    /// As long as the slice lives, nobody else reads or writes that part.
+    #[allow(clippy::mut_from_ref)]
+    pub unsafe fn slice_mut(&self, range: Range<usize>) -> &'a mut [f32] {
+        check_range(&range, self.len, "slice");
+        // SAFETY: the part lies inside the buffer; the caller has it alone.
+        unsafe { std::slice::from_raw_parts_mut(self.ptr.add(range.start), range.len()) }
+    }
+
     /// Number of floats.
     pub fn len(&self) -> usize {
         self.len

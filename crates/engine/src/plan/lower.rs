@@ -1,0 +1,213 @@
+//! From a graph to steps: the walk, the layouts, and the constants.
+//!
+//! The products (`Conv`, `Gemm`, `MatMul`) are in `product.rs`, everything else in `simple.rs`.
+
+use super::arena::Slot;
+use super::edge::{Edge, plain, table};
+use super::fuse::{self, Action};
+use super::step::{Kernel, Place, Step};
+use crate::Error;
+use crate::kernels::{ConvWeights, DepthwiseWeights, PackedB};
+use crate::simd::{AlignedBuf, Isa};
+use percept_graph::{DType, Graph, Node, Op, Params, Source, Tensor, ValueId};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Weights packed for one instruction set, by name: plans of one network share them.
+#[derive(Default)]
+pub(crate) struct Packed {
+    pub(super) conv: HashMap<String, Arc<ConvWeights>>,
+    pub(super) depthwise: HashMap<String, Arc<DepthwiseWeights>>,
+    pub(super) dense: HashMap<(String, bool), Arc<PackedB>>,
+}
+
+/// More nodes than this are refused: planning the memory of so many takes too long.
+const MAX_NODES: usize = 20_000;
+
+/// A plan in the making.
+pub(super) struct Lower<'a> {
+    pub(super) graph: &'a Graph,
+    pub(super) params: &'a Params,
+    pub(super) packed: &'a mut Packed,
+    pub(super) isa: Isa,
+    pub(super) constants: Vec<AlignedBuf>,
+    pub(super) steps: Vec<Step>,
+    pub(super) slots: Vec<Slot>,
+    edges: Vec<Option<Edge>>,
+    reordered: HashMap<(ValueId, Vec<usize>), Edge>,
+}
+
+/// What is wrong with a node, in words; the walk adds the node's name and operator.
+pub(super) type Lowered<T> = Result<T, String>;
+
+impl<'a> Lower<'a> {
+    pub(super) fn new(graph: &'a Graph, params: &'a Params, packed: &'a mut Packed, isa: Isa) -> Self {
+        Self {
+            graph,
+            params,
+            packed,
+            isa,
+            constants: Vec::new(),
+            steps: Vec::new(),
+            slots: Vec::new(),
+            edges: vec![None; graph.values().len()],
+            reordered: HashMap::new(),
+        }
+    }
+
+    /// Makes the steps of all nodes; gives back where the outputs lie, in row-major order.
+    pub(super) fn walk(&mut self) -> Result<Vec<Edge>, Error> {
+        let graph = self.graph;
+        if graph.nodes().len() > MAX_NODES {
+            let reason = format!("{} nodes are more than the {MAX_NODES} that can be planned", graph.nodes().len());
+            return Err(Error::Node { node: graph.name.clone(), op: "graph", reason });
+        }
+        for (i, &id) in graph.inputs().iter().enumerate() {
+            let shape = graph.value(id).ty.concrete()?;
+            let order = plain(shape.len());
+            self.edges[id.index()] = Some(Edge { place: Place::Input(i), shape, order });
+        }
+        for (node, action) in graph.nodes().iter().zip(fuse::plan(graph, self.params)) {
+            let lowered = match action {
+                Action::Absorbed => Ok(()),
+                Action::Alone => self.node(node),
+                Action::Product(fused) => self.product(node, &fused),
+                Action::Normalize(normalize) => self.normalize(node, &normalize),
+            };
+            lowered.map_err(|reason| Error::Node { node: node.name.clone(), op: node.op.name(), reason })?;
+        }
+        graph.outputs().iter().map(|&id| self.output(id)).collect()
+    }
+
+    fn output(&mut self, id: ValueId) -> Result<Edge, Error> {
+        let name = &self.graph.value(id).name;
+        let wrong = |reason| Error::Node { node: name.clone(), op: "output", reason };
+        let edge = self.float(id).map_err(wrong)?;
+        let order = plain(edge.shape.len());
+        match edge.place {
+            Place::Slot(_) => self.reorder(id, &order).map_err(wrong),
+            _ => Ok(self.copy(name, &edge, order)),
+        }
+    }
+
+    fn node(&mut self, node: &Node) -> Lowered<()> {
+        match &node.op {
+            Op::Conv(_) | Op::Gemm(_) | Op::MatMul(_) => self.product_alone(node),
+            _ => self.simple(node),
+        }
+    }
+
+    /// The edge of a floating-point value; constants are taken from the parameters when they are first used.
+    pub(super) fn float(&mut self, id: ValueId) -> Lowered<Edge> {
+        let value = self.graph.value(id);
+        if value.ty.dtype != DType::F32 {
+            return Err(format!("\"{}\" is {}: the engine computes with f32", value.name, value.ty.dtype));
+        }
+        if let Some(edge) = &self.edges[id.index()] {
+            return Ok(edge.clone());
+        }
+        let tensor = self.constant_tensor(id)?;
+        let edge = self.constant(tensor.shape(), tensor.as_f32().map_err(|e| e.to_string())?);
+        self.edges[id.index()] = Some(edge.clone());
+        Ok(edge)
+    }
+
+    /// The tensor of a constant value; an error if the value depends on the inputs.
+    pub(super) fn constant_tensor(&self, id: ValueId) -> Lowered<&'a Tensor> {
+        let value = self.graph.value(id);
+        match (value.source, self.params.get(&value.name)) {
+            (Source::Parameter, Some(tensor)) => Ok(tensor),
+            _ => Err(format!("\"{}\" must be a constant", value.name)),
+        }
+    }
+
+    pub(super) fn constant(&mut self, shape: &[usize], values: &[f32]) -> Edge {
+        let mut buffer = AlignedBuf::zeroed(values.len());
+        buffer.copy_from_slice(values);
+        self.constants.push(buffer);
+        Edge { place: Place::Constant(self.constants.len() - 1), shape: shape.to_vec(), order: plain(shape.len()) }
+    }
+
+    /// The inputs of a node with exactly `N` of them, all f32.
+    pub(super) fn inputs<const N: usize>(&mut self, node: &Node) -> Lowered<[(ValueId, Edge); N]> {
+        let mut found = Vec::with_capacity(N);
+        for id in node.inputs.iter().flatten() {
+            found.push((*id, self.float(*id)?));
+        }
+        found.try_into().map_err(|found: Vec<_>| format!("needs {N} inputs, has {}", found.len()))
+    }
+
+    pub(super) fn set(&mut self, id: ValueId, edge: Edge) {
+        self.edges[id.index()] = Some(edge);
+    }
+
+    /// The shape of a value.
+    pub(super) fn shape(&self, id: ValueId) -> Lowered<Vec<usize>> {
+        self.graph.value(id).ty.concrete().map_err(|e| e.to_string())
+    }
+
+    /// A new piece of the arena.
+    pub(super) fn slot(&mut self, shape: Vec<usize>, order: Vec<usize>) -> Edge {
+        let len = shape.iter().fold(1usize, |product, &size| product.saturating_mul(size));
+        self.slots.push(Slot { len, first: usize::MAX, last: 0, offset: 0 });
+        Edge { place: Place::Slot(self.slots.len() - 1), shape, order }
+    }
+
+    /// Adds a step that writes `output`.
+    pub(super) fn push(&mut self, node: &str, kernel: Kernel, output: &Edge) {
+        let step = self.steps.len();
+        for place in kernel.reads() {
+            if let Place::Slot(i) = place {
+                self.slots[i].last = step;
+            }
+        }
+        if let Place::Slot(i) = output.place {
+            self.slots[i].first = self.slots[i].first.min(step);
+            self.slots[i].last = self.slots[i].last.max(step);
+            self.steps.push(Step { node: node.into(), kernel, output: i });
+        }
+    }
+
+    /// A value with its axes in the order asked for; moved at most once for each order.
+    pub(super) fn reorder(&mut self, id: ValueId, order: &[usize]) -> Lowered<Edge> {
+        let edge = self.float(id)?;
+        if edge.lies_in(order) {
+            return Ok(Edge { order: order.to_vec(), ..edge });
+        }
+        let key = (id, order.to_vec());
+        if let Some(edge) = self.reordered.get(&key) {
+            return Ok(edge.clone());
+        }
+        let name = &self.graph.value(id).name;
+        let moved = self.copy(name, &edge, order.to_vec());
+        self.reordered.insert(key, moved.clone());
+        Ok(moved)
+    }
+
+    /// Copies a value into a new slot with its axes in `order`.
+    pub(super) fn copy(&mut self, name: &str, from: &Edge, order: Vec<usize>) -> Edge {
+        let to = self.slot(from.shape.clone(), order);
+        let strides = from.strides();
+        let tables = to.order.iter().map(|&axis| table(0, from.shape[axis], strides[axis])).collect();
+        self.gather(name, from.place, tables, 0.0, &to, 0);
+        to
+    }
+
+    /// A step that moves elements into `to`, from `offset` on; `tables` are in the memory order of `to`.
+    pub(super) fn gather(
+        &mut self,
+        name: &str,
+        x: Place,
+        mut tables: Vec<Vec<usize>>,
+        fill: f32,
+        to: &Edge,
+        offset: usize,
+    ) {
+        let all = to.strides();
+        let mut strides: Vec<_> = to.order.iter().map(|&axis| all[axis]).collect();
+        if tables.is_empty() {
+            (tables, strides) = (vec![vec![0]], vec![1]);
+        }
+        self.push(name, Kernel::Gather { x, tables, fill, strides, offset }, to);
+    }
+}

@@ -1,0 +1,173 @@
+//! A graph made ready to run: steps in order, packed weights, and one arena for all activations.
+//!
+//! A plan belongs to one set of sizes. It is made in four walks: constants and batch normalisation are folded
+//! ([`Network`](crate::Network) does that once for all sizes), products take in what follows them, every node becomes a kernel with its
+//! operands' layouts, and the slots of the arena are placed by their lifetimes. Running it allocates nothing.
+
+mod arena;
+mod edge;
+mod fuse;
+mod lower;
+mod product;
+mod simple;
+mod step;
+
+pub(crate) use lower::Packed;
+pub use step::Input;
+
+use crate::simd::{AlignedBuf, Isa};
+use crate::{Error, Pool};
+use lower::Lower;
+use percept_graph::{DType, Graph, Params};
+use std::sync::Arc;
+use step::{Memory, Place, Step};
+
+/// How plans are made and run.
+#[derive(Clone)]
+pub struct Settings {
+    /// The threads that run kernels.
+    pub pool: Arc<Pool>,
+    /// The instruction set of the kernels.
+    pub isa: Isa,
+    /// Bytes that the activations of one plan may take.
+    pub memory_limit: usize,
+}
+
+impl Settings {
+    /// All cores, the best instruction set, and 8 GB for activations, as far as `PERCEPT_THREADS` and `PERCEPT_ISA` do not say
+    /// otherwise; an error if one of them makes no sense.
+    pub fn detect() -> Result<Self, Error> {
+        let isa = Isa::detect().map_err(|e| Error::Setting(e.to_string()))?;
+        Ok(Self { pool: Pool::global()?, isa, memory_limit: 8 << 30 })
+    }
+
+    /// The same with a pool of so many threads.
+    pub fn with_threads(self, threads: usize) -> Result<Self, Error> {
+        Ok(Self { pool: Arc::new(Pool::new(threads)?), ..self })
+    }
+}
+
+/// A graph of known sizes, ready to run.
+pub struct Plan {
+    steps: Vec<Step>,
+    slots: Vec<(usize, usize)>,
+    constants: Vec<AlignedBuf>,
+    arena: AlignedBuf,
+    scratch: AlignedBuf,
+    scratch_len: usize,
+    inputs: Vec<InputSpec>,
+    outputs: Vec<OutputSpec>,
+    settings: Settings,
+}
+
+struct InputSpec {
+    name: String,
+    dtype: DType,
+    len: usize,
+}
+
+struct OutputSpec {
+    slot: usize,
+    shape: Vec<usize>,
+}
+
+impl Plan {
+    /// Plans a graph whose sizes are all numbers and whose parameters are all in `params`.
+    pub(crate) fn compile(
+        graph: &Graph,
+        params: &Params,
+        packed: &mut Packed,
+        settings: &Settings,
+    ) -> Result<Self, Error> {
+        let mut lower = Lower::new(graph, params, packed, settings.isa);
+        let outputs = lower.walk()?;
+        let Lower { steps, mut slots, constants, .. } = lower;
+        let mut specs = Vec::with_capacity(outputs.len());
+        for edge in outputs {
+            if let Place::Slot(slot) = edge.place {
+                slots[slot].last = usize::MAX;
+                specs.push(OutputSpec { slot, shape: edge.shape });
+            }
+        }
+        // A slot that no step writes belongs to a value without elements.
+        slots.iter_mut().for_each(|slot| slot.first = slot.first.min(slot.last));
+        let floats = arena_len(&mut slots, settings)?;
+        let scratch_len = steps.iter().map(|step| step.kernel.scratch()).max().unwrap_or(0).next_multiple_of(16);
+        let mut inputs = Vec::with_capacity(graph.inputs().len());
+        for &id in graph.inputs() {
+            let value = graph.value(id);
+            let len = value.ty.concrete()?.iter().product();
+            inputs.push(InputSpec { name: value.name.clone(), dtype: value.ty.dtype, len });
+        }
+        Ok(Self {
+            steps,
+            slots: slots.iter().map(|slot| (slot.offset, slot.len)).collect(),
+            constants,
+            arena: AlignedBuf::zeroed(floats),
+            scratch: AlignedBuf::zeroed(scratch_len * settings.pool.threads()),
+            scratch_len,
+            inputs,
+            outputs: specs,
+            settings: settings.clone(),
+        })
+    }
+
+    /// Runs the network; an error if an input has another type or size than the plan was made for.
+    pub fn run(&mut self, inputs: &[Input<'_>]) -> Result<(), Error> {
+        if inputs.len() != self.inputs.len() {
+            let name = self.inputs.get(inputs.len()).map_or("", |spec| &spec.name);
+            let reason = format!("{} inputs are given, {} are needed", inputs.len(), self.inputs.len());
+            return Err(Error::Input { name: name.into(), reason });
+        }
+        for (spec, input) in self.inputs.iter().zip(inputs) {
+            let (dtype, len) = match input {
+                Input::F32(data) => (DType::F32, data.len()),
+                Input::U8(data) => (DType::U8, data.len()),
+            };
+            if (dtype, len) != (spec.dtype, spec.len) {
+                let reason = format!("needs {} elements of {}, not {len} of {dtype}", spec.len, spec.dtype);
+                return Err(Error::Input { name: spec.name.clone(), reason });
+            }
+        }
+        let memory = Memory {
+            arena: self.arena.as_mut_ptr(),
+            slots: &self.slots,
+            constants: &self.constants,
+            inputs,
+            scratch: self.scratch.as_mut_ptr(),
+            scratch_len: self.scratch_len,
+        };
+        for step in &mut self.steps {
+            step.run(&memory, &self.settings.pool, self.settings.isa);
+        }
+        Ok(())
+    }
+
+    /// Shape and elements, in row-major order, of the `i`th output of the last run; the graph says how many there are.
+    pub fn output(&self, i: usize) -> (&[usize], &[f32]) {
+        let spec = &self.outputs[i];
+        let (offset, len) = self.slots[spec.slot];
+        (&spec.shape, &self.arena[offset..offset + len])
+    }
+
+    /// Bytes of the arena.
+    pub fn arena_bytes(&self) -> usize {
+        self.arena.len() * size_of::<f32>()
+    }
+
+    /// The nodes that steps stand for, in the order in which they run.
+    pub fn step_names(&self) -> impl Iterator<Item = &str> {
+        self.steps.iter().map(|step| step.node.as_str())
+    }
+}
+
+/// Places the slots; an error if the arena exceeds the limit.
+fn arena_len(slots: &mut [arena::Slot], settings: &Settings) -> Result<usize, Error> {
+    let limit = settings.memory_limit;
+    let too_large = |floats: usize| Error::OutOfMemory { needed: floats.saturating_mul(4) >> 20, limit: limit >> 20 };
+    if let Some(slot) = slots.iter().find(|slot| slot.len > limit / 4) {
+        return Err(too_large(slot.len));
+    }
+    let floats = arena::place(slots);
+    if floats > limit / 4 { Err(too_large(floats)) } else { Ok(floats) }
+}

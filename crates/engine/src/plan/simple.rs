@@ -1,0 +1,288 @@
+//! Every operator that is not a product: arithmetic, activations, pooling, and what only moves or relabels elements.
+
+use super::edge::{CHANNELS_LAST, Edge, padded_table, plain, table};
+use super::fuse::{self, Normalize};
+use super::lower::{Lower, Lowered};
+use super::product::window;
+use super::step::Kernel;
+use crate::kernels::{BinaryOp, PoolKind};
+use percept_graph::ops::{Concat, Pad, PadMode, Padding, ReduceMean, Softmax};
+use percept_graph::{DType, Node, Op};
+
+impl Lower<'_> {
+    pub(super) fn simple(&mut self, node: &Node) -> Lowered<()> {
+        match &node.op {
+            Op::Add(_) => self.binary(node, BinaryOp::Add),
+            Op::Sub(_) => self.binary(node, BinaryOp::Sub),
+            Op::Mul(_) => self.binary(node, BinaryOp::Mul),
+            Op::Div(_) => self.binary(node, BinaryOp::Div),
+            Op::Relu(_)
+            | Op::LeakyRelu(_)
+            | Op::Clip(_)
+            | Op::Sigmoid(_)
+            | Op::HardSigmoid(_)
+            | Op::HardSwish(_)
+            | Op::Tanh(_) => self.activate(node),
+            Op::Softmax(op) => self.softmax(node, op),
+            Op::MaxPool(op) => {
+                self.pool(node, &op.kernel_shape, (&op.strides, &op.dilations, &op.padding), |_, _| PoolKind::Max)
+            }
+            Op::AveragePool(op) => {
+                let attributes = (&op.strides[..], &op.dilations[..], &op.padding);
+                self.pool(node, &op.kernel_shape, attributes, |x, kernel| match op.count_include_pad {
+                    true => {
+                        let pads = op.padding.resolve(x, kernel, &op.strides, &op.dilations);
+                        PoolKind::AverageWithPadding { pad_end: [pads[2], pads[3]] }
+                    }
+                    false => PoolKind::Average,
+                })
+            }
+            Op::GlobalAveragePool(_) => self.global_average_pool(node),
+            Op::ReduceMean(op) => self.reduce_mean(node, op),
+            Op::Transpose(op) => {
+                let [(_, x)] = self.inputs(node)?;
+                let perm = op.permutation(x.shape.len());
+                let order = x.order.iter().map(|&axis| perm.iter().position(|&p| p == axis).unwrap_or(axis));
+                let (order, shape) = (order.collect(), perm.iter().map(|&axis| x.shape[axis]).collect());
+                self.set(node.outputs[0], Edge { place: x.place, shape, order });
+                Ok(())
+            }
+            Op::Flatten(_) | Op::Reshape(_) | Op::Squeeze(_) | Op::Unsqueeze(_) => self.reshape(node),
+            Op::Concat(op) => self.concat(node, op),
+            Op::Pad(op) => self.pad(node, op),
+            Op::Identity(_) | Op::Dropout(_) => self.alias(node),
+            Op::Cast(op) if op.to == DType::F32 => self.alias(node),
+            Op::Cast(op) => Err(format!("casts to {} at run time: the engine computes with f32", op.to)),
+            Op::BatchNormalization(_) => Err("runs only with constant statistics, on [N, C, H, W]".into()),
+            Op::Constant(_) | Op::Conv(_) | Op::Gemm(_) | Op::MatMul(_) => Err("is handled elsewhere".into()),
+        }
+    }
+
+    fn alias(&mut self, node: &Node) -> Lowered<()> {
+        let [(_, x)] = self.inputs(node)?;
+        self.set(node.outputs[0], x);
+        Ok(())
+    }
+
+    /// `a op b`, written in the memory order of the larger operand.
+    pub(super) fn arithmetic(&mut self, name: &str, op: BinaryOp, a: &Edge, b: &Edge, shape: &[usize]) -> Edge {
+        let order = [a, b].into_iter().find(|x| x.shape == shape).map_or(plain(shape.len()), |x| x.order.clone());
+        let (a, b) = (self.innermost(name, a, &order), self.innermost(name, b, &order));
+        let y = self.slot(shape.to_vec(), order);
+        let in_order = |x: &Edge| {
+            let strides = x.broadcast_strides(shape);
+            y.order.iter().map(|&axis| strides[axis]).collect::<Vec<_>>()
+        };
+        let (dims, a_strides, b_strides) = joined(&y.dims(), &in_order(&a), &in_order(&b));
+        self.push(name, Kernel::Binary { op, a: a.place, b: b.place, dims, a_strides, b_strides }, &y);
+        y
+    }
+
+    /// The operand such that its innermost axis is that of the result, or broadcast there.
+    fn innermost(&mut self, name: &str, x: &Edge, order: &[usize]) -> Edge {
+        let Some(&last) = order.last() else { return x.clone() };
+        let missing = order.len() - x.shape.len();
+        match last.checked_sub(missing) {
+            Some(axis) if x.shape[axis] != 1 && x.strides()[axis] != 1 => {
+                let own = order.iter().filter_map(|&axis| axis.checked_sub(missing)).collect();
+                self.copy(name, x, own)
+            }
+            _ => x.clone(),
+        }
+    }
+
+    fn binary(&mut self, node: &Node, op: BinaryOp) -> Lowered<()> {
+        let [(_, a), (_, b)] = self.inputs(node)?;
+        let shape = self.shape(node.outputs[0])?;
+        let y = self.arithmetic(&node.name, op, &a, &b, &shape);
+        self.set(node.outputs[0], y);
+        Ok(())
+    }
+
+    fn activate(&mut self, node: &Node) -> Lowered<()> {
+        let [(_, x)] = self.inputs(node)?;
+        let activation = fuse::activation(&node.op).ok_or("is not an activation")?;
+        let y = self.slot(x.shape.clone(), x.order.clone());
+        self.push(&node.name, Kernel::Activate { activation, x: x.place }, &y);
+        self.set(node.outputs[0], y);
+        Ok(())
+    }
+
+    fn softmax(&mut self, node: &Node, op: &Softmax) -> Lowered<()> {
+        let [(id, x)] = self.inputs(node)?;
+        let axis = from_front(op.axis, x.shape.len());
+        let mut order = x.order.clone();
+        if !x.lies_in(&with_last(&order, axis)) {
+            order = with_last(&plain(x.shape.len()), axis);
+        } else {
+            order = with_last(&order, axis);
+        }
+        let x = self.reorder(id, &order)?;
+        let y = self.slot(x.shape.clone(), order);
+        self.push(&node.name, Kernel::Softmax { n: x.shape[axis], x: x.place }, &y);
+        self.set(node.outputs[0], y);
+        Ok(())
+    }
+
+    fn pool(
+        &mut self,
+        node: &Node,
+        kernel: &[usize],
+        attributes: (&[usize], &[usize], &Padding),
+        kind: impl FnOnce(&[usize], &[usize]) -> PoolKind,
+    ) -> Lowered<()> {
+        let [(id, x)] = self.inputs(node)?;
+        let shape = self.shape(node.outputs[0])?;
+        let window = window(&x.shape, &shape, kernel, attributes)?;
+        let x = self.reorder(id, &CHANNELS_LAST)?;
+        let y = self.slot(shape, CHANNELS_LAST.to_vec());
+        let kind = kind(&x.shape[2..], kernel);
+        self.push(&node.name, Kernel::Pool { window, kind, channels: x.shape[1], x: x.place }, &y);
+        self.set(node.outputs[0], y);
+        Ok(())
+    }
+
+    fn global_average_pool(&mut self, node: &Node) -> Lowered<()> {
+        let [(_, x)] = self.inputs(node)?;
+        if x.shape.len() != 4 {
+            let axes = (2..x.shape.len() as i64).collect();
+            return self.reduce_mean(node, &ReduceMean { axes: Some(axes), keepdims: true });
+        }
+        let (kernel, padding) = (x.shape[2..].to_vec(), Padding::Explicit(vec![0; 4]));
+        self.pool(node, &kernel, (&[1, 1], &[1, 1], &padding), |_, _| PoolKind::Average)
+    }
+
+    fn reduce_mean(&mut self, node: &Node, op: &ReduceMean) -> Lowered<()> {
+        let [(_, x)] = self.inputs(node)?;
+        let rank = x.shape.len();
+        let axes: Vec<usize> = match &op.axes {
+            Some(axes) => axes.iter().map(|&axis| from_front(axis, rank)).collect(),
+            None => plain(rank),
+        };
+        let shape = self.shape(node.outputs[0])?;
+        if rank == 4 && (axes == [2, 3] || axes == [3, 2]) && x.len() > 0 {
+            return self.mean_of_positions(node, &x, shape);
+        }
+        let strides = x.strides();
+        let of = |wanted: bool| {
+            let axes = (0..rank).filter(|axis| axes.contains(axis) == wanted);
+            axes.map(|axis| [x.shape[axis], strides[axis]]).collect::<Vec<_>>()
+        };
+        let kernel = Kernel::Mean { x: x.place, kept: of(false), reduced: of(true) };
+        let order = plain(shape.len());
+        let y = self.slot(shape, order);
+        self.push(&node.name, kernel, &y);
+        self.set(node.outputs[0], y);
+        Ok(())
+    }
+
+    /// The mean over height and width, which may lose its axes.
+    fn mean_of_positions(&mut self, node: &Node, x: &Edge, shape: Vec<usize>) -> Lowered<()> {
+        let Some(id) = node.inputs[0] else { return Err("lacks an input".into()) };
+        let output = [x.shape[0], x.shape[1], 1, 1];
+        let padding = Padding::Explicit(vec![0; 4]);
+        let window = window(&x.shape, &output, &x.shape[2..], (&[1, 1], &[1, 1], &padding))?;
+        let x = self.reorder(id, &CHANNELS_LAST)?;
+        let y = self.slot(shape.clone(), plain(shape.len()));
+        self.push(&node.name, Kernel::Pool { window, kind: PoolKind::Average, channels: x.shape[1], x: x.place }, &y);
+        self.set(node.outputs[0], y);
+        Ok(())
+    }
+
+    fn reshape(&mut self, node: &Node) -> Lowered<()> {
+        let [(id, x)] = self.inputs(node)?;
+        let x = self.reorder(id, &plain(x.shape.len()))?;
+        let shape = self.shape(node.outputs[0])?;
+        let order = plain(shape.len());
+        self.set(node.outputs[0], Edge { place: x.place, shape, order });
+        Ok(())
+    }
+
+    fn concat(&mut self, node: &Node, op: &Concat) -> Lowered<()> {
+        let mut parts = Vec::with_capacity(node.inputs.len());
+        for id in node.inputs.iter().flatten() {
+            parts.push(self.float(*id)?);
+        }
+        let axis = from_front(op.axis, parts[0].shape.len());
+        let y = self.slot(self.shape(node.outputs[0])?, parts[0].order.clone());
+        let along = y.strides()[axis];
+        let mut begin = 0;
+        for part in parts {
+            let strides = part.strides();
+            let tables = y.order.iter().map(|&i| table(0, part.shape[i], strides[i])).collect();
+            self.gather(&node.name, part.place, tables, 0.0, &y, begin * along);
+            begin += part.shape[axis];
+        }
+        self.set(node.outputs[0], y);
+        Ok(())
+    }
+
+    fn pad(&mut self, node: &Node, op: &Pad) -> Lowered<()> {
+        let [(_, x)] = self.inputs(node)?;
+        let y = self.slot(self.shape(node.outputs[0])?, x.order.clone());
+        let strides = x.strides();
+        let tables = y.order.iter().map(|&axis| {
+            let (size, begin) = (x.shape[axis] as i64, op.pads[axis]);
+            padded_table(y.shape[axis], strides[axis], |i| source(i as i64 - begin, size, &op.mode))
+        });
+        let tables = tables.collect();
+        let fill = if let PadMode::Constant(value) = op.mode { value } else { 0.0 };
+        self.gather(&node.name, x.place, tables, fill, &y, 0);
+        self.set(node.outputs[0], y);
+        Ok(())
+    }
+
+    pub(super) fn normalize(&mut self, last: &Node, normalize: &Normalize) -> Lowered<()> {
+        let shape = self.shape(last.outputs[0])?;
+        let input = self.graph.inputs().iter().position(|&id| id == normalize.input).ok_or("is not an input")?;
+        // Axis `i` of the result is axis `perm[i]` of the input, which lies in row-major order.
+        let order = (0..shape.len()).map(|axis| normalize.perm.iter().position(|&p| p == axis));
+        let order = order.collect::<Option<Vec<_>>>().ok_or("has an invalid permutation")?;
+        let y = self.slot(shape, order);
+        let (scale, shift) = (normalize.scale.clone(), normalize.shift.clone());
+        self.push(&last.name, Kernel::Normalize { input, scale, shift }, &y);
+        self.set(last.outputs[0], y);
+        Ok(())
+    }
+}
+
+fn from_front(axis: i64, rank: usize) -> usize {
+    if axis < 0 { rank.wrapping_add_signed(axis as isize) } else { axis as usize }
+}
+
+fn with_last(order: &[usize], axis: usize) -> Vec<usize> {
+    order.iter().copied().filter(|&a| a != axis).chain([axis]).collect()
+}
+
+/// Which entry of an axis of `size` is shown at position `i`, which may lie outside.
+fn source(i: i64, size: i64, mode: &PadMode) -> Option<usize> {
+    let inside = match mode {
+        PadMode::Constant(_) => i,
+        PadMode::Edge => i.clamp(0, size - 1),
+        PadMode::Wrap => i.rem_euclid(size),
+        PadMode::Reflect if i < 0 => -i,
+        PadMode::Reflect if i >= size => 2 * (size - 1) - i,
+        PadMode::Reflect => i,
+    };
+    usize::try_from(inside).ok().filter(|_| inside < size)
+}
+
+/// Neighbouring dimensions joined where both operands allow it, so that the innermost runs are long.
+fn joined(dims: &[usize], a: &[usize], b: &[usize]) -> (Vec<usize>, Vec<usize>, Vec<usize>) {
+    let (mut all, mut in_a, mut in_b): (Vec<usize>, Vec<usize>, Vec<usize>) = Default::default();
+    for i in (0..dims.len()).rev().filter(|&i| dims[i] != 1) {
+        match (all.last_mut(), in_a.last(), in_b.last()) {
+            (Some(size), Some(&x), Some(&y)) if a[i] == x * *size && b[i] == y * *size => *size *= dims[i],
+            _ => {
+                all.push(dims[i]);
+                in_a.push(a[i]);
+                in_b.push(b[i]);
+            }
+        }
+    }
+    if all.is_empty() {
+        return (vec![1], vec![0], vec![0]);
+    }
+    [&mut all, &mut in_a, &mut in_b].into_iter().for_each(|list| list.reverse());
+    (all, in_a, in_b)
+}

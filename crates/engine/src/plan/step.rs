@@ -1,0 +1,408 @@
+//! One step of a plan: a kernel, where its operands lie, and how its work is cut into tasks.
+//!
+//! Tasks are cut by the size of the work alone, so a plan computes the same bits at any number of threads.
+
+use crate::Pool;
+use crate::kernels::{
+    self, Activation, BinaryOp, ConvWeights, DepthwiseWeights, Epilogue, Out, PackedB, PoolKind, Window,
+};
+use crate::simd::{AlignedBuf, Isa};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Where an operand lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Place {
+    /// A slot of the arena.
+    Slot(usize),
+    /// A constant of the plan.
+    Constant(usize),
+    /// An input of the graph.
+    Input(usize),
+}
+
+/// Bias, residual and activation of a product.
+#[derive(Clone, Debug)]
+pub(super) struct Tail {
+    pub(super) bias: Option<Place>,
+    pub(super) residual: Option<Place>,
+    pub(super) activation: Activation,
+}
+
+/// What a step computes, and from what.
+pub(super) enum Kernel {
+    Conv {
+        window: Window,
+        x: Place,
+        weights: Arc<ConvWeights>,
+        tail: Tail,
+    },
+    Depthwise {
+        window: Window,
+        x: Place,
+        weights: Arc<DepthwiseWeights>,
+        tail: Tail,
+    },
+    Gemm {
+        m: usize,
+        x: Place,
+        weights: Arc<PackedB>,
+        tail: Tail,
+    },
+    /// Products whose right side is known only at run time: offsets into a, b and the output for each.
+    MatMul {
+        m: usize,
+        a: Place,
+        b: Place,
+        b_strides: [usize; 2],
+        offsets: Vec<[usize; 3]>,
+        packed: PackedB,
+    },
+    Pool {
+        window: Window,
+        kind: PoolKind,
+        channels: usize,
+        x: Place,
+    },
+    Binary {
+        op: BinaryOp,
+        a: Place,
+        b: Place,
+        dims: Vec<usize>,
+        a_strides: Vec<usize>,
+        b_strides: Vec<usize>,
+    },
+    Activate {
+        activation: Activation,
+        x: Place,
+    },
+    Softmax {
+        n: usize,
+        x: Place,
+    },
+    Normalize {
+        input: usize,
+        scale: Vec<f32>,
+        shift: Vec<f32>,
+    },
+    /// Moves elements: for each axis of the output, in memory order, the offsets into `x`, or `OUTSIDE` for the filling.
+    Gather {
+        x: Place,
+        tables: Vec<Vec<usize>>,
+        fill: f32,
+        strides: Vec<usize>,
+        offset: usize,
+    },
+    /// Means over the `reduced` axes, for each entry of the `kept` ones: (size, stride in `x`).
+    Mean {
+        x: Place,
+        kept: Vec<[usize; 2]>,
+        reduced: Vec<[usize; 2]>,
+    },
+}
+
+/// An entry of a gather's table that stands for an element outside of the input.
+pub(super) const OUTSIDE: usize = usize::MAX;
+
+/// A kernel and where its result goes.
+pub(super) struct Step {
+    /// The graph's node that it stands for.
+    pub(super) node: String,
+    pub(super) kernel: Kernel,
+    /// The slot written.
+    pub(super) output: usize,
+}
+
+impl Kernel {
+    /// The operands.
+    pub(super) fn reads(&self) -> Vec<Place> {
+        let tail = |x: &Place, tail: &Tail| [Some(*x), tail.bias, tail.residual].into_iter().flatten().collect();
+        match self {
+            Self::Conv { x, tail: t, .. } | Self::Depthwise { x, tail: t, .. } | Self::Gemm { x, tail: t, .. } => {
+                tail(x, t)
+            }
+            Self::MatMul { a, b, .. } | Self::Binary { a, b, .. } => vec![*a, *b],
+            Self::Normalize { input, .. } => vec![Place::Input(*input)],
+            Self::Pool { x, .. }
+            | Self::Activate { x, .. }
+            | Self::Softmax { x, .. }
+            | Self::Gather { x, .. }
+            | Self::Mean { x, .. } => vec![*x],
+        }
+    }
+
+    /// Floats of scratch memory that each thread needs.
+    pub(super) fn scratch(&self) -> usize {
+        match self {
+            Self::Conv { window, weights, .. } => weights.scratch_len(window),
+            _ => 0,
+        }
+    }
+}
+
+/// What is given for an input of the graph.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub enum Input<'a> {
+    F32(&'a [f32]),
+    U8(&'a [u8]),
+}
+
+/// The memory that steps work on.
+pub(super) struct Memory<'a> {
+    pub(super) arena: *mut f32,
+    /// Offset and length of each slot.
+    pub(super) slots: &'a [(usize, usize)],
+    pub(super) constants: &'a [AlignedBuf],
+    pub(super) inputs: &'a [Input<'a>],
+    /// Scratch memory, `scratch_len` floats for each thread.
+    pub(super) scratch: *mut f32,
+    pub(super) scratch_len: usize,
+}
+
+// SAFETY: the pointers are used as the arena's plan says: no two tasks of a step write the same element, and no slot is written
+// while another that overlaps it is read; scratch memory is divided by thread.
+unsafe impl Sync for Memory<'_> {}
+
+impl Memory<'_> {
+    fn read(&self, place: Place) -> &[f32] {
+        match place {
+            Place::Slot(slot) => {
+                let (offset, len) = self.slots[slot];
+                // SAFETY: the slot lies inside the arena, is initialised (the arena is zeroed) and is not written in this step.
+                unsafe { std::slice::from_raw_parts(self.arena.add(offset), len) }
+            }
+            Place::Constant(i) => &self.constants[i],
+            Place::Input(i) => match self.inputs[i] {
+                Input::F32(data) => data,
+                Input::U8(_) => &[],
+            },
+        }
+    }
+
+    fn write(&self, slot: usize) -> Out<'_> {
+        let (offset, len) = self.slots[slot];
+        // SAFETY: the slot lies inside the arena; the step that writes it reads no slot that overlaps.
+        unsafe { Out::from_raw(self.arena.add(offset), len) }
+    }
+
+    fn epilogue(&self, tail: &Tail) -> Epilogue<'_> {
+        Epilogue {
+            bias: tail.bias.map(|place| self.read(place)),
+            residual: tail.residual.map(|place| self.read(place)),
+            activation: tail.activation,
+        }
+    }
+
+    /// The scratch memory of a thread.
+    #[allow(clippy::mut_from_ref)]
+    fn scratch(&self, thread: usize) -> &mut [f32] {
+        // SAFETY: each thread has its own part, and a thread runs one task at a time.
+        unsafe { std::slice::from_raw_parts_mut(self.scratch.add(thread * self.scratch_len), self.scratch_len) }
+    }
+}
+
+/// The `i`th of `parts` almost equal parts of `0..total`, cut at multiples of `unit`.
+fn part(total: usize, unit: usize, parts: usize, i: usize) -> Range<usize> {
+    let units = total.div_ceil(unit);
+    let at = |i: usize| (units * i / parts * unit).min(total);
+    at(i)..at(i + 1)
+}
+
+/// How many tasks `work` is worth, `grain` being enough for one.
+fn tasks(work: usize, grain: usize) -> usize {
+    (work / grain).clamp(1, 96)
+}
+
+/// Floating-point operations that are worth a task: some tens of microseconds.
+const GRAIN: usize = 4_000_000;
+/// Elements of memory traffic that are worth a task.
+const ELEMENTS: usize = 16_384;
+
+/// Cuts a grid of `rows` (at multiples of `row_unit`) and `columns` into about `wish` parts, along the rows first.
+fn grid(rows: usize, row_unit: usize, columns: usize, column_unit: usize, wish: usize) -> (usize, usize) {
+    let row_parts = wish.min(rows.div_ceil(row_unit)).max(1);
+    (row_parts, (wish / row_parts).clamp(1, columns.div_ceil(column_unit).max(1)))
+}
+
+impl Step {
+    pub(super) fn run(&mut self, memory: &Memory<'_>, pool: &Pool, isa: Isa) {
+        let out = memory.write(self.output);
+        if out.is_empty() {
+            return;
+        }
+        match &mut self.kernel {
+            Kernel::Conv { window, x, weights, tail } => {
+                let (pixels, panels) = (window.pixels(), weights.panels());
+                let taps = window.kernel[0] * window.kernel[1] * weights.inputs();
+                let (across, down) = grid(pixels, 56, panels, 1, tasks(2 * out.len() * taps, GRAIN));
+                let (epilogue, x) = (memory.epilogue(tail), memory.read(*x));
+                let conv = kernels::Conv { window: *window, x, weights, ldc: weights.outputs(), epilogue };
+                pool.run(across * down, &|task, thread| {
+                    let (rows, columns) = (part(pixels, 56, across, task / down), part(panels, 1, down, task % down));
+                    // SAFETY: the parts of the grid are disjoint.
+                    unsafe { kernels::conv(&conv, out, rows, columns, memory.scratch(thread)) }
+                });
+            }
+            Kernel::Depthwise { window, x, weights, tail } => {
+                let (rows, channels) = (window.rows(), weights.channels());
+                let (across, down) = grid(rows, 4, channels, 64, tasks(out.len(), ELEMENTS));
+                let (epilogue, x) = (memory.epilogue(tail), memory.read(*x));
+                let depthwise = kernels::Depthwise { window: *window, x, weights, epilogue };
+                pool.run(across * down, &|task, _| {
+                    let (rows, channels) = (part(rows, 4, across, task / down), part(channels, 64, down, task % down));
+                    // SAFETY: the parts of the grid are disjoint.
+                    unsafe { kernels::depthwise(&depthwise, out, rows, channels) }
+                });
+            }
+            Kernel::Gemm { m, x, weights, tail } => {
+                let gemm = kernels::Gemm {
+                    m: *m,
+                    a: memory.read(*x),
+                    lda: weights.k(),
+                    b: weights,
+                    ldc: weights.n(),
+                    epilogue: memory.epilogue(tail),
+                };
+                run_gemm(&gemm, out, pool);
+            }
+            Kernel::MatMul { m, a, b, b_strides, offsets, packed } => {
+                let (a, b) = (memory.read(*a), memory.read(*b));
+                let (k, n) = (packed.k(), packed.n());
+                for &[a_offset, b_offset, offset] in offsets.iter() {
+                    packed.repack(&b[b_offset..], *b_strides);
+                    let a = &a[a_offset..a_offset + *m * k];
+                    let gemm = kernels::Gemm { m: *m, a, lda: k, b: packed, ldc: n, epilogue: Epilogue::default() };
+                    run_gemm(&gemm, out.slice(offset..offset + *m * n), pool);
+                }
+            }
+            Kernel::Pool { window, kind, channels, x } => {
+                let pool_args = kernels::Pool { window: *window, kind: *kind, channels: *channels, x: memory.read(*x) };
+                let (pixels, taps) = (window.pixels(), window.kernel[0] * window.kernel[1]);
+                let parts = tasks(out.len() * taps, 4 * ELEMENTS).min(pixels);
+                pool.run(parts, &|task, _| {
+                    // SAFETY: the parts are disjoint.
+                    unsafe { kernels::pool(isa, &pool_args, out, part(pixels, 1, parts, task)) }
+                });
+            }
+            Kernel::Binary { op, a, b, dims, a_strides, b_strides } => {
+                let (a, b) = (memory.read(*a), memory.read(*b));
+                let binary = kernels::Binary { op: *op, a, b, dims, a_strides, b_strides };
+                let parts = tasks(out.len(), ELEMENTS);
+                pool.run(parts, &|task, _| {
+                    // SAFETY: the parts are disjoint.
+                    unsafe { kernels::binary(isa, &binary, out, part(out.len(), 64, parts, task)) }
+                });
+            }
+            Kernel::Activate { activation, x } => {
+                let (x, parts) = (memory.read(*x), tasks(out.len(), ELEMENTS));
+                pool.run(parts, &|task, _| {
+                    let range = part(out.len(), 64, parts, task);
+                    // SAFETY: the parts are disjoint.
+                    kernels::activate(isa, *activation, &x[range.clone()], unsafe { out.slice_mut(range) });
+                });
+            }
+            Kernel::Softmax { n, x } => {
+                let (x, n, rows) = (memory.read(*x), *n, out.len() / (*n).max(1));
+                let parts = tasks(out.len(), ELEMENTS).min(rows.max(1));
+                pool.run(parts, &|task, _| {
+                    let rows = part(rows, 1, parts, task);
+                    let range = rows.start * n..rows.end * n;
+                    // SAFETY: the parts are disjoint.
+                    kernels::softmax(isa, n, &x[range.clone()], unsafe { out.slice_mut(range) });
+                });
+            }
+            Kernel::Normalize { input, scale, shift } => {
+                let Input::U8(x) = memory.inputs[*input] else { return };
+                let parts = tasks(out.len(), 4 * ELEMENTS);
+                pool.run(parts, &|task, _| {
+                    let range = part(out.len(), scale.len(), parts, task);
+                    // SAFETY: the parts are disjoint.
+                    kernels::normalize_u8(isa, &x[range.clone()], scale, shift, unsafe { out.slice_mut(range) });
+                });
+            }
+            Kernel::Gather { x, tables, fill, strides, offset } => {
+                let x = memory.read(*x);
+                let rows: usize = tables[..tables.len() - 1].iter().map(Vec::len).product();
+                let parts = tasks(rows * tables[tables.len() - 1].len(), ELEMENTS).min(rows.max(1));
+                pool.run(parts, &|task, _| {
+                    for row in part(rows, 1, parts, task) {
+                        gather_row(x, tables, *fill, strides, *offset, row, out);
+                    }
+                });
+            }
+            Kernel::Mean { x, kept, reduced } => {
+                let x = memory.read(*x);
+                let count: usize = reduced.iter().map(|[size, _]| size).product();
+                let parts = tasks(out.len() * count, ELEMENTS).min(out.len());
+                pool.run(parts, &|task, _| {
+                    let range = part(out.len(), 1, parts, task);
+                    // SAFETY: the parts are disjoint.
+                    let y = unsafe { out.slice_mut(range.clone()) };
+                    for (y, i) in y.iter_mut().zip(range) {
+                        let base = offset_of(kept, i);
+                        let sum: f64 = (0..count).map(|j| f64::from(x[base + offset_of(reduced, j)])).sum();
+                        *y = (sum / count as f64) as f32;
+                    }
+                });
+            }
+        }
+    }
+}
+
+fn run_gemm(gemm: &kernels::Gemm<'_>, out: Out<'_>, pool: &Pool) {
+    let (m, panels) = (gemm.m, gemm.b.panels());
+    let (across, down) = grid(m, 56, panels, 1, tasks(2 * out.len() * gemm.b.k(), GRAIN));
+    pool.run(across * down, &|task, _| {
+        let (rows, columns) = (part(m, 56, across, task / down), part(panels, 1, down, task % down));
+        // SAFETY: the parts of the grid are disjoint.
+        unsafe { kernels::gemm(gemm, out, rows, columns) }
+    });
+}
+
+/// The offset of the `i`th entry of a grid of axes with (size, stride), counted in row-major order.
+fn offset_of(axes: &[[usize; 2]], mut i: usize) -> usize {
+    let mut offset = 0;
+    for &[size, stride] in axes.iter().rev() {
+        offset += i % size * stride;
+        i /= size;
+    }
+    offset
+}
+
+/// Writes one run along the last axis of a gather's output.
+fn gather_row(
+    x: &[f32],
+    tables: &[Vec<usize>],
+    fill: f32,
+    strides: &[usize],
+    offset: usize,
+    mut row: usize,
+    out: Out<'_>,
+) {
+    let (mut from, mut to) = (Some(0), offset);
+    let last = tables.len() - 1;
+    for axis in (0..last).rev() {
+        let i = row % tables[axis].len();
+        row /= tables[axis].len();
+        to += i * strides[axis];
+        from = from.filter(|_| tables[axis][i] != OUTSIDE).map(|sum| sum + tables[axis][i]);
+    }
+    let table = &tables[last];
+    if table.is_empty() {
+        return;
+    }
+    // SAFETY: rows of different index lie apart in the output.
+    let y = unsafe { out.slice_mut(to..to + table.len()) };
+    let (Some(from), Some(&first)) = (from, table.first()) else {
+        return y.iter_mut().for_each(|y| *y = fill);
+    };
+    let run = table.iter().zip(first..).all(|(&t, expected)| t == expected) && first != OUTSIDE;
+    if run {
+        y.copy_from_slice(&x[from + first..][..table.len()]);
+    } else {
+        for (y, &t) in y.iter_mut().zip(table) {
+            *y = if t == OUTSIDE { fill } else { x[from + t] };
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Arithmetic with numpy's broadcasting.
+
+use super::{Array, from_fn, index};
+use percept_graph::{DType, TensorType};
+
+/// The entry of `x` that is shown at a position of the broadcast result.
+pub(super) fn broadcast(x: &Array, position: &[usize]) -> f64 {
+    let own = &position[position.len() - x.shape.len()..];
+    let own: Vec<_> = own.iter().zip(&x.shape).map(|(&at, &size)| if size == 1 { 0 } else { at }).collect();
+    x.data[index(&x.shape, &own)]
+}
+
+/// `x` as an integer type holds it: wrapped around. Beyond 2⁵³ an i64 is not exact here.
+fn wrapped(dtype: DType, x: f64) -> f64 {
+    match dtype {
+        DType::U8 => x.rem_euclid(256.0),
+        DType::I8 => (x + 128.0).rem_euclid(256.0) - 128.0,
+        DType::I32 => (x + 2f64.powi(31)).rem_euclid(2f64.powi(32)) - 2f64.powi(31),
+        _ => x,
+    }
+}
+
+pub(super) fn binary(ty: &TensorType, given: &[&Array], f: impl Fn(f64, f64) -> f64) -> Result<Array, String> {
+    let [a, b] = given[..] else { return Err("takes 2 inputs".into()) };
+    from_fn(ty, |at| wrapped(ty.dtype, f(broadcast(a, at), broadcast(b, at))))
+}
+
+pub(super) fn divide(ty: &TensorType, given: &[&Array]) -> Result<Array, String> {
+    if ty.dtype.is_float() {
+        return binary(ty, given, |a, b| a / b);
+    }
+    if given.iter().skip(1).any(|b| b.data.contains(&0.0)) {
+        return Err("divides integers by zero".into());
+    }
+    binary(ty, given, |a, b| (a / b).trunc())
+}

@@ -1,0 +1,66 @@
+//! What only moves or converts elements.
+
+use super::{Array, from_fn, index};
+use percept_graph::ops::{Concat, Pad, PadMode, Transpose};
+use percept_graph::{DType, TensorType};
+
+pub(super) fn transpose(ty: &TensorType, x: &Array, op: &Transpose) -> Result<Array, String> {
+    let perm = op.permutation(x.shape.len());
+    from_fn(ty, |at| {
+        let mut from = vec![0; at.len()];
+        perm.iter().zip(at).for_each(|(&axis, &i)| from[axis] = i);
+        x.data[index(&x.shape, &from)]
+    })
+}
+
+pub(super) fn concat(ty: &TensorType, given: &[&Array], op: &Concat) -> Result<Array, String> {
+    let rank = ty.shape.len();
+    let axis = if op.axis < 0 { rank.wrapping_add_signed(op.axis as isize) } else { op.axis as usize };
+    from_fn(ty, |at| {
+        let mut from = at.to_vec();
+        for part in given {
+            if from[axis] < part.shape[axis] {
+                return part.data[index(&part.shape, &from)];
+            }
+            from[axis] -= part.shape[axis];
+        }
+        f64::NAN
+    })
+}
+
+pub(super) fn pad(ty: &TensorType, x: &Array, op: &Pad) -> Result<Array, String> {
+    let fill = if let PadMode::Constant(value) = op.mode { value.into() } else { 0.0 };
+    from_fn(ty, |at| {
+        let mut from = Vec::with_capacity(at.len());
+        for (axis, &i) in at.iter().enumerate() {
+            let (i, size) = (i as i64 - op.pads[axis], x.shape[axis] as i64);
+            let inside = match op.mode {
+                PadMode::Constant(_) => i,
+                PadMode::Edge => i.clamp(0, size - 1),
+                PadMode::Wrap => i.rem_euclid(size),
+                PadMode::Reflect => {
+                    let i = i.abs();
+                    if i >= size { 2 * (size - 1) - i } else { i }
+                }
+            };
+            match usize::try_from(inside) {
+                Ok(i) if inside < size => from.push(i),
+                _ => return fill,
+            }
+        }
+        x.data[index(&x.shape, &from)]
+    })
+}
+
+pub(super) fn cast(x: &Array, to: DType) -> Array {
+    let convert = |x: f64| match to {
+        DType::F64 => x,
+        DType::F32 => f64::from(x as f32),
+        DType::I64 => x as i64 as f64,
+        DType::I32 => f64::from(x as i32),
+        DType::I8 => f64::from(x as i64 as i8),
+        DType::U8 => f64::from(x as i64 as u8),
+        DType::Bool => f64::from(u8::from(x != 0.0)),
+    };
+    Array { dtype: to, ..x.map(convert) }
+}

@@ -1,0 +1,143 @@
+//! Whole networks, planned, against the reference.
+
+#![allow(clippy::unwrap_used)] // A failed test helper is a failed test.
+
+mod common;
+
+use common::{difference, numbers, params};
+use percept_engine::{Input, Network, Settings};
+use percept_graph::ops::{Clip, Concat, Gemm, MatMul, Pad, PadMode, ReduceMean, Softmax};
+use percept_graph::{Builder, DType, Graph, Tensor, Var};
+
+fn settings() -> Settings {
+    Settings::detect().unwrap()
+}
+
+fn picture(net: &Builder, channels: usize) -> Var<'_> {
+    net.input("x", DType::F32, ["N".into(), channels.into(), "H".into(), "W".into()])
+}
+
+fn lenet() -> Graph {
+    let net = Builder::new("LeNet-5");
+    let logits = net
+        .input("x", DType::F32, ["N".into(), 1.into(), 28.into(), 28.into()])
+        .conv("conv1", 6, 5, |conv| conv.padding(2))
+        .tanh()
+        .average_pool(2, 2)
+        .conv("conv2", 16, 5, |conv| conv)
+        .tanh()
+        .average_pool(2, 2)
+        .flatten()
+        .linear("fc1", 120)
+        .tanh()
+        .linear("fc2", 84)
+        .tanh()
+        .linear("fc3", 10);
+    net.finish(&[("logits", logits)]).unwrap()
+}
+
+fn inverted_residuals() -> Graph {
+    let net = Builder::new("inverted residuals");
+    let x = net.input("x", DType::U8, ["N".into(), "H".into(), "W".into(), 3.into()]).cast(DType::F32);
+    let x = x.transpose(&[0, 3, 1, 2]);
+    let x = (x - net.constant(Tensor::scalar(127.0))) / net.constant(Tensor::scalar(128.0));
+    let stem =
+        x.conv_without_bias("stem", 17, 3, |conv| conv.stride(2).same_upper()).batch_norm("stem_bn", 1e-3).relu6();
+    let expand = stem.conv_without_bias("expand", 40, 1, |conv| conv).batch_norm("expand_bn", 1e-3).relu6();
+    let depth = expand.conv_without_bias("depth", 40, 5, |conv| conv.padding(2).group(40));
+    let project = depth.batch_norm("depth_bn", 1e-3).relu6().conv_without_bias("project", 17, 1, |conv| conv);
+    let sum = project.batch_norm("project_bn", 1e-3) + stem;
+    let down = sum.conv_without_bias("down", 17, 3, |conv| conv.padding(1).stride(2).group(17)).batch_norm("bn", 1e-3);
+    let head = down.relu6().global_average_pool().flatten().dropout(0.2).linear("head", 5).softmax();
+    net.finish(&[("probabilities", head)]).unwrap()
+}
+
+/// Operators in combinations that force layouts to change.
+fn mixed() -> Graph {
+    let net = Builder::new("mixed");
+    let x = picture(&net, 6);
+    let a = x.conv("a", 8, 3, |conv| conv.padding(1).group(2)).relu();
+    let b = x.conv("b", 8, 1, |conv| conv).sigmoid();
+    let joined = a.apply(Concat { axis: 1 }, &[b, x]);
+    let padded = joined.apply(Pad { pads: vec![0, 0, 1, 2, 0, 0, 0, 1], mode: PadMode::Reflect }, &[]);
+    let pooled = padded.max_pool_padded(3, 2, 1);
+    let scale = net.parameter("scale", [22.into(), 1.into(), 1.into()]);
+    let scaled = pooled * scale;
+    let attention = scaled.apply(Softmax { axis: 1 }, &[]);
+    let gated = scaled * scaled.apply(ReduceMean { axes: Some(vec![-1, -2]), keepdims: true }, &[]).tanh();
+    let summed = gated - attention;
+    let rows = summed.transpose(&[0, 2, 3, 1]).apply(ReduceMean { axes: Some(vec![1, 2]), keepdims: false }, &[]);
+    let square = rows.apply(Gemm { alpha: 0.5, beta: 1.0, trans_a: true, trans_b: false }, &[rows]);
+    let product = rows.apply(MatMul, &[square]).apply(Clip { min: -0.5, max: 0.5 }, &[]);
+    let norm = summed.batch_norm("late", 1e-5);
+    net.finish(&[("map", norm), ("rows", product), ("squares", square)]).unwrap()
+}
+
+#[test]
+fn planned_networks_agree_with_the_reference() {
+    let settings = settings();
+    let cases: [(Graph, &[usize]); 6] = [
+        (lenet(), &[3, 1, 28, 28]),
+        (inverted_residuals(), &[2, 33, 47, 3]),
+        (inverted_residuals(), &[1, 8, 8, 3]),
+        (mixed(), &[2, 6, 9, 12]),
+        (mixed(), &[1, 6, 5, 5]),
+        (lenet(), &[0, 1, 28, 28]),
+    ];
+    for (graph, shape) in cases {
+        let params = params(&graph, 7);
+        let worst = difference(&graph, &params, &[shape], 3, &settings);
+        assert!(worst < 2e-5, "{} at {shape:?}: {worst}", graph.name);
+    }
+}
+
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    for (graph, shape) in [(inverted_residuals(), [5, 65, 65, 3]), (mixed(), [3, 6, 33, 31])] {
+        let (params, size) = (params(&graph, 1), shape.iter().product());
+        let floats = numbers(9, size);
+        let bytes: Vec<u8> = (0..size).map(|i| (i * 31 % 256) as u8).collect();
+        let input = if graph.name == "mixed" { Input::F32(&floats) } else { Input::U8(&bytes) };
+        let run = |threads| {
+            let settings = settings().with_threads(threads).unwrap();
+            let mut network = Network::new(&graph, &params, settings).unwrap();
+            let plan = network.run(&[(&shape, input)]).unwrap();
+            plan.output(0).1.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
+        };
+        let one = run(1);
+        assert!(one.iter().any(|&bits| bits != 0));
+        assert!((2..5).all(|threads| run(threads) == one), "{}", graph.name);
+    }
+}
+
+#[test]
+fn what_follows_a_product_is_fused() {
+    let graph = inverted_residuals();
+    let mut network = Network::new(&graph, &params(&graph, 1), settings()).unwrap();
+    let names: Vec<_> = network
+        .plan(&[("N".into(), 1), ("H".into(), 8), ("W".into(), 8)].into())
+        .unwrap()
+        .step_names()
+        .map(String::from)
+        .collect();
+    // Picture, five convolutions, pooling, head, softmax.
+    assert_eq!(names.len(), 9, "{names:?}");
+}
+
+#[test]
+fn wrong_inputs_are_named() {
+    let graph = lenet();
+    let mut network = Network::new(&graph, &params(&graph, 1), settings()).unwrap();
+    let error = network.run(&[(&[1, 3, 28, 28], Input::F32(&[0.0; 3 * 28 * 28]))]).err().unwrap().to_string();
+    assert_eq!(error, "input \"x\": the shape [1, 3, 28, 28] does not fit f32[N, 1, 28, 28]");
+    let error = network.run(&[(&[1, 1, 28, 28], Input::U8(&[0; 28 * 28]))]).err().unwrap().to_string();
+    assert_eq!(error, "input \"x\": needs 784 elements of f32, not 784 of u8");
+}
+
+#[test]
+fn memory_beyond_the_limit_is_refused_before_it_is_taken() {
+    let graph = mixed();
+    let mut network = Network::new(&graph, &params(&graph, 1), settings()).unwrap();
+    let sizes = [("N".into(), 1000), ("H".into(), 100_000), ("W".into(), 100_000)].into();
+    assert!(network.plan(&sizes).err().unwrap().to_string().contains("more than the limit of 8192 MB"));
+}
