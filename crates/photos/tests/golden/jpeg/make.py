@@ -13,7 +13,7 @@ here = Path(__file__).parent
 y, x = np.mgrid[0:48, 0:48].astype(float)
 disc = 1 / (1 + np.exp(np.hypot(x - 20, y - 24) - 13))
 wave = 0.5 + 0.5 * np.sin((x + 2 * y) / 5)
-channels = [60 + 150 * disc, 70 + 3 * x + 40 * wave, 60 + 2 * y + 40 * wave]
+channels = [40 + 150 * disc + 40 * wave, 70 + 3 * x + 40 * wave, 60 + 2 * y + 40 * wave]
 picture = Image.fromarray(np.stack(channels, -1).clip(0, 255).astype(np.uint8))
 picture.save(here / "picture.png", optimize=True)
 for quality in (20, 50, 80):
