@@ -1,5 +1,7 @@
 """Writes picture.png and what libjpeg makes of it at some qualities, for the tests of src/augment/jpeg.rs.
 
+The pictures of half the size show the decoded colours, which libjpeg otherwise interpolates.
+
     pip install numpy pillow && python make.py
 """
 
@@ -20,3 +22,6 @@ for quality in (20, 50, 80):
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=quality, subsampling="4:2:0")
     Image.open(file).save(here / f"quality{quality}.png", optimize=True)
+    half = Image.open(file)
+    half.draft("RGB", (24, 24))
+    half.save(here / f"quality{quality}-half.png", optimize=True)
