@@ -15,6 +15,8 @@ use std::ops::Range;
 
 /// Floats of scratch that a block of patches aims at: 256 KB, a part of the L2 cache.
 const BLOCK: usize = 64 << 10;
+/// Floats of a kernel row up to which patches are not copied where they lie inside the picture.
+const SHORT: usize = 32;
 /// Floats that [`Patches`] may write too much: a vector of the widest instruction set.
 const SLACK: usize = 16;
 /// The fewest and the most pixels of a block; multiples of the register tiles' rows.
@@ -142,6 +144,8 @@ pub unsafe fn conv(c: &Conv<'_>, out: Out<'_>, pixels: Range<usize>, panels: Ran
             row: weights.inputs,
             step: 1,
             k: 0..weights.groups[0].k(),
+            runs: 1,
+            run_step: 0,
             b,
             c: c_ptr,
             ldc: c.ldc,
@@ -156,10 +160,22 @@ pub unsafe fn conv(c: &Conv<'_>, out: Out<'_>, pixels: Range<usize>, panels: Ran
         // SAFETY: the lengths of x, output, bias and residual were checked above; disjointness is the caller's.
         return unsafe { isa.run(product(&weights.groups[0], 0)) };
     }
-    let (block, row) = (weights.block_pixels(), weights.patch_stride());
+    let row = weights.patch_stride();
     let channels = weights.inputs / weights.groups.len();
-    for first in pixels.clone().step_by(block) {
-        let some = first..pixels.end.min(first + block);
+    let mut left = pixels.clone();
+    while !left.is_empty() {
+        let (some, whole) = c.next(&left);
+        left.start = some.end;
+        if let Some(first) = whole {
+            let (taps, line) = (window.kernel[1] * weights.inputs, window.input[1] * weights.inputs);
+            let row = window.stride[1] * weights.inputs;
+            let a = c.x.as_ptr().wrapping_add(first * weights.inputs).wrapping_sub(some.start * row);
+            let (runs, run_step) = (window.kernel[0], window.dilation[0] * line);
+            let patches = Block { a, row, k: 0..taps, runs, run_step, rows: some, ..product(&weights.groups[0], 0) };
+            // SAFETY: row `some.start` of A is at input pixel `first`, and all taps of these pixels lie inside x (`Conv::next`).
+            unsafe { isa.run(patches) };
+            continue;
+        }
         for (group, b) in weights.groups.iter().enumerate() {
             let gather = Patches {
                 window: &window,
@@ -170,13 +186,41 @@ pub unsafe fn conv(c: &Conv<'_>, out: Out<'_>, pixels: Range<usize>, panels: Ran
                 scratch,
                 row,
             };
-            // SAFETY: `gather` fills the scratch from checked slices; row 0 of the product's A is pixel `first`, so that its
-            // rows `some` are the patches; the other lengths were checked above; disjointness is the caller's.
+            // SAFETY: `gather` fills the scratch from checked slices; row 0 of the product's A is such that its rows `some` are the
+            // patches; the other lengths were checked above; disjointness is the caller's.
             unsafe {
                 isa.run(gather);
-                let a = scratch.as_ptr().wrapping_sub(first * row);
+                let a = scratch.as_ptr().wrapping_sub(some.start * row);
                 isa.run(Block { a, row, rows: some.clone(), ..product(b, group) });
             }
         }
+    }
+}
+
+impl Conv<'_> {
+    /// The next pixels that are computed together; with the input pixel of their first tap if they are read where they stand.
+    ///
+    /// Where the taps of a kernel row are a short run of floats (the first layer: 3 channels), the copy would cost more than the
+    /// product, and neighbouring patches inside the picture are rows of a matrix already, that overlap.
+    fn next(&self, left: &Range<usize>) -> (Range<usize>, Option<usize>) {
+        let (w, weights) = (&self.window, self.weights);
+        let block = left.end.min(left.start + weights.block_pixels());
+        let short = weights.groups.len() == 1 && w.dilation[1] == 1 && w.kernel[1] * weights.inputs <= SHORT;
+        if !short {
+            return (left.start..block, None);
+        }
+        let (line, ox) = (left.start / w.output[1], left.start % w.output[1]);
+        let (picture, oy) = (line / w.output[0], line % w.output[0]);
+        let (ys, y0) = w.reach(0, oy);
+        // Columns whose windows lie inside the picture.
+        let begin = w.pad[1].div_ceil(w.stride[1]);
+        let end = (w.input[1] + w.pad[1]).checked_sub(w.kernel[1]).map_or(0, |last| last / w.stride[1] + 1);
+        let until = |column: usize| line * w.output[1] + column.min(w.output[1]);
+        if ys.len() == w.kernel[0] && (begin..end).contains(&ox) {
+            let y = picture * w.input[0] + y0.unsigned_abs();
+            return (left.start..left.end.min(until(end)), Some(y * w.input[1] + ox * w.stride[1] - w.pad[1]));
+        }
+        let border = if ox < begin { begin } else { w.output[1] };
+        (left.start..block.min(until(border)), None)
     }
 }

@@ -139,6 +139,8 @@ pub unsafe fn gemm(g: &Gemm<'_>, out: Out<'_>, rows: Range<usize>, panels: Range
         row: g.lda,
         step: 1,
         k: 0..k,
+        runs: 1,
+        run_step: 0,
         b: g.b,
         c: out.ptr,
         ldc: g.ldc,
@@ -171,6 +173,8 @@ pub unsafe fn gemm_at_b(m: usize, a: &[f32], b: &PackedB, out: Out<'_>, rows: Ra
             row: 1,
             step: m,
             k,
+            runs: 1,
+            run_step: 0,
             b,
             c: out.ptr,
             ldc: b.n,
@@ -186,11 +190,15 @@ pub unsafe fn gemm_at_b(m: usize, a: &[f32], b: &PackedB, out: Out<'_>, rows: Ra
 }
 
 /// A product of checked arguments; `a`, `c` and `finish` point to element (0, 0).
+///
+/// The sum is over `runs` runs of `k`, `run_step` apart in A and without gaps in B.
 pub(super) struct Block<'a> {
     pub(super) a: *const f32,
     pub(super) row: usize,
     pub(super) step: usize,
     pub(super) k: Range<usize>,
+    pub(super) runs: usize,
+    pub(super) run_step: usize,
     pub(super) b: &'a PackedB,
     pub(super) c: *mut f32,
     pub(super) ldc: usize,
@@ -205,7 +213,8 @@ impl Kernel for Block<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let (k, n) = (self.k.len(), self.b.n);
-        let block = if k * n * 4 <= SMALL_BYTES { 56 } else { (BLOCK_BYTES / 4 / k.max(1)).next_multiple_of(56) };
+        let block =
+            if self.runs * k * n * 4 <= SMALL_BYTES { 56 } else { (BLOCK_BYTES / 4 / k.max(1)).next_multiple_of(56) };
         for r in self.rows.clone().step_by(block) {
             let rows = block.min(self.rows.end - r);
             for p in self.panels.clone() {
@@ -216,6 +225,8 @@ impl Kernel for Block<'_> {
                     row: self.row,
                     step: self.step,
                     b: self.b.data.as_ptr().wrapping_add(self.b.k * columns.start + self.k.start * width),
+                    runs: self.runs,
+                    run_step: self.run_step,
                     k,
                     c: self.c.wrapping_add(r * self.ldc + columns.start),
                     ldc: self.ldc,

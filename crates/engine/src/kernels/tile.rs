@@ -19,13 +19,15 @@ macro_rules! unroll {
 }
 pub(super) use unroll;
 
-/// Where a tile reads and writes; `a(i, k)` lies at `a + i·row + k·step`.
+/// Where a tile reads and writes; `a(i, k)` of run `r` lies at `a + i·row + k·step + r·run_step`.
 #[derive(Clone, Copy)]
 pub(super) struct Tile {
     pub(super) a: *const f32,
     pub(super) row: usize,
     pub(super) step: usize,
-    /// `k` rows of `NV` vectors.
+    pub(super) runs: usize,
+    pub(super) run_step: usize,
+    /// `runs · k` rows of `NV` vectors.
     pub(super) b: *const f32,
     pub(super) k: usize,
     pub(super) c: *mut f32,
@@ -90,7 +92,7 @@ impl<const MR: usize, const NV: usize> Kernel for Micro<MR, NV> {
         let t = self.0;
         let whole = t.columns == NV * S::LANES;
         let tail = t.columns - (NV - 1) * S::LANES;
-        // SAFETY: the caller vouches for MR rows of `a`, `c` and `residual` and for `k` rows of NV vectors behind `b`; `bias` has
+        // SAFETY: the caller vouches for MR rows of `a`, `c` and `residual` and for all the rows of NV vectors behind `b`; `bias` has
         // `columns` floats. The last vector of a row is touched in full only where it exists in full.
         unsafe {
             let read = |p: *const f32, j: usize| {
@@ -108,15 +110,18 @@ impl<const MR: usize, const NV: usize> Kernel for Micro<MR, NV> {
             // A pointer for every third row: the others are at +1 and +2 strides, so all fit into the address registers.
             let mut a: [_; 5] = std::array::from_fn(|i| t.a.wrapping_add(3 * i * t.row));
             let mut b = t.b;
-            for _ in 0..t.k {
-                let mut columns = [S::splat(0.0); NV];
-                unroll!(3, NV, |J| { columns[J] = S::load(b.add(J * S::LANES)) });
-                unroll!(14, MR, |I| {
-                    let x = S::splat(*a[I / 3].wrapping_add(I % 3 * t.row));
-                    unroll!(3, NV, |J| { acc[I][J] = S::mul_add(x, columns[J], acc[I][J]) });
-                });
-                a = a.map(|p| p.wrapping_add(t.step));
-                b = b.add(NV * S::LANES);
+            for _ in 0..t.runs {
+                for _ in 0..t.k {
+                    let mut columns = [S::splat(0.0); NV];
+                    unroll!(3, NV, |J| { columns[J] = S::load(b.add(J * S::LANES)) });
+                    unroll!(14, MR, |I| {
+                        let x = S::splat(*a[I / 3].wrapping_add(I % 3 * t.row));
+                        unroll!(3, NV, |J| { acc[I][J] = S::mul_add(x, columns[J], acc[I][J]) });
+                    });
+                    a = a.map(|p| p.wrapping_add(t.step));
+                    b = b.add(NV * S::LANES);
+                }
+                a = a.map(|p| p.wrapping_add(t.run_step).wrapping_sub(t.k * t.step));
             }
             if !t.finish.residual.is_null() {
                 unroll!(14, MR, |I| {
