@@ -126,6 +126,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         5.0 * x.len() as f64,
         Box::new(move || normalize_u8(isa, &x, &[0.1; 3], &[0.2; 3], &mut y)),
     );
+    for (pixels, channels) in [(224 * 224, 3), (56 * 56, 144)] {
+        let (x, b, mut y) = (values(pixels * channels), values(channels), AlignedBuf::zeroed(pixels * channels));
+        let (flop, dims) = (x.len() as f64, [pixels, channels]);
+        let run = move || {
+            let (a_strides, b_strides) = (&[channels, 1], &[0, 1]);
+            let args = Binary { op: BinaryOp::Mul, a: &x, b: &b, dims: &dims, a_strides, b_strides };
+            // SAFETY: one call at a time.
+            unsafe { binary(isa, &args, Out::new(&mut y), 0..pixels * channels) }
+        };
+        report(format!("multiply per channel {pixels}×{channels}"), flop, 8.0 * flop, Box::new(run));
+        let (x, mut y) = (values(pixels * channels), AlignedBuf::zeroed(pixels * channels));
+        let run = move || transpose(1, pixels, channels, &x, &mut y);
+        report(format!("transpose {pixels}×{channels}"), 0.0, 8.0 * flop, Box::new(run));
+    }
     Ok(())
 }
 

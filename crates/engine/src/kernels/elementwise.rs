@@ -33,21 +33,6 @@ pub enum BinaryOp {
     Div,
 }
 
-impl BinaryOp {
-    #[inline(always)]
-    unsafe fn of<S: Simd>(self, a: S::V, b: S::V) -> S::V {
-        // SAFETY: arithmetic only; the caller vouches for the instruction set.
-        unsafe {
-            match self {
-                BinaryOp::Add => S::add(a, b),
-                BinaryOp::Sub => S::sub(a, b),
-                BinaryOp::Mul => S::mul(a, b),
-                BinaryOp::Div => S::div(a, b),
-            }
-        }
-    }
-}
-
 /// The arguments of [`binary`].
 #[derive(Clone, Copy)]
 pub struct Binary<'a> {
@@ -103,43 +88,66 @@ struct Elements<'a> {
 impl Kernel for Elements<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let Binary { op, a, b, dims, a_strides, b_strides } = *self.b;
+        // SAFETY: passed on from the caller.
+        unsafe {
+            match self.b.op {
+                BinaryOp::Add => self.rows::<S>(|a, b| S::add(a, b)),
+                BinaryOp::Sub => self.rows::<S>(|a, b| S::sub(a, b)),
+                BinaryOp::Mul => self.rows::<S>(|a, b| S::mul(a, b)),
+                BinaryOp::Div => self.rows::<S>(|a, b| S::div(a, b)),
+            }
+        }
+    }
+}
+
+impl Elements<'_> {
+    /// Goes through the elements by runs of the last dimension; divides only where the last but one begins anew, for runs may be short.
+    #[inline(always)]
+    unsafe fn rows<S: Simd>(&self, op: impl Fn(S::V, S::V) -> S::V) {
+        let Binary { a, b, dims, a_strides, b_strides, .. } = *self.b;
+        let inner = dims.len().saturating_sub(1);
         let run = dims.last().copied().unwrap_or(1);
         let steps = [a_strides, b_strides].map(|s| s.last().copied().unwrap_or(0));
+        let rows = if inner > 0 { dims[inner - 1] } else { 1 };
+        let row_steps = [a_strides, b_strides].map(|s| if inner > 0 { s[inner - 1] } else { 0 });
         let mut at = self.elements.start;
         while at < self.elements.end {
             let mut left = at / run;
-            let mut from = [at % run * steps[0], at % run * steps[1]];
-            for d in (0..dims.len().saturating_sub(1)).rev() {
+            let mut from = [0, 1].map(|side| at % run * steps[side]);
+            for d in (0..inner).rev() {
                 let i = left % dims[d];
                 left /= dims[d];
                 from = [from[0] + i * a_strides[d], from[1] + i * b_strides[d]];
             }
-            let n = (run - at % run).min(self.elements.end - at);
-            // SAFETY: the run ends inside the last dimension, and `binary` checked the greatest offsets.
-            unsafe {
-                let (a, b, y) = (a.as_ptr().add(from[0]), b.as_ptr().add(from[1]), self.y.add(at));
-                macro_rules! pass {
-                    ($op:expr) => {
-                        for i in (0..n).step_by(S::LANES) {
-                            let lanes = S::LANES.min(n - i);
-                            let read = |p: *const f32, step: usize| match step {
-                                0 => S::splat(*p),
-                                _ if lanes == S::LANES => S::load(p.add(i)),
-                                _ => S::load_part(p.add(i), lanes),
-                            };
-                            S::store_part(y.add(i), $op.of::<S>(read(a, steps[0]), read(b, steps[1])), lanes);
+            for _ in at / run % rows..rows {
+                let column = if at == self.elements.start { at % run } else { 0 };
+                let n = (run - column).min(self.elements.end - at);
+                // SAFETY: the run ends inside the last dimension, and `binary` checked the greatest offsets.
+                unsafe {
+                    let (a, b, y) =
+                        (a.as_ptr().wrapping_add(from[0]), b.as_ptr().wrapping_add(from[1]), self.y.add(at));
+                    for i in (0..n).step_by(S::LANES) {
+                        let lanes = S::LANES.min(n - i);
+                        let read = |p: *const f32, step: usize| match step {
+                            0 => S::splat(*p),
+                            _ if lanes == S::LANES => S::load(p.add(i)),
+                            _ => S::load_part(p.add(i), lanes),
+                        };
+                        let value = op(read(a, steps[0]), read(b, steps[1]));
+                        if lanes == S::LANES {
+                            S::store(y.add(i), value)
+                        } else {
+                            S::store_part(y.add(i), value, lanes)
                         }
-                    };
+                    }
                 }
-                match op {
-                    BinaryOp::Add => pass!(BinaryOp::Add),
-                    BinaryOp::Sub => pass!(BinaryOp::Sub),
-                    BinaryOp::Mul => pass!(BinaryOp::Mul),
-                    BinaryOp::Div => pass!(BinaryOp::Div),
+                at += n;
+                if at == self.elements.end {
+                    return;
                 }
+                // The next run begins at its first column.
+                from = [0, 1].map(|side| from[side] - column * steps[side] + row_steps[side]);
             }
-            at += n;
         }
     }
 }

@@ -11,7 +11,7 @@ use super::{avx2::Avx2, avx512::Avx512};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Isa(Level);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Level {
     Scalar,
     #[cfg(target_arch = "x86_64")]
@@ -60,19 +60,22 @@ impl Isa {
 
     /// What this CPU can run, slowest first.
     pub fn available() -> Vec<Isa> {
-        let mut found = vec![Isa::SCALAR];
-        #[cfg(target_arch = "x86_64")]
-        {
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                found.push(Isa(Level::Avx2));
-                let avx512 = is_x86_feature_detected!("avx512f")
+        let levels = [
+            (Level::Scalar, true),
+            #[cfg(target_arch = "x86_64")]
+            (Level::Avx2, is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")),
+            #[cfg(target_arch = "x86_64")]
+            (
+                Level::Avx512,
+                is_x86_feature_detected!("avx512f")
                     && is_x86_feature_detected!("avx512bw")
                     && is_x86_feature_detected!("avx512dq")
-                    && is_x86_feature_detected!("avx512vl");
-                found.extend(avx512.then_some(Isa(Level::Avx512)));
-            }
-        }
-        found
+                    && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("avx2")
+                    && is_x86_feature_detected!("fma"),
+            ),
+        ];
+        levels.into_iter().filter(|&(_, here)| here).map(|(level, _)| Isa(level)).collect()
     }
 
     /// The name that `PERCEPT_ISA` takes.

@@ -102,3 +102,16 @@ fn an_instruction_set_is_chosen_by_name() {
         assert_eq!(Isa::named(isa.name()), Ok(isa));
     }
 }
+
+#[test]
+fn denormals_are_flushed_in_the_thread_that_asks() {
+    let product = || std::hint::black_box(f32::MIN_POSITIVE) * std::hint::black_box(0.5);
+    let flushed = std::thread::spawn(move || {
+        flush_denormals();
+        product()
+    });
+    if cfg!(target_arch = "x86_64") {
+        assert_eq!(flushed.join().unwrap(), 0.0);
+    }
+    assert!(product() > 0.0);
+}
