@@ -1,5 +1,7 @@
 //! Times every kernel at the shapes of EfficientNet-Lite0, on one thread, as a fraction of the measured FMA peak.
 //!
+//! Taps in the padding count as work, though they are left out.
+//!
 //! `cargo run --release -p percept-engine --example kernels [FILTER]`; `PERCEPT_ISA` picks the instruction set.
 
 use percept_engine::kernels::*;
@@ -79,6 +81,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         (7, 1152, 5, 1),
         (7, 1152, 3, 1),
         (112, 96, 3, 1),
+        (33, 288, 5, 1),
+        (17, 720, 5, 1),
+        (9, 1248, 5, 1),
     ] {
         let window = window([side; 2], [kernel; 2], stride);
         let flop = 2.0 * (window.pixels() * kernel * kernel * channels) as f64;

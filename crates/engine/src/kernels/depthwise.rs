@@ -117,14 +117,16 @@ impl Rows {
     /// A row of output in tiles.
     #[inline(always)]
     unsafe fn line<S: Simd, const K: usize, const STRIDE: usize>(&self, row: usize, channels: Range<usize>) {
-        let mut x = 0;
-        while x < self.w.output[1] && !channels.is_empty() {
+        let width = self.w.output[1];
+        let mut done = 0;
+        while done < width && !channels.is_empty() {
             macro_rules! step {
                 ($t:literal) => {{
+                    let x = done.min(width - $t);
                     let first = (x * STRIDE) as isize - self.w.pad[1] as isize;
                     let end = first + (($t - 1) * STRIDE + K) as isize;
                     let (rows, channels) = (self, channels.clone());
-                    // SAFETY: passed on from the caller; the tile covers columns that are left.
+                    // SAFETY: passed on from the caller; the tile covers columns of the row.
                     unsafe {
                         if first < 0 || end > self.w.input[1] as isize {
                             S::enter(Columns::<$t, K, STRIDE, true> { rows, row, x, channels });
@@ -132,13 +134,14 @@ impl Rows {
                             S::enter(Columns::<$t, K, STRIDE, false> { rows, row, x, channels });
                         }
                     }
-                    $t
+                    x + $t
                 }};
             }
-            x += match self.w.output[1] - x {
+            // A tile may begin with columns that are done already and get the same values again: narrow tiles wait for their sums.
+            done = match width - done {
                 14.. if S::REGISTERS == 32 => step!(14),
-                7.. => step!(7),
-                4.. => step!(4),
+                5.. if width >= 7 => step!(7),
+                _ if width >= 4 => step!(4),
                 _ => step!(1),
             };
         }
