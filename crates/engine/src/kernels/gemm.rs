@@ -12,7 +12,7 @@ const BLOCK_BYTES: usize = 256 << 10;
 const SMALL_BYTES: usize = 24 << 10;
 
 /// B of `A·B` in panels of two vectors of columns, each panel row by row; of an odd number of vectors the last joins the last panel
-/// where there are 32 registers, and is a panel of its own where there are 16.
+/// where there are 32 registers, and is a panel of its own where there are fewer.
 ///
 /// The columns of the last vector are padded with zeros.
 #[derive(Clone)]

@@ -1,6 +1,8 @@
 //! Pictures in: bytes to floats, and the order of axes.
 
+use super::check_range;
 use crate::simd::{Isa, Kernel, Simd};
+use std::ops::Range;
 
 /// Writes `x · scale[c] + shift[c]` for bytes whose last axis is the channels (how a picture becomes a network's input).
 ///
@@ -60,28 +62,29 @@ impl Kernel for Normalize<'_> {
     }
 }
 
-/// Transposes `batch` matrices of `rows` × `columns`: NHWC to NCHW with rows = pixels and columns = channels, and back with the two exchanged.
+/// Writes `rows` of the transpose of `x[m×n]`: NCHW to NHWC for a picture of m channels and n pixels, and back with the two exchanged.
+///
+/// `y` holds just these rows, `rows.len()` × m.
 ///
 /// ```
-/// let mut y = [0.0; 6];
-/// percept_engine::kernels::transpose(1, 2, 3, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &mut y);
-/// assert_eq!(y, [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
+/// let mut y = [0.0; 4];
+/// percept_engine::kernels::transpose([2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 1..3, &mut y);
+/// assert_eq!(y, [2.0, 5.0, 3.0, 6.0]);
 /// ```
-pub fn transpose(batch: usize, rows: usize, columns: usize, x: &[f32], y: &mut [f32]) {
+pub fn transpose([m, n]: [usize; 2], x: &[f32], rows: Range<usize>, y: &mut [f32]) {
     /// Rows and columns of a block, whose lines of both sides stay in the L1 cache.
     const BLOCK: usize = 16;
-    assert_eq!(x.len(), batch * rows * columns, "x");
-    assert_eq!(y.len(), x.len(), "y");
-    if x.is_empty() {
-        return;
-    }
-    for (x, y) in x.chunks_exact(rows * columns).zip(y.chunks_exact_mut(rows * columns)) {
-        for r0 in (0..rows).step_by(BLOCK) {
-            for c0 in (0..columns).step_by(BLOCK) {
-                for c in c0..columns.min(c0 + BLOCK) {
-                    for r in r0..rows.min(r0 + BLOCK) {
-                        y[c * rows + r] = x[r * columns + c];
-                    }
+    check_range(&rows, n, "rows");
+    assert_eq!(x.len(), m * n, "x");
+    assert_eq!(y.len(), rows.len() * m, "y");
+    for i in (0..m).step_by(BLOCK) {
+        for first in rows.clone().step_by(BLOCK) {
+            let length = BLOCK.min(rows.end - first);
+            for i in i..m.min(i + BLOCK) {
+                let from = &x[i * n + first..][..length];
+                let to = y[(first - rows.start) * m + i..].iter_mut().step_by(m);
+                for (to, &from) in to.zip(from) {
+                    *to = from;
                 }
             }
         }

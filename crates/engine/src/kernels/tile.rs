@@ -2,7 +2,8 @@
 //!
 //! With 32 registers 14 × 2 vectors of 16 reach the FMA peak: 28 accumulators hide the latency, 14 broadcasts and 2 loads feed 28 FMAs.
 //! A matrix whose columns make an odd number of vectors ends with a tile of 8 × 3, because a tile of one vector waits for its
-//! broadcasts. With 16 registers it is 6 × 2 and, for the odd vector, 12 × 1: a tile of 4 × 3 was seen to spill, at half the speed.
+//! broadcasts. With 16 registers it is 6 × 2 and, for the odd vector, 12 × 1: a tile of 4 × 3 was seen to spill, at half the speed;
+//! with 8 registers 4 × 2.
 
 use super::epilogue::Finish;
 use crate::simd::{Kernel, Simd};

@@ -104,7 +104,7 @@ impl Isa {
         }
     }
 
-    /// Whether there are registers for wide tiles, 32 rather than 16.
+    /// Whether there are 32 registers, enough for wide tiles.
     pub(crate) fn wide(self) -> bool {
         match self.0 {
             Level::Scalar => Scalar::REGISTERS == 32,

@@ -39,7 +39,7 @@ pub(crate) trait Simd: Copy + 'static {
     type V: Copy;
     /// Lanes of a vector.
     const LANES: usize;
-    /// Vector registers, which decide the size of register tiles.
+    /// Vector registers that a tile may fill: 32, 16 or 8.
     const REGISTERS: usize;
 
     /// Runs a kernel inside a function that is compiled for this instruction set.

@@ -16,7 +16,8 @@ fn zip(a: V, b: V, f: impl Fn(f32, f32) -> f32) -> V {
 impl Simd for Scalar {
     type V = V;
     const LANES: usize = 4;
-    const REGISTERS: usize = 16;
+    /// Half of what there are: with larger tiles LLVM takes the vectors apart, and a matrix product runs at a third of the speed.
+    const REGISTERS: usize = 8;
 
     unsafe fn enter<K: Kernel>(kernel: K) {
         // SAFETY: the caller vouches for the kernel's pointers; no CPU feature is needed.
