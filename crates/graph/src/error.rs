@@ -18,6 +18,27 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// An operator of a model file cannot be read or written.
+    #[error("operator {op} of node \"{node}\": {reason}")]
+    Operator {
+        /// The operator's name in the file.
+        op: String,
+        /// The node's name.
+        node: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// An encoded model is at fault.
+    #[error("{0}")]
+    Format(String),
+    /// A model file is at fault.
+    #[error("{file}: {reason}")]
+    Model {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// A tensor's data does not fill its shape.
     #[error("{elements} elements do not fill the shape {shape:?}")]
     ElementCount {

@@ -30,6 +30,7 @@ mod builder;
 mod dim;
 mod error;
 mod graph;
+pub mod onnx;
 pub mod ops;
 pub mod rewrite;
 mod tensor;

@@ -6,7 +6,7 @@ use super::lower::{Lower, Lowered};
 use super::product::window;
 use super::step::Kernel;
 use crate::kernels::{BinaryOp, PoolKind};
-use percept_graph::ops::{Concat, Pad, PadMode, Padding, ReduceMean, Softmax};
+use percept_graph::ops::{BatchNormalization, Concat, Pad, PadMode, Padding, ReduceMean, Softmax};
 use percept_graph::{DType, Node, Op};
 
 impl Lower<'_> {
@@ -53,7 +53,7 @@ impl Lower<'_> {
             Op::Identity(_) | Op::Dropout(_) => self.alias(node),
             Op::Cast(op) if op.to == DType::F32 => self.alias(node),
             Op::Cast(op) => Err(format!("casts to {} at run time: the engine computes with f32", op.to)),
-            Op::BatchNormalization(_) => Err("runs only with constant statistics, on [N, C, H, W]".into()),
+            Op::BatchNormalization(op) => self.batch_norm(node, op),
             Op::Constant(_) | Op::Conv(_) | Op::Gemm(_) | Op::MatMul(_) => Err("is handled elsewhere".into()),
         }
     }
@@ -104,6 +104,31 @@ impl Lower<'_> {
         let activation = fuse::activation(&node.op).ok_or("is not an activation")?;
         let y = self.slot(x.shape.clone(), x.order.clone());
         self.push(&node.name, Kernel::Activate { activation, x: x.place }, &y);
+        self.set(node.outputs[0], y);
+        Ok(())
+    }
+
+    /// A batch normalisation that no convolution took in: a factor and a summand for each channel.
+    fn batch_norm(&mut self, node: &Node, op: &BatchNormalization) -> Lowered<()> {
+        let [Some(x), Some(scale), Some(bias), Some(mean), Some(variance)] = node.inputs[..] else {
+            return Err("needs 5 inputs".into());
+        };
+        if op.training_mode {
+            return Err("is in training mode, which this plan is not for".into());
+        }
+        let mut values = Vec::with_capacity(4);
+        for id in [scale, bias, mean, variance] {
+            values.push(self.constant_tensor(id)?.as_f32().map_err(|e| e.to_string())?);
+        }
+        let factor: Vec<_> = values[0].iter().zip(values[3]).map(|(s, v)| s / (v + op.epsilon).sqrt()).collect();
+        let summand: Vec<_> = (0..factor.len()).map(|i| values[1][i] - values[2][i] * factor[i]).collect();
+        let x = self.float(x)?;
+        let mut channels = vec![1; x.shape.len() - 1];
+        channels[0] = factor.len();
+        let (factor, summand) = (self.constant(&channels, &factor), self.constant(&channels, &summand));
+        let shape = x.shape.clone();
+        let scaled = self.arithmetic(&node.name, BinaryOp::Mul, &x, &factor, &shape);
+        let y = self.arithmetic(&node.name, BinaryOp::Add, &scaled, &summand, &shape);
         self.set(node.outputs[0], y);
         Ok(())
     }

@@ -397,7 +397,7 @@ fn gather_row(
     let (Some(from), Some(&first)) = (from, table.first()) else {
         return y.iter_mut().for_each(|y| *y = fill);
     };
-    let run = table.iter().zip(first..).all(|(&t, expected)| t == expected) && first != OUTSIDE;
+    let run = first != OUTSIDE && table.iter().zip(first..).all(|(&t, expected)| t == expected);
     if run {
         y.copy_from_slice(&x[from + first..][..table.len()]);
     } else {

@@ -1,7 +1,6 @@
 //! Numbers for tests: parameters and inputs that depend on a seed alone, and the comparison with the reference.
 
 #![allow(clippy::unwrap_used)] // A failed test helper is a failed test.
-
 #![allow(dead_code)] // Each test file uses its part.
 
 use percept_engine::reference::{self, Array};

@@ -1,13 +1,15 @@
 //! Functions of one number, and softmax.
 
 use super::{Inferred, Operator, axis, expect_float, single};
-use crate::TensorType;
+use crate::onnx::{NodeReader, NodeWriter};
+use crate::{Tensor, TensorType};
 
+/// Activations whose attributes are numbers with a default.
 macro_rules! unary {
-    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $ty:ty),* $(,)? };)*) => {$(
+    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident = $default:expr),* $(,)? };)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq)]
-        pub struct $name { $($(#[$field_doc])* pub $field: $ty),* }
+        pub struct $name { $($(#[$field_doc])* pub $field: f32),* }
 
         impl Operator for $name {
             const NAME: &'static str = stringify!($name);
@@ -16,6 +18,15 @@ macro_rules! unary {
                 let x = single(inputs)?;
                 expect_float(x)?;
                 Ok(vec![x.clone()])
+            }
+
+            fn read(_node: &NodeReader<'_>) -> Result<Self, String> {
+                Ok(Self { $($field: _node.float(stringify!($field), $default)?),* })
+            }
+
+            fn write(&self, _node: &mut NodeWriter<'_>) -> Result<(), String> {
+                $(_node.float(stringify!($field), self.$field);)*
+                Ok(())
             }
         }
     )*};
@@ -26,29 +37,57 @@ unary! {
     Relu {};
     /// `x` above zero, `alpha · x` below.
     LeakyRelu {
-        /// Slope below zero (0.01 by default).
-        alpha: f32,
-    };
-    /// `x` limited to `min..=max`.
-    Clip {
-        /// Lower limit; minus infinity if there is none.
-        min: f32,
-        /// Upper limit; plus infinity if there is none.
-        max: f32,
+        /// Slope below zero.
+        alpha = 0.01,
     };
     /// `1 / (1 + exp(−x))`.
     Sigmoid {};
     /// `alpha · x + beta` limited to `0..=1`.
     HardSigmoid {
-        /// Slope (0.2 by default).
-        alpha: f32,
-        /// Value at zero (0.5 by default).
-        beta: f32,
+        /// Slope.
+        alpha = 0.2,
+        /// Value at zero.
+        beta = 0.5,
     };
     /// `x · HardSigmoid(x)` with `alpha` 1/6 and `beta` 0.5.
     HardSwish {};
     /// Hyperbolic tangent.
     Tanh {};
+}
+
+/// `x` limited to `min..=max`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Clip {
+    /// Lower limit; minus infinity if there is none.
+    pub min: f32,
+    /// Upper limit; plus infinity if there is none.
+    pub max: f32,
+}
+
+impl Operator for Clip {
+    const NAME: &'static str = "Clip";
+
+    fn infer(&self, inputs: &[Option<&TensorType>]) -> Inferred {
+        let x = single(inputs)?;
+        expect_float(x)?;
+        Ok(vec![x.clone()])
+    }
+
+    fn read(node: &NodeReader<'_>) -> Result<Self, String> {
+        let (min, max) = (node.constant_float(1)?, node.constant_float(2)?);
+        Ok(Self { min: min.unwrap_or(f32::NEG_INFINITY), max: max.unwrap_or(f32::INFINITY) })
+    }
+
+    fn write(&self, node: &mut NodeWriter<'_>) -> Result<(), String> {
+        match self.min {
+            f32::NEG_INFINITY => node.skip_input(),
+            min => node.input("min", &Tensor::scalar(min)),
+        }
+        if self.max != f32::INFINITY {
+            node.input("max", &Tensor::scalar(self.max));
+        }
+        Ok(())
+    }
 }
 
 /// `exp(x)` divided by its sum along one axis.
@@ -66,5 +105,15 @@ impl Operator for Softmax {
         expect_float(x)?;
         axis(self.axis, x.rank(), false)?;
         Ok(vec![x.clone()])
+    }
+
+    fn read(node: &NodeReader<'_>) -> Result<Self, String> {
+        let default = if node.opset() < 13 { 1 } else { -1 };
+        Ok(Self { axis: node.int("axis")?.unwrap_or(default) })
+    }
+
+    fn write(&self, node: &mut NodeWriter<'_>) -> Result<(), String> {
+        node.int("axis", self.axis);
+        Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! Arithmetic of two tensors with numpy's broadcasting.
 
 use super::{Inferred, Operator, arity};
+use crate::onnx::{NodeReader, NodeWriter};
 use crate::{DType, Dim, TensorType};
 
 /// The shape that two shapes broadcast to; an error if they do not.
@@ -42,6 +43,14 @@ macro_rules! binary {
                     return Err(format!("cannot combine {} and {}", a.dtype, b.dtype));
                 }
                 Ok(vec![TensorType::new(a.dtype, broadcast(&a.shape, &b.shape)?)])
+            }
+
+            fn read(_: &NodeReader<'_>) -> Result<Self, String> {
+                Ok(Self)
+            }
+
+            fn write(&self, _: &mut NodeWriter<'_>) -> Result<(), String> {
+                Ok(())
             }
         }
     )*};

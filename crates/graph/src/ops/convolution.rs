@@ -1,7 +1,8 @@
 //! Convolution.
 
-use super::window::{Padding, Window};
+use super::window::{Padding, Window, read_window, write_window};
 use super::{Inferred, Operator, arity, expect_float};
+use crate::onnx::{NodeReader, NodeWriter};
 use crate::{Dim, TensorType};
 
 /// Convolution of `x[N, C, spatial…]` with `weight[M, C/group, kernel…]` and an optional `bias[M]`.
@@ -63,5 +64,20 @@ impl Operator for Conv {
         let mut shape = vec![x.shape[0].clone(), out_channels.into()];
         shape.extend(window.output(&x.shape[2..])?);
         Ok(vec![TensorType::new(x.dtype, shape)])
+    }
+
+    fn read(node: &NodeReader<'_>) -> Result<Self, String> {
+        let rank = node.input_type(1)?.rank().saturating_sub(2);
+        let (strides, dilations, padding) = read_window(node, rank)?;
+        let group = node.int("group")?.unwrap_or(1);
+        let group = usize::try_from(group).map_err(|_| format!("group {group} is negative"))?;
+        node.ignore("kernel_shape");
+        Ok(Self { strides, dilations, padding, group })
+    }
+
+    fn write(&self, node: &mut NodeWriter<'_>) -> Result<(), String> {
+        write_window(node, &self.strides, &self.dilations, &self.padding);
+        node.int("group", self.group as i64);
+        Ok(())
     }
 }

@@ -1,70 +1,8 @@
-//! Operators that move, select or relabel elements without computing with them.
+//! Operators that move elements without computing with them.
 
-use super::{Inferred, Operator, axes, axis, expect_float, single};
-use crate::{DType, Dim, Tensor, TensorType};
-use std::sync::Arc;
-
-fn product(dims: &[Dim]) -> Dim {
-    dims.iter().fold(Dim::from(1), |product, dim| product * dim.clone())
-}
-
-/// A matrix: the axes before `axis` become rows, the others columns.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Flatten {
-    /// Where the columns begin (1 by default).
-    pub axis: i64,
-}
-
-impl Operator for Flatten {
-    const NAME: &'static str = "Flatten";
-
-    fn infer(&self, inputs: &[Option<&TensorType>]) -> Inferred {
-        let x = single(inputs)?;
-        let (rows, columns) = x.shape.split_at(axis(self.axis, x.rank(), true)?);
-        Ok(vec![TensorType::new(x.dtype, [product(rows), product(columns)])])
-    }
-}
-
-/// The same elements in another shape.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reshape {
-    /// The new sizes; one of them may be −1 (whatever remains), and 0 copies the input's size unless `allowzero`.
-    pub shape: Vec<Dim>,
-    /// Whether 0 means an axis without entries.
-    pub allowzero: bool,
-}
-
-impl Operator for Reshape {
-    const NAME: &'static str = "Reshape";
-
-    fn infer(&self, inputs: &[Option<&TensorType>]) -> Inferred {
-        let x = single(inputs)?;
-        let mut shape = self.shape.clone();
-        let mut rest = None;
-        for (i, dim) in shape.iter_mut().enumerate() {
-            match dim.as_const() {
-                Some(0) if !self.allowzero => {
-                    *dim = x.shape.get(i).cloned().ok_or(format!("size 0 at axis {i} has nothing to copy"))?;
-                }
-                Some(-1) if rest.replace(i).is_some() => return Err("more than one size is -1".into()),
-                Some(-1) => *dim = 1.into(),
-                Some(size) if size < 0 => return Err(format!("size {size} is negative")),
-                _ => {}
-            }
-        }
-        let (from, to) = (product(&x.shape), product(&shape));
-        match rest {
-            Some(i) => {
-                let fits = to.as_const() != Some(0);
-                let size = fits.then(|| from.exact_div(&to)).flatten();
-                shape[i] = size.ok_or(format!("{from} elements cannot be divided by {to}"))?;
-            }
-            None if from != to => return Err(format!("{from} elements do not fill a shape of {to}")),
-            None => {}
-        }
-        Ok(vec![TensorType::new(x.dtype, shape)])
-    }
-}
+use super::{Inferred, Operator, axes, axis, single};
+use crate::onnx::{NodeReader, NodeWriter};
+use crate::{Tensor, TensorType};
 
 /// The axes in another order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +30,17 @@ impl Operator for Transpose {
             return Err(format!("{perm:?} does not name each of the {} axes once", x.rank()));
         }
         Ok(vec![TensorType::new(x.dtype, perm.iter().map(|&i| x.shape[i].clone()))])
+    }
+
+    fn read(node: &NodeReader<'_>) -> Result<Self, String> {
+        Ok(Self { perm: node.sizes("perm")? })
+    }
+
+    fn write(&self, node: &mut NodeWriter<'_>) -> Result<(), String> {
+        if let Some(perm) = &self.perm {
+            node.sizes("perm", perm);
+        }
+        Ok(())
     }
 }
 
@@ -124,6 +73,15 @@ impl Operator for Concat {
             }
         }
         Ok(vec![TensorType::new(first.dtype, shape)])
+    }
+
+    fn read(node: &NodeReader<'_>) -> Result<Self, String> {
+        Ok(Self { axis: node.int("axis")?.ok_or("lacks the axis")? })
+    }
+
+    fn write(&self, node: &mut NodeWriter<'_>) -> Result<(), String> {
+        node.int("axis", self.axis);
+        Ok(())
     }
 }
 
@@ -164,8 +122,7 @@ impl Operator for Pad {
             let limit = match self.mode {
                 PadMode::Constant(_) => None,
                 PadMode::Reflect => dim.as_const().map(|size| size - 1),
-                PadMode::Edge => dim.as_const().map(|size| if size > 0 { i64::MAX } else { 0 }),
-                PadMode::Wrap => dim.as_const(),
+                PadMode::Edge | PadMode::Wrap => dim.as_const().map(|size| if size > 0 { i64::MAX } else { 0 }),
             };
             if size.as_const().is_some_and(|size| size < 0) || limit.is_some_and(|limit| added > limit.max(0)) {
                 return Err(format!("axis {i} of size {dim} cannot be padded by {} and {}", begin[i], end[i]));
@@ -174,108 +131,48 @@ impl Operator for Pad {
         }
         Ok(vec![TensorType::new(x.dtype, shape)])
     }
-}
 
-/// Removes axes of size 1.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Squeeze {
-    /// The axes to remove; every axis of size 1 if `None`.
-    pub axes: Option<Vec<i64>>,
-}
-
-impl Operator for Squeeze {
-    const NAME: &'static str = "Squeeze";
-
-    fn infer(&self, inputs: &[Option<&TensorType>]) -> Inferred {
-        let x = single(inputs)?;
-        let one = Dim::from(1);
-        let gone = match &self.axes {
-            Some(list) => axes(list, x.rank())?,
-            None => (0..x.rank()).filter(|&i| x.shape[i] == one).collect(),
+    fn read(node: &NodeReader<'_>) -> Result<Self, String> {
+        let given = node.constant_ints(1)?.ok_or("lacks the pads")?;
+        let value = node.constant_float(2)?.unwrap_or(0.0);
+        let rank = node.input_type(0)?.rank();
+        let pads = match node.constant_ints(3)? {
+            None => given,
+            Some(list) => {
+                let (mut pads, begin) = (vec![0; 2 * rank], given.len() / 2);
+                if given.len() != 2 * list.len() {
+                    return Err(format!("{} pads do not cover both ends of {} axes", given.len(), list.len()));
+                }
+                axes(&list, rank)?;
+                for (i, &at) in list.iter().enumerate() {
+                    let at = axis(at, rank, false)?;
+                    (pads[at], pads[at + rank]) = (given[i], given[i + begin]);
+                }
+                pads
+            }
         };
-        if let Some(&i) = gone.iter().find(|&&i| x.shape[i] != one && x.shape[i].as_const().is_some()) {
-            return Err(format!("axis {i} has size {}, not 1", x.shape[i]));
+        let mode = match node.string("mode", "constant")?.as_str() {
+            "constant" => PadMode::Constant(value),
+            "reflect" => PadMode::Reflect,
+            "edge" => PadMode::Edge,
+            "wrap" => PadMode::Wrap,
+            other => return Err(format!("mode {other} is not known")),
+        };
+        Ok(Self { pads, mode })
+    }
+
+    fn write(&self, node: &mut NodeWriter<'_>) -> Result<(), String> {
+        let mode = match self.mode {
+            PadMode::Constant(_) => "constant",
+            PadMode::Reflect => "reflect",
+            PadMode::Edge => "edge",
+            PadMode::Wrap => return Err("mode wrap needs opset 19".into()),
+        };
+        node.input_ints("pads", self.pads.clone());
+        node.string("mode", mode);
+        if let PadMode::Constant(value) = self.mode {
+            node.input("value", &Tensor::scalar(value));
         }
-        let kept = x.shape.iter().enumerate().filter(|(i, _)| !gone.contains(i));
-        Ok(vec![TensorType::new(x.dtype, kept.map(|(_, dim)| dim.clone()))])
-    }
-}
-
-/// Inserts axes of size 1.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unsqueeze {
-    /// The new axes' places in the result.
-    pub axes: Vec<i64>,
-}
-
-impl Operator for Unsqueeze {
-    const NAME: &'static str = "Unsqueeze";
-
-    fn infer(&self, inputs: &[Option<&TensorType>]) -> Inferred {
-        let x = single(inputs)?;
-        let rank = x.rank() + self.axes.len();
-        let new = axes(&self.axes, rank)?;
-        let mut old = x.shape.iter().cloned();
-        let shape = (0..rank).map(|i| if new.contains(&i) { Some(1.into()) } else { old.next() });
-        Ok(vec![TensorType::new(x.dtype, shape.collect::<Option<Vec<_>>>().ok_or("has too few axes")?)])
-    }
-}
-
-/// Elements converted to another type; floats become integers by rounding towards zero.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cast {
-    /// The new element type.
-    pub to: DType,
-}
-
-impl Operator for Cast {
-    const NAME: &'static str = "Cast";
-
-    fn infer(&self, inputs: &[Option<&TensorType>]) -> Inferred {
-        Ok(vec![TensorType::new(self.to, single(inputs)?.shape.iter().cloned())])
-    }
-}
-
-/// The input itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity;
-
-impl Operator for Identity {
-    const NAME: &'static str = "Identity";
-
-    fn infer(&self, inputs: &[Option<&TensorType>]) -> Inferred {
-        Ok(vec![single(inputs)?.clone()])
-    }
-}
-
-/// The input itself when a network runs; during training a share of the elements is dropped.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Dropout {
-    /// The share to drop during training (0.5 by default).
-    pub ratio: f32,
-}
-
-impl Operator for Dropout {
-    const NAME: &'static str = "Dropout";
-
-    fn infer(&self, inputs: &[Option<&TensorType>]) -> Inferred {
-        let x = single(inputs)?;
-        expect_float(x)?;
-        Ok(vec![x.clone()])
-    }
-}
-
-/// A tensor that is part of the graph, not a parameter.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Constant {
-    /// The tensor.
-    pub value: Arc<Tensor>,
-}
-
-impl Operator for Constant {
-    const NAME: &'static str = "Constant";
-
-    fn infer(&self, inputs: &[Option<&TensorType>]) -> Inferred {
-        if inputs.is_empty() { Ok(vec![self.value.ty()]) } else { Err("takes no inputs".into()) }
+        Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Inferred, Operator, arity, broadcast, expect_float};
 use crate::TensorType;
+use crate::onnx::{NodeReader, NodeWriter};
 
 /// Matrix product with numpy's rules: the last two axes multiply, the others broadcast, a vector is a row or a column.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +30,14 @@ impl Operator for MatMul {
         shape.extend(a_matrix[..a_matrix.len() - 1].iter().cloned());
         shape.extend(b_matrix[1..].iter().cloned());
         Ok(vec![TensorType::new(a.dtype, shape)])
+    }
+
+    fn read(_: &NodeReader<'_>) -> Result<Self, String> {
+        Ok(Self)
+    }
+
+    fn write(&self, _: &mut NodeWriter<'_>) -> Result<(), String> {
+        Ok(())
     }
 }
 
@@ -69,5 +78,22 @@ impl Operator for Gemm {
             return Err(format!("C does not broadcast to [{rows}, {columns}]"));
         }
         Ok(vec![TensorType::new(a.dtype, shape)])
+    }
+
+    fn read(node: &NodeReader<'_>) -> Result<Self, String> {
+        Ok(Self {
+            alpha: node.float("alpha", 1.0)?,
+            beta: node.float("beta", 1.0)?,
+            trans_a: node.flag("transA")?,
+            trans_b: node.flag("transB")?,
+        })
+    }
+
+    fn write(&self, node: &mut NodeWriter<'_>) -> Result<(), String> {
+        node.float("alpha", self.alpha);
+        node.float("beta", self.beta);
+        node.int("transA", self.trans_a.into());
+        node.int("transB", self.trans_b.into());
+        Ok(())
     }
 }

@@ -10,20 +10,23 @@ mod layout;
 mod linear;
 mod normalization;
 mod pool;
+mod shape;
+mod value;
 mod window;
 
 pub use activation::{Clip, HardSigmoid, HardSwish, LeakyRelu, Relu, Sigmoid, Softmax, Tanh};
 pub use arithmetic::{Add, Div, Mul, Sub, broadcast};
 pub use convolution::Conv;
-pub use layout::{
-    Cast, Concat, Constant, Dropout, Flatten, Identity, Pad, PadMode, Reshape, Squeeze, Transpose, Unsqueeze,
-};
+pub use layout::{Concat, Pad, PadMode, Transpose};
 pub use linear::{Gemm, MatMul};
 pub use normalization::BatchNormalization;
 pub use pool::{AveragePool, GlobalAveragePool, MaxPool, ReduceMean};
+pub use shape::{Flatten, Reshape, Squeeze, Unsqueeze};
+pub use value::{Cast, Constant, Dropout, Identity};
 pub use window::Padding;
 
 use crate::TensorType;
+use crate::onnx::{NodeReader, NodeWriter};
 
 /// What an operator says of its inputs: the types of its outputs, or what is wrong with them.
 pub type Inferred = Result<Vec<TensorType>, String>;
@@ -37,6 +40,12 @@ pub trait Operator: Into<Op> {
     ///
     /// The error says what does not fit, without naming node, operator or inputs: the caller knows them.
     fn infer(&self, inputs: &[Option<&TensorType>]) -> Inferred;
+
+    /// The operator of an ONNX node; the error says what is not supported.
+    fn read(node: &NodeReader<'_>) -> Result<Self, String>;
+
+    /// Adds attributes and constant inputs to an ONNX node of opset [`OPSET`](crate::onnx::OPSET), whose tensor inputs are there already.
+    fn write(&self, node: &mut NodeWriter<'_>) -> Result<(), String>;
 }
 
 macro_rules! operators {
@@ -56,6 +65,21 @@ macro_rules! operators {
             pub fn name(&self) -> &'static str {
                 match self {
                     $(Self::$name(_) => $name::NAME),*
+                }
+            }
+
+            /// The operator called `name` in an ONNX file: see [`Operator::read`].
+            pub fn read(name: &str, node: &NodeReader<'_>) -> Result<Self, String> {
+                match name {
+                    $($name::NAME => $name::read(node).map(Self::$name),)*
+                    _ => Err("this operator is not known".into()),
+                }
+            }
+
+            /// Fills an ONNX node: see [`Operator::write`].
+            pub fn write(&self, node: &mut NodeWriter<'_>) -> Result<(), String> {
+                match self {
+                    $(Self::$name(op) => op.write(node)),*
                 }
             }
 

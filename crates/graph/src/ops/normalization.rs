@@ -2,6 +2,7 @@
 
 use super::{Inferred, Operator, arity, expect_float};
 use crate::TensorType;
+use crate::onnx::{NodeReader, NodeWriter};
 
 /// `(x − mean) / sqrt(variance + epsilon) · scale + bias` for each channel (axis 1).
 ///
@@ -44,5 +45,22 @@ impl Operator for BatchNormalization {
             outputs.extend([TensorType::new(x.dtype, channels.clone()), TensorType::new(x.dtype, channels)]);
         }
         Ok(outputs)
+    }
+
+    fn read(node: &NodeReader<'_>) -> Result<Self, String> {
+        let training_mode = node.opset() >= 14 && node.flag("training_mode")?;
+        if !training_mode && (1..5).any(|i| node.output_used(i)) {
+            return Err("its statistics are used outside of training, which is not supported".into());
+        }
+        Ok(Self { epsilon: node.float("epsilon", 1e-5)?, momentum: node.float("momentum", 0.9)?, training_mode })
+    }
+
+    fn write(&self, node: &mut NodeWriter<'_>) -> Result<(), String> {
+        node.float("epsilon", self.epsilon);
+        node.float("momentum", self.momentum);
+        if self.training_mode {
+            node.int("training_mode", 1);
+        }
+        Ok(())
     }
 }

@@ -1,8 +1,9 @@
 //! Pooling and means.
 
-use super::window::{Padding, Window};
+use super::window::{Padding, Window, read_window, write_window};
 use super::{Inferred, Operator, axes, expect_float, single};
 use crate::TensorType;
+use crate::onnx::{NodeReader, NodeWriter};
 
 fn pooled(x: &TensorType, window: &Window<'_>) -> Inferred {
     expect_float(x)?;
@@ -41,6 +42,24 @@ impl Operator for MaxPool {
         let Self { kernel_shape: kernel, strides, dilations, padding, ceil_mode } = self;
         pooled(single(inputs)?, &Window { kernel, strides, dilations, padding, ceil_mode: *ceil_mode })
     }
+
+    fn read(node: &NodeReader<'_>) -> Result<Self, String> {
+        let kernel_shape = node.sizes("kernel_shape")?.ok_or("lacks the kernel_shape")?;
+        let (strides, dilations, padding) = read_window(node, kernel_shape.len())?;
+        let ceil_mode = node.flag("ceil_mode")?;
+        node.ignore("storage_order");
+        if node.output_used(1) {
+            return Err("its indices are used, which is not supported".into());
+        }
+        Ok(Self { kernel_shape, strides, dilations, padding, ceil_mode })
+    }
+
+    fn write(&self, node: &mut NodeWriter<'_>) -> Result<(), String> {
+        node.sizes("kernel_shape", &self.kernel_shape);
+        write_window(node, &self.strides, &self.dilations, &self.padding);
+        node.int("ceil_mode", self.ceil_mode.into());
+        Ok(())
+    }
 }
 
 /// The mean of each window of `x[N, C, spatial…]`.
@@ -67,6 +86,25 @@ impl Operator for AveragePool {
         let Self { kernel_shape: kernel, strides, dilations, padding, ceil_mode, .. } = self;
         pooled(single(inputs)?, &Window { kernel, strides, dilations, padding, ceil_mode: *ceil_mode })
     }
+
+    fn read(node: &NodeReader<'_>) -> Result<Self, String> {
+        let kernel_shape = node.sizes("kernel_shape")?.ok_or("lacks the kernel_shape")?;
+        let (strides, dilations, padding) = read_window(node, kernel_shape.len())?;
+        let ceil_mode = node.flag("ceil_mode")?;
+        let count_include_pad = node.flag("count_include_pad")?;
+        Ok(Self { kernel_shape, strides, dilations, padding, ceil_mode, count_include_pad })
+    }
+
+    fn write(&self, node: &mut NodeWriter<'_>) -> Result<(), String> {
+        if self.dilations.iter().any(|&d| d != 1) {
+            return Err("dilations need opset 19".into());
+        }
+        node.sizes("kernel_shape", &self.kernel_shape);
+        write_window(node, &self.strides, &[], &self.padding);
+        node.int("ceil_mode", self.ceil_mode.into());
+        node.int("count_include_pad", self.count_include_pad.into());
+        Ok(())
+    }
 }
 
 /// The mean over all spatial axes of `x[N, C, spatial…]`, which keep size 1.
@@ -84,6 +122,14 @@ impl Operator for GlobalAveragePool {
         }
         let shape = x.shape.iter().enumerate().map(|(i, dim)| if i < 2 { dim.clone() } else { 1.into() });
         Ok(vec![TensorType::new(x.dtype, shape)])
+    }
+
+    fn read(_: &NodeReader<'_>) -> Result<Self, String> {
+        Ok(Self)
+    }
+
+    fn write(&self, _: &mut NodeWriter<'_>) -> Result<(), String> {
+        Ok(())
     }
 }
 
@@ -112,5 +158,27 @@ impl Operator for ReduceMean {
             (true, false) => None,
         });
         Ok(vec![TensorType::new(x.dtype, kept)])
+    }
+
+    fn read(node: &NodeReader<'_>) -> Result<Self, String> {
+        let axes = if node.opset() < 18 { node.ints("axes")? } else { node.constant_ints(1)? };
+        let keepdims = node.int("keepdims")?.unwrap_or(1) != 0;
+        let nothing = node.flag("noop_with_empty_axes")?;
+        let axes = match axes.filter(|axes| !axes.is_empty()) {
+            None if nothing => Some(Vec::new()),
+            axes => axes,
+        };
+        Ok(Self { axes, keepdims })
+    }
+
+    fn write(&self, node: &mut NodeWriter<'_>) -> Result<(), String> {
+        if let Some(axes) = &self.axes {
+            if axes.is_empty() {
+                return Err("a mean over no axis needs opset 18".into());
+            }
+            node.ints("axes", axes.iter().copied());
+        }
+        node.int("keepdims", self.keepdims.into());
+        Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! What convolution and pooling share: a window that moves over the spatial axes.
 
 use crate::Dim;
+use crate::onnx::{NodeReader, NodeWriter};
 
 /// How much is added around the spatial axes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,5 +99,33 @@ impl Padding {
             Self::SameLower => larger.chain(smaller).collect(),
             _ => smaller.chain(larger).collect(),
         }
+    }
+}
+
+/// Strides, dilations and padding of a node with `rank` spatial axes.
+pub(super) fn read_window(node: &NodeReader<'_>, rank: usize) -> Result<(Vec<usize>, Vec<usize>, Padding), String> {
+    let ones = || vec![1; rank];
+    let strides = node.sizes("strides")?.unwrap_or_else(ones);
+    let dilations = node.sizes("dilations")?.unwrap_or_else(ones);
+    let pads = node.sizes("pads")?.unwrap_or_else(|| vec![0; 2 * rank]);
+    let padding = match node.string("auto_pad", "NOTSET")?.as_str() {
+        "NOTSET" => Padding::Explicit(pads),
+        "VALID" => Padding::Explicit(vec![0; 2 * rank]),
+        "SAME_UPPER" => Padding::SameUpper,
+        "SAME_LOWER" => Padding::SameLower,
+        other => return Err(format!("auto_pad {other} is not known")),
+    };
+    Ok((strides, dilations, padding))
+}
+
+pub(super) fn write_window(node: &mut NodeWriter<'_>, strides: &[usize], dilations: &[usize], padding: &Padding) {
+    node.sizes("strides", strides);
+    if !dilations.is_empty() {
+        node.sizes("dilations", dilations);
+    }
+    match padding {
+        Padding::Explicit(pads) => node.sizes("pads", pads),
+        Padding::SameUpper => node.string("auto_pad", "SAME_UPPER"),
+        Padding::SameLower => node.string("auto_pad", "SAME_LOWER"),
     }
 }
