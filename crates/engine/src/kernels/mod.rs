@@ -18,6 +18,10 @@
 //! | [`binary`] | `+ − × ÷` with numpy broadcasting | flat output elements | – |
 //! | [`activate`], [`softmax`], [`normalize_u8`], [`transpose`] | safe, on slices that the caller cuts | – | – |
 //!
+//! Ranges of pixels or rows of 56 or a multiple leave no remainder in the register tiles. A range must be large enough that its weights are not
+//! the greater part of what it reads, and small enough that what one call writes is still in cache when the next reads it: pictures of a large
+//! batch are better run one after the other through several layers than all together through each.
+//!
 //! **Writing from several threads.** The kernels with ranges take an [`Out`], a copyable handle of the whole output buffer, and are
 //! `unsafe` for one reason: calls that run at the same time must have disjoint ranges, and nobody may read what is being written.
 //!
