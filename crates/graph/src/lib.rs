@@ -29,6 +29,7 @@
 mod builder;
 mod dim;
 mod error;
+mod file;
 mod graph;
 pub mod onnx;
 pub mod ops;
@@ -38,6 +39,7 @@ mod tensor;
 pub use builder::{Builder, Var};
 pub use dim::{Bindings, Dim};
 pub use error::Error;
+pub use file::write_file;
 pub use graph::{Graph, Node, NodeId, Source, Value, ValueId};
 pub use ops::Op;
 pub use tensor::{DType, Params, Tensor, TensorData, TensorType};

@@ -75,15 +75,7 @@ impl Model {
     /// Writes an ONNX file: under a temporary name first, so that a file of that name is either the old or the new one.
     pub fn write(&self, path: &Path) -> Result<(), Error> {
         let bytes = self.to_bytes()?;
-        let wrong = |e: std::io::Error| Error::Model {
-            file: path.display().to_string(),
-            reason: format!("cannot be written: {e}"),
-        };
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(wrong)?;
-        std::io::Write::write_all(&mut file, &bytes).map_err(wrong)?;
-        file.as_file().sync_all().map_err(wrong)?;
-        file.persist(path).map_err(|e| wrong(e.error))?;
-        Ok(())
+        crate::write_file(path, &bytes)
+            .map_err(|e| Error::Model { file: path.display().to_string(), reason: format!("cannot be written: {e}") })
     }
 }
