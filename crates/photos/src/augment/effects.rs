@@ -6,6 +6,7 @@ use super::Occlusion;
 use super::random::Random;
 
 /// Paints the rectangle over `pixels`, rows of `size` RGB pixels.
+#[inline(always)]
 pub(super) fn occlude(pixels: &mut [u8], size: usize, occlusion: &Occlusion) {
     let range = |centre: f32, length: f32| {
         let to_pixel = |at: f32| ((at * size as f32).round() as usize).min(size);
@@ -68,6 +69,7 @@ impl Blur {
     }
 
     /// Blurs `pixels`, rows of `size` RGB pixels; its edges are repeated outwards.
+    #[inline(always)]
     pub(super) fn apply(&self, pixels: &mut [u8], size: usize, padded: &mut Vec<u8>, sums: &mut Vec<u16>) {
         let reach = self.0.iter().map(|tap| tap.x.abs().max(tap.y.abs())).max().unwrap_or(0) as usize;
         let stride = 3 * (size + 2 * reach);
@@ -116,6 +118,7 @@ static NORMAL: LazyLock<Vec<i16>> = LazyLock::new(|| {
 });
 
 /// Adds normal noise of standard deviation `sigma` (at most 127 levels) to each value; equal keys give equal noise.
+#[inline(always)]
 pub(super) fn noise(pixels: &mut [u8], sigma: f32, key: u64) {
     const RUN: usize = 64;
     let mut random = Random::new(&[key]);

@@ -3,6 +3,8 @@
 //! All loss of JPEG comes from halving the colour resolution and rounding the coefficients of each block's cosine transform; its entropy
 //! coding is exact, so it is left out.
 
+use super::to_byte;
+
 /// Values of 8 × 8 pixels or coefficients.
 type Block = [[f32; 8]; 8];
 
@@ -32,6 +34,7 @@ const TABLES: [[u8; 64]; 2] = [
 ];
 
 /// Gives `pixels`, rows of `size` RGB pixels, the artefacts of a JPEG file of `quality` (1 to 100, as libjpeg counts).
+#[inline(always)]
 pub(super) fn artefacts(pixels: &mut [u8], size: usize, quality: u8) {
     let coder = Coder::new(quality);
     for top in (0..size).step_by(16) {
@@ -56,6 +59,7 @@ struct Unit {
 
 impl Unit {
     /// Reads a unit, repeating the last row and column where it reaches over the edge.
+    #[inline(always)]
     fn read(pixels: &[u8], size: usize, left: usize, top: usize) -> Self {
         let mut unit = Self { luminance: [[[0.0; 8]; 8]; 4], chrominance: [[[0.0; 8]; 8]; 2] };
         for y in 0..16 {
@@ -72,15 +76,16 @@ impl Unit {
         unit
     }
 
+    #[inline(always)]
     fn write(&self, pixels: &mut [u8], size: usize, left: usize, top: usize) {
         for y in 0..16.min(size - top) {
             let row = &mut pixels[3 * (size * (top + y) + left)..][..3 * 16.min(size - left)];
             for (x, pixel) in row.chunks_exact_mut(3).enumerate() {
-                let luminance = self.luminance[y / 8 * 2 + x / 8][y % 8][x % 8] + 128.5;
+                let luminance = self.luminance[y / 8 * 2 + x / 8][y % 8][x % 8] + 128.0;
                 let [cb, cr] = [0, 1].map(|c| self.chrominance[c][y / 2][x / 2]);
-                pixel[0] = (luminance + 1.402 * cr) as u8;
-                pixel[1] = (luminance - 0.344 * cb - 0.714 * cr) as u8;
-                pixel[2] = (luminance + 1.772 * cb) as u8;
+                pixel[0] = to_byte(luminance + 1.402 * cr);
+                pixel[1] = to_byte(luminance - 0.344 * cb - 0.714 * cr);
+                pixel[2] = to_byte(luminance + 1.772 * cb);
             }
         }
     }
@@ -114,6 +119,7 @@ impl Coder {
     }
 
     /// Transforms a block, rounds its coefficients to their steps and transforms it back.
+    #[inline(always)]
     fn round_trip(&self, block: &mut Block, table: usize) {
         // Adding and taking away 1.5 × 2^23 rounds to a whole number in two vector instructions.
         const ROUND: f32 = 12_582_912.0;
@@ -127,6 +133,7 @@ impl Coder {
     }
 
     /// Transforms the columns.
+    #[inline(always)]
     fn forward(&self, block: &Block) -> Block {
         let mut out = [[0.0; 8]; 8];
         for n in 0..4 {
@@ -142,6 +149,7 @@ impl Coder {
     }
 
     /// Undoes [`Self::forward`].
+    #[inline(always)]
     fn inverse(&self, block: &Block) -> Block {
         let mut out = [[0.0; 8]; 8];
         for n in 0..4 {
@@ -159,6 +167,7 @@ impl Coder {
     }
 }
 
+#[inline(always)]
 fn transpose(block: &Block) -> Block {
     let mut out = [[0.0; 8]; 8];
     for (y, row) in block.iter().enumerate() {

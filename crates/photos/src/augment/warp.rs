@@ -8,13 +8,16 @@
 
 use image::RgbImage;
 
-use super::View;
+use super::{View, to_byte};
 
 const LANE: u32 = 21;
 /// Bits of the fraction of a source coordinate. Twice these and the 8 of a channel must leave a lane room: 8 + 2 × 6 ≤ 21.
 const FRACTION: u32 = 6;
-/// One level of the picture may be this many pixels wide or high, so that a coordinate with its fraction fits the mantissa of an `f32`.
-const MAX_SIDE: usize = 1 << (23 - FRACTION - 1);
+/// Mask of the fraction.
+const PART: u32 = (1 << FRACTION) - 1;
+/// The most columns or rows of a picture that are looked at, which is the most that a JPEG file can have: the index of any pixel then fits
+/// a `u32`, and a coordinate with its fraction the mantissa of an `f32`.
+const MAX_SIDE: usize = 65_535;
 
 /// A decoded picture made ready for sampling: do this once, then take all its views.
 pub struct Source {
@@ -129,35 +132,14 @@ impl Homography {
     }
 }
 
-/// An affine map of RGB in fixed point: coefficients with 13 bits of fraction, offsets with 4.
-struct Colour {
-    matrix: [[i16; 3]; 3],
-    offset: [i16; 3],
-}
-
-impl Colour {
-    fn new(view: &View) -> Self {
-        let (matrix, offset) = view.colour_map();
-        // Half a unit to round, and what three truncating products lose on average: 1.5 of 16ths.
-        let bias = 8.0 + 1.5;
-        Self {
-            matrix: matrix.map(|row| row.map(|c| (c * 8192.0).round() as i16)),
-            offset: offset.map(|o| (o * 16.0 + bias).round() as i16),
-        }
-    }
-
-    /// Maps a row of planes with 7 bits of fraction to bytes.
-    fn apply(&self, planes: &[Vec<i16>; 3], line: &mut [Vec<u8>; 3]) {
-        let product = |c: i16, v: i16| ((i32::from(c) * i32::from(v)) >> 16) as i16;
-        let [red, green, blue] = planes;
-        for ((out, m), &offset) in line.iter_mut().zip(&self.matrix).zip(&self.offset) {
-            for (((o, &r), &g), &b) in out.iter_mut().zip(red).zip(green).zip(blue) {
-                let sum = product(m[0], r)
-                    .saturating_add(product(m[1], g))
-                    .saturating_add(product(m[2], b))
-                    .saturating_add(offset);
-                *o = (sum >> 4).clamp(0, 255) as u8;
-            }
+/// Maps a row of RGB planes with 12 bits of fraction to bytes.
+#[inline(always)]
+fn recolour((matrix, offset): &([[f32; 3]; 3], [f32; 3]), planes: &[Vec<i32>; 3], bytes: &mut [Vec<u8>; 3]) {
+    let [red, green, blue] = planes;
+    for ((out, m), &offset) in bytes.iter_mut().zip(matrix).zip(offset) {
+        let m = m.map(|c| c / (1 << (2 * FRACTION)) as f32);
+        for (((o, &r), &g), &b) in out.iter_mut().zip(red).zip(green).zip(blue) {
+            *o = to_byte(m[0] * r as f32 + m[1] * g as f32 + m[2] * b as f32 + offset);
         }
     }
 }
@@ -167,7 +149,7 @@ impl Colour {
 pub(super) struct Rows {
     x: Vec<u32>,
     y: Vec<u32>,
-    planes: [Vec<i16>; 3],
+    planes: [Vec<i32>; 3],
     bytes: [Vec<u8>; 3],
 }
 
@@ -181,15 +163,16 @@ impl Rows {
 }
 
 /// Draws the view's geometry and colour into `out`, rows of `size` RGB pixels.
+#[inline(always)]
 pub(super) fn warp(source: &Source, view: &View, size: usize, rows: &mut Rows, out: &mut [u8]) {
     let (map, level) = Homography::new(view, source, size);
     let level = &source.levels[level];
-    let colour = Colour::new(view);
+    let colour = view.colour_map();
     rows.resize(size);
     for (v, line) in out.chunks_exact_mut(3 * size).enumerate() {
         coordinates(&map, level, v as f32, &mut rows.x, &mut rows.y);
         sample(level, &rows.x, &rows.y, &mut rows.planes);
-        colour.apply(&rows.planes, &mut rows.bytes);
+        recolour(&colour, &rows.planes, &mut rows.bytes);
         let [red, green, blue] = &rows.bytes;
         for (((pixel, &r), &g), &b) in line.chunks_exact_mut(3).zip(red).zip(green).zip(blue) {
             pixel.copy_from_slice(&[r, g, b]);
@@ -198,19 +181,24 @@ pub(super) fn warp(source: &Source, view: &View, size: usize, rows: &mut Rows, o
 }
 
 /// Finds where the pixels of row `v` come from, in fixed point, mirrored at the picture's edges.
-fn coordinates(map: &Homography, level: &Level, v: f32, xs: &mut [u32], ys: &mut [u32]) {
+#[inline(always)]
+fn coordinates(map: &Homography, level: &Level, v: f32, ats: &mut [u32], parts: &mut [u32]) {
+    let stride = level.width as u32 + 1;
     let m = &map.0;
     let (x0, y0, w0) = (m[1] * v + m[2], m[4] * v + m[5], m[7] * v + m[8]);
     let (right, bottom) = ((level.width - 1) as f32, (level.height - 1) as f32);
-    for (u, (x, y)) in xs.iter_mut().zip(ys).enumerate() {
+    for (u, (at, part)) in ats.iter_mut().zip(parts).enumerate() {
         let u = u as u16 as f32;
         let scale = 1.0 / (m[6] * u + w0);
-        *x = fixed(mirror((m[0] * u + x0) * scale, right));
-        *y = fixed(mirror((m[3] * u + y0) * scale, bottom));
+        let x = fixed(mirror((m[0] * u + x0) * scale, right));
+        let y = fixed(mirror((m[3] * u + y0) * scale, bottom));
+        *at = (y >> FRACTION) * stride + (x >> FRACTION);
+        *part = (x & PART) | (y & PART) << 16;
     }
 }
 
 /// Mirrors a coordinate at 0 and at `last`; what is further out than one picture sticks to the edge. Never NaN.
+#[inline(always)]
 fn mirror(at: f32, last: f32) -> f32 {
     let inside = last - (last - at.abs()).abs();
     // Written out because `f32::max` must treat NaN symmetrically, which costs instructions.
@@ -218,24 +206,25 @@ fn mirror(at: f32, last: f32) -> f32 {
 }
 
 /// Rounds a coordinate in [0, 2^17) to fixed point: adding 2^23 leaves the integer in the mantissa.
+#[inline(always)]
 fn fixed(at: f32) -> u32 {
     (at * (1 << FRACTION) as f32 + 8_388_608.0).to_bits() & 0x7F_FFFF
 }
 
-/// Interpolates the pixels at these coordinates into planes with 7 bits of fraction.
-fn sample(level: &Level, xs: &[u32], ys: &[u32], planes: &mut [Vec<i16>; 3]) {
+/// Interpolates the pixels at these coordinates into planes with 12 bits of fraction.
+#[inline(always)]
+fn sample(level: &Level, ats: &[u32], parts: &[u32], planes: &mut [Vec<i32>; 3]) {
     let stride = level.width + 1;
-    let whole = |c: u32| (c >> FRACTION) as usize;
-    let part = |c: u32| u64::from(c & ((1 << FRACTION) - 1));
     // Lanes may borrow from each other in the difference; the sum is exact all the same.
     let blend = |a: u64, b: u64, t: u64| (a << FRACTION).wrapping_add(b.wrapping_sub(a).wrapping_mul(t));
-    let lane = |sum: u64, i: u32| (sum >> (i * LANE + 2 * FRACTION - 7) & 0x7FFF) as i16;
+    let lane = |sum: u64, i: u32| (sum >> (i * LANE) & ((1 << LANE) - 1)) as i32;
     let [red, green, blue] = planes;
-    for ((((&x, &y), r), g), b) in xs.iter().zip(ys).zip(red).zip(green).zip(blue) {
-        let block = &level.pixels[whole(y) * stride + whole(x)..][..stride + 2];
-        let top = blend(block[0], block[1], part(x));
-        let bottom = blend(block[stride], block[stride + 1], part(x));
-        let sum = blend(top, bottom, part(y));
+    for ((((&at, &part), r), g), b) in ats.iter().zip(parts).zip(red).zip(green).zip(blue) {
+        let (across, down) = (u64::from(part & PART), u64::from(part >> 16));
+        let block = &level.pixels[at as usize..][..stride + 2];
+        let top = blend(block[0], block[1], across);
+        let bottom = blend(block[stride], block[stride + 1], across);
+        let sum = blend(top, bottom, down);
         (*r, *g, *b) = (lane(sum, 0), lane(sum, 1), lane(sum, 2));
     }
 }
