@@ -120,7 +120,12 @@ def measure(ours, settings, pictures, rounds):
     def threads():
         cv2.setNumThreads(0)
         augments = [pipeline(settings) for _ in range(THREADS)]
-        share = lambda i: [augments[i](image=p) for p in pictures[i::THREADS] for _ in range(VIEWS)] and None
+
+        def share(i):
+            for picture in pictures[i::THREADS]:
+                for _ in range(VIEWS):
+                    augments[i](image=picture)
+
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(share, range(THREADS)))
 

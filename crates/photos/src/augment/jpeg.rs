@@ -62,15 +62,33 @@ impl Unit {
     #[inline(always)]
     fn read(pixels: &[u8], size: usize, left: usize, top: usize) -> Self {
         let mut unit = Self { luminance: [[[0.0; 8]; 8]; 4], chrominance: [[[0.0; 8]; 8]; 2] };
+        let columns = 16.min(size - left);
         for y in 0..16 {
-            let row = &pixels[3 * size * (top + y).min(size - 1)..][..3 * size];
+            let at = 3 * (size * (top + y).min(size - 1) + left);
+            let mut row = [[0; 3]; 16];
+            row.as_flattened_mut()[..3 * columns].copy_from_slice(&pixels[at..][..3 * columns]);
+            let last = row[columns - 1];
+            row[columns..].fill(last);
+            let mut channels = [[0.0; 16]; 3];
+            for (x, pixel) in row.iter().enumerate() {
+                for (channel, &value) in channels.iter_mut().zip(pixel) {
+                    channel[x] = f32::from(value);
+                }
+            }
+            let [red, green, blue] = channels;
+            let mut luminance = [0.0; 16];
             for x in 0..16 {
-                let at = 3 * (left + x).min(size - 1);
-                let [r, g, b] = [row[at], row[at + 1], row[at + 2]].map(f32::from);
-                let luminance = 0.299 * r + 0.587 * g + 0.114 * b;
-                unit.luminance[y / 8 * 2 + x / 8][y % 8][x % 8] = luminance - 128.0;
-                unit.chrominance[0][y / 2][x / 2] += 0.25 * 0.564 * (b - luminance);
-                unit.chrominance[1][y / 2][x / 2] += 0.25 * 0.713 * (r - luminance);
+                luminance[x] = 0.299 * red[x] + 0.587 * green[x] + 0.114 * blue[x];
+            }
+            for x in 0..8 {
+                unit.luminance[y / 8 * 2][y % 8][x] = luminance[x] - 128.0;
+                unit.luminance[y / 8 * 2 + 1][y % 8][x] = luminance[x + 8] - 128.0;
+            }
+            for (block, (channel, scale)) in unit.chrominance.iter_mut().zip([(blue, 0.564), (red, 0.713)]) {
+                for (x, sum) in block[y / 2].iter_mut().enumerate() {
+                    let [a, b] = [2 * x, 2 * x + 1].map(|x| channel[x] - luminance[x]);
+                    *sum += 0.25 * scale * (a + b);
+                }
             }
         }
         unit
@@ -78,15 +96,18 @@ impl Unit {
 
     #[inline(always)]
     fn write(&self, pixels: &mut [u8], size: usize, left: usize, top: usize) {
+        let columns = 16.min(size - left);
         for y in 0..16.min(size - top) {
-            let row = &mut pixels[3 * (size * (top + y) + left)..][..3 * 16.min(size - left)];
-            for (x, pixel) in row.chunks_exact_mut(3).enumerate() {
+            let [cb, cr] = [self.chrominance[0][y / 2], self.chrominance[1][y / 2]];
+            let mut row = [[0; 3]; 16];
+            for (x, pixel) in row.iter_mut().enumerate() {
                 let luminance = self.luminance[y / 8 * 2 + x / 8][y % 8][x % 8] + 128.0;
-                let [cb, cr] = [0, 1].map(|c| self.chrominance[c][y / 2][x / 2]);
-                pixel[0] = to_byte(luminance + 1.402 * cr);
-                pixel[1] = to_byte(luminance - 0.344 * cb - 0.714 * cr);
-                pixel[2] = to_byte(luminance + 1.772 * cb);
+                pixel[0] = to_byte(luminance + 1.402 * cr[x / 2]);
+                pixel[1] = to_byte(luminance - 0.344 * cb[x / 2] - 0.714 * cr[x / 2]);
+                pixel[2] = to_byte(luminance + 1.772 * cb[x / 2]);
             }
+            let at = 3 * (size * (top + y) + left);
+            pixels[at..][..3 * columns].copy_from_slice(&row.as_flattened()[..3 * columns]);
         }
     }
 }
@@ -132,16 +153,20 @@ impl Coder {
         *block = self.inverse(&transpose(&self.inverse(&coefficients)));
     }
 
-    /// Transforms the columns.
+    /// Transforms the columns, all eight at once.
     #[inline(always)]
     fn forward(&self, block: &Block) -> Block {
         let mut out = [[0.0; 8]; 8];
         for n in 0..4 {
+            let (mut sum, mut difference) = (block[n], block[n]);
             for lane in 0..8 {
-                let (a, b) = (block[n][lane], block[7 - n][lane]);
-                for k in 0..4 {
-                    out[2 * k][lane] += self.even[k][n] * (a + b);
-                    out[2 * k + 1][lane] += self.odd[k][n] * (a - b);
+                sum[lane] += block[7 - n][lane];
+                difference[lane] -= block[7 - n][lane];
+            }
+            for k in 0..4 {
+                for lane in 0..8 {
+                    out[2 * k][lane] += self.even[k][n] * sum[lane];
+                    out[2 * k + 1][lane] += self.odd[k][n] * difference[lane];
                 }
             }
         }
@@ -153,14 +178,16 @@ impl Coder {
     fn inverse(&self, block: &Block) -> Block {
         let mut out = [[0.0; 8]; 8];
         for n in 0..4 {
-            for lane in 0..8 {
-                let (mut even, mut odd) = (0.0, 0.0);
-                for k in 0..4 {
-                    even += self.even[k][n] * block[2 * k][lane];
-                    odd += self.odd[k][n] * block[2 * k + 1][lane];
+            let (mut even, mut odd) = ([0.0; 8], [0.0; 8]);
+            for k in 0..4 {
+                for lane in 0..8 {
+                    even[lane] += self.even[k][n] * block[2 * k][lane];
+                    odd[lane] += self.odd[k][n] * block[2 * k + 1][lane];
                 }
-                out[n][lane] = even + odd;
-                out[7 - n][lane] = even - odd;
+            }
+            for lane in 0..8 {
+                out[n][lane] = even[lane] + odd[lane];
+                out[7 - n][lane] = even[lane] - odd[lane];
             }
         }
         out

@@ -275,3 +275,17 @@ proptest! {
         prop_assert!((0.5..1.6).contains(&change), "{}", change);
     }
 }
+
+#[test]
+fn the_instruction_set_does_not_show() {
+    let augment = everything(100);
+    let source = Source::new(&smooth(120, 110), 100);
+    let (mut best, mut plain) = (vec![0; 30_000], vec![0; 30_000]);
+    for number in 0..10 {
+        let view = augment.draw(1, 2, number);
+        augment.apply_into(&source, &view, &mut Scratch::default(), &mut best);
+        let scratch = &mut Scratch::default();
+        Render { view: &view, source: &source, size: 100, scratch, out: &mut plain }.call();
+        assert_eq!(best, plain, "view {number}");
+    }
+}
