@@ -20,19 +20,27 @@ pub enum Error {
     /// The folder or file of pictures does not exist.
     #[error("{} does not exist: give an existing folder of pictures", .0.display())]
     Missing(PathBuf),
-    /// A folder that holds nothing.
+    /// Neither a folder nor a CSV file.
+    #[error("{} is neither a folder nor a .csv file of image,label: give one of the two", .0.display())]
+    NotADataSet(PathBuf),
+    /// A folder without a single file, or a CSV file without a line.
     #[error("{} is empty: put one sub-folder of pictures into it for each class", .0.display())]
     Empty(PathBuf),
-    /// Files, but none of them a picture.
+    /// Files, but none of them a picture that can be used.
     #[error(
-        "{} holds no picture: none of its {files} file(s) is a readable JPEG, PNG or WebP",
-        path.display()
+        "{} holds no picture that can be used: add JPEG, PNG or WebP files ({files} skipped, the first, {}: {reason})",
+        path.display(),
+        first.display()
     )]
     NoPictures {
         /// The folder or CSV file.
         path: PathBuf,
-        /// How many files were looked at.
+        /// How many files were skipped.
         files: usize,
+        /// The first of them.
+        first: PathBuf,
+        /// Why it was skipped.
+        reason: String,
     },
     /// Pictures, but no class folders.
     #[error(
@@ -43,26 +51,18 @@ pub enum Error {
     /// Training needs something to tell apart.
     #[error("there is only one class, \"{0}\": add the pictures of at least one other class")]
     OneClass(String),
-    /// Training needs a picture to learn from and one to check with.
+    /// Training needs a picture of each class to learn from, and one to check with.
     #[error(
-        "class \"{class}\" has only {pictures} picture(s) to train with: \
-         add different pictures of it until it has 2, or remove it"
+        "class \"{class}\" has {pictures} different picture(s) to train with: add more of it, \
+         until it has at least {needed}, or remove it"
     )]
     FewPictures {
         /// The class's name.
         class: String,
         /// How many different pictures it has.
         pictures: usize,
-    },
-    /// A CSV file that is not a table of `image,label`.
-    #[error("{} line {line}: {reason}; each line must be image,label", path.display())]
-    Csv {
-        /// The CSV file.
-        path: PathBuf,
-        /// Line number, from 1.
-        line: u64,
-        /// What is wrong with the line.
-        reason: String,
+        /// How many it needs.
+        needed: usize,
     },
     /// A picture that cannot be decoded.
     #[error("cannot read the picture {}: {reason}", path.display())]

@@ -2,7 +2,13 @@
 
 pub mod augment;
 pub mod decode;
+mod duplicates;
 mod error;
+mod files;
+pub mod resize;
+pub mod scan;
 pub mod sheet;
+pub mod split;
 
 pub use error::Error;
+pub use scan::Skipped;
