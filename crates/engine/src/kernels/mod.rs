@@ -39,6 +39,7 @@ mod layout;
 mod patches;
 mod pool;
 mod tile;
+mod whole;
 
 pub use conv::{Conv, ConvWeights, conv};
 pub use depthwise::{Depthwise, DepthwiseWeights, depthwise};
@@ -47,6 +48,7 @@ pub use epilogue::{Activation, Epilogue};
 pub use gemm::{Gemm, PackedB, gemm, gemm_at_b};
 pub use layout::{normalize_u8, transpose};
 pub use pool::{Pool, PoolKind, pool};
+pub use whole::{gemm_at_b_whole, gemm_whole};
 
 use std::marker::PhantomData;
 use std::ops::Range;
