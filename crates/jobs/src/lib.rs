@@ -1,3 +1,27 @@
-//! What a user wants done: each job is one file.
+//! What a user wants done, a file for each: train, evaluate, predict, augment, bench.
+//!
+//! A job takes typed settings, sends what it is doing as a stream of [events](event), and gives back what came of it. It prints
+//! nothing: the command line draws bars from the events, tests read them.
 
+pub mod augment;
+pub mod backbone;
+pub mod bench;
+pub mod classifier;
+pub mod config;
+pub mod demo;
+mod error;
+pub mod evaluate;
 pub mod event;
+mod features;
+pub mod format;
+mod frozen;
+mod output;
+mod package;
+mod parallel;
+pub mod predict;
+pub mod train;
+
+pub use classifier::Classifier;
+pub use config::Config;
+pub use error::{Error, Result};
+pub use percept_engine::Settings;

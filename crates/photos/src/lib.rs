@@ -9,6 +9,7 @@ pub mod resize;
 pub mod scan;
 pub mod sheet;
 pub mod split;
+pub mod synthesise;
 
 pub use error::Error;
 pub use scan::Skipped;

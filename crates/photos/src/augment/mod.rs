@@ -14,7 +14,7 @@
 
 mod effects;
 mod jpeg;
-mod random;
+pub(crate) mod random;
 mod settings;
 mod view;
 mod warp;

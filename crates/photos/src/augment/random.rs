@@ -2,11 +2,11 @@
 //! crate's default generator is not.
 
 /// A stream of random numbers that is a pure function of the words it was keyed with.
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
     /// Starts the stream that belongs to these words, in this order.
-    pub(super) fn new(words: &[u64]) -> Self {
+    pub(crate) fn new(words: &[u64]) -> Self {
         let mut state = Self(0);
         for &word in words {
             state.0 = state.next() ^ word;
@@ -16,7 +16,7 @@ impl Random {
     }
 
     /// Returns the next 64 random bits.
-    pub(super) fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -24,17 +24,17 @@ impl Random {
     }
 
     /// Returns a number in [0, 1).
-    pub(super) fn unit(&mut self) -> f32 {
+    pub(crate) fn unit(&mut self) -> f32 {
         (self.next() >> 40) as f32 / (1u32 << 24) as f32
     }
 
     /// Returns a number between `low` and `high`.
-    pub(super) fn between(&mut self, low: f32, high: f32) -> f32 {
+    pub(crate) fn between(&mut self, low: f32, high: f32) -> f32 {
         low + (high - low) * self.unit()
     }
 
     /// Returns a number between `-limit` and `limit`.
-    pub(super) fn around_zero(&mut self, limit: f32) -> f32 {
+    pub(crate) fn around_zero(&mut self, limit: f32) -> f32 {
         self.between(-limit, limit)
     }
 }

@@ -1,0 +1,249 @@
+//! A model file as a classifier of pictures: ours, which says everything about itself, or somebody else's.
+
+use crate::{Error, Result};
+use image::RgbImage;
+use percept_engine::{Input, Network, Settings};
+use percept_graph::onnx::Model;
+use percept_graph::{Bindings, DType, Graph, Op, ValueId};
+use percept_photos::resize::{Filter, Preprocess};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Keys of the metadata in a model file.
+pub mod key {
+    /// The names of the classes, as a JSON list of text.
+    pub const LABELS: &str = "percept.labels";
+    /// How a picture is resized, as JSON: see [`Preprocess`](percept_photos::resize::Preprocess).
+    pub const PREPROCESS: &str = "percept.preprocess";
+    /// The licence of the weights that the model was made from.
+    pub const LICENCE: &str = "licence";
+    /// The network that the model was made from.
+    pub const BACKBONE: &str = "percept.backbone";
+    /// The temperature that is part of the graph.
+    pub const TEMPERATURE: &str = "percept.temperature";
+}
+
+/// What a model file does not say itself.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// A text file with the name of a class on each line, in the order of the outputs.
+    pub labels: Option<PathBuf>,
+    /// Mean of red, green and blue, between 0 and 1, for models that take floats.
+    pub mean: [f32; 3],
+    /// Standard deviation of red, green and blue, between 0 and 1.
+    pub std: [f32; 3],
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { labels: None, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] }
+    }
+}
+
+/// How a model takes pictures.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Taking {
+    /// Bytes, `[N, H, W, 3]`.
+    Bytes,
+    /// Normalised floats, channels first.
+    ChannelsFirst,
+    /// Normalised floats, channels last.
+    ChannelsLast,
+}
+
+/// A classifier of pictures.
+pub struct Classifier {
+    network: Network,
+    /// The names of the classes, in the order of the outputs.
+    pub labels: Vec<String>,
+    /// How a picture is resized for it.
+    pub preprocess: Preprocess,
+    /// What the file says about itself.
+    pub metadata: BTreeMap<String, String>,
+    taking: Taking,
+    /// Whether the network gives probabilities and not logits.
+    probabilities: bool,
+    classes: usize,
+    /// The batch size, if the file fixes it.
+    batch: Option<usize>,
+    options: Options,
+}
+
+/// Pictures that run at once.
+pub const BATCH: usize = 16;
+
+impl Classifier {
+    /// Opens a model file; an error if it is no classifier of pictures, or its labels are not known.
+    pub fn open(path: &Path, options: &Options, settings: &Settings) -> Result<Self> {
+        let Model { graph, params, metadata } = Model::read(path)?;
+        let wrong = |reason: String| Error::model(path, reason);
+        let (taking, size) = input_of(&graph).map_err(wrong)?;
+        let preprocess = match metadata.get(key::PREPROCESS) {
+            Some(json) => {
+                serde_json::from_str(json).map_err(|e| wrong(format!("its {} is damaged: {e}", key::PREPROCESS)))?
+            }
+            // Pretrained networks are evaluated on 87.5 % of the resized picture.
+            None => Preprocess::new((f64::from(size) / 0.875).round() as u32, size, Filter::Bicubic)?,
+        };
+        let first_input = &graph.value(graph.inputs()[0]).ty;
+        let batch = first_input.shape[0].as_const().and_then(|n| usize::try_from(n).ok());
+        let output = graph.outputs()[0];
+        let probabilities = is_softmax(&graph, output);
+        let mut classifier = Self {
+            classes: classes_of(&graph, preprocess.crop()).map_err(wrong)?,
+            network: Network::new(&graph, &params, settings.clone())?,
+            labels: Vec::new(),
+            preprocess,
+            metadata,
+            taking,
+            probabilities,
+            batch,
+            options: options.clone(),
+        };
+        classifier.labels = classifier.read_labels(path)?;
+        Ok(classifier)
+    }
+
+    fn read_labels(&self, path: &Path) -> Result<Vec<String>> {
+        let labels: Vec<String> = match (&self.options.labels, self.metadata.get(key::LABELS)) {
+            (Some(file), _) => {
+                let text = std::fs::read_to_string(file).map_err(Error::io("read", file))?;
+                text.lines().map(|line| line.trim_end_matches('\r').to_string()).collect()
+            }
+            (None, Some(json)) => serde_json::from_str(json)
+                .map_err(|e| Error::model(path, format!("its {} is damaged: {e}", key::LABELS)))?,
+            // A model without names still answers: by number.
+            (None, None) => (0..self.classes).map(|i| i.to_string()).collect(),
+        };
+        if labels.len() != self.classes {
+            let from = self.options.labels.as_deref().unwrap_or(path).display();
+            let reason = format!(
+                "has {} outputs, but {from} names {} classes: give --labels with a name a line",
+                self.classes,
+                labels.len()
+            );
+            return Err(Error::model(path, reason));
+        }
+        Ok(labels)
+    }
+
+    /// A picture as the network takes it.
+    pub fn prepare(&self, picture: &RgbImage) -> RgbImage {
+        self.preprocess.apply(picture)
+    }
+
+    /// The probabilities (pictures × classes, row-major) of prepared pictures.
+    pub fn probabilities(&mut self, pictures: &[RgbImage]) -> Result<Vec<f32>> {
+        let mut all = Vec::with_capacity(pictures.len() * self.classes);
+        for chunk in pictures.chunks(self.batch.unwrap_or(BATCH).max(1)) {
+            self.run(chunk, &mut all)?;
+        }
+        Ok(all)
+    }
+
+    fn run(&mut self, pictures: &[RgbImage], to: &mut Vec<f32>) -> Result<()> {
+        let rows = self.batch.unwrap_or(pictures.len());
+        let size = self.preprocess.crop() as usize;
+        let mut bytes: Vec<u8> = pictures.iter().flat_map(|picture| picture.as_raw()).copied().collect();
+        bytes.resize(rows * size * size * 3, 0);
+        let floats;
+        let last = [rows, size, size, 3];
+        let first = [rows, 3, size, size];
+        let (shape, input) = match self.taking {
+            Taking::Bytes => (last, Input::U8(&bytes)),
+            Taking::ChannelsLast => {
+                floats = self.normalized(&bytes, |i| i);
+                (last, Input::F32(&floats))
+            }
+            Taking::ChannelsFirst => {
+                let plane = size * size;
+                floats = self.normalized(&bytes, |i| i / (3 * plane) * 3 * plane + i % plane * 3 + i / plane % 3);
+                (first, Input::F32(&floats))
+            }
+        };
+        let plan = self.network.run(&[(&shape, input)])?;
+        let scores = &plan.output(0).1[..pictures.len() * self.classes];
+        let start = to.len();
+        to.extend_from_slice(scores);
+        if !self.probabilities {
+            to[start..].chunks_exact_mut(self.classes.max(1)).for_each(softmax);
+        }
+        Ok(())
+    }
+
+    /// The bytes as normalised floats; the `i`th comes from byte `from(i)`.
+    fn normalized(&self, bytes: &[u8], from: impl Fn(usize) -> usize) -> Vec<f32> {
+        let value = |i: usize| {
+            let at = from(i);
+            (f32::from(bytes[at]) / 255.0 - self.options.mean[at % 3]) / self.options.std[at % 3]
+        };
+        (0..bytes.len()).map(value).collect()
+    }
+
+    /// The network's graph, as it runs.
+    pub fn graph(&self) -> &Graph {
+        self.network.graph()
+    }
+}
+
+pub(crate) fn softmax(row: &mut [f32]) {
+    let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    row.iter_mut().for_each(|x| *x = (*x - largest).exp());
+    let sum: f32 = row.iter().sum();
+    row.iter_mut().for_each(|x| *x /= sum);
+}
+
+/// How the graph takes pictures, and their size in pixels (224 if it is open).
+fn input_of(graph: &Graph) -> std::result::Result<(Taking, u32), String> {
+    let [input] = graph.inputs() else {
+        return Err(format!("takes {} inputs, a classifier of pictures takes 1", graph.inputs().len()));
+    };
+    let ty = &graph.value(*input).ty;
+    let known: Vec<_> = ty.shape.iter().map(|dim| dim.as_const()).collect();
+    let (taking, height, width) = match (ty.dtype, &known[..]) {
+        (DType::U8, &[_, h, w, Some(3)]) => (Taking::Bytes, h, w),
+        (DType::F32, &[_, Some(3), h, w]) => (Taking::ChannelsFirst, h, w),
+        (DType::F32, &[_, h, w, Some(3)]) => (Taking::ChannelsLast, h, w),
+        _ => {
+            return Err(format!(
+                "takes {ty}, a classifier of pictures takes u8[N, H, W, 3], f32[N, 3, H, W] or f32[N, H, W, 3]"
+            ));
+        }
+    };
+    if height != width {
+        return Err(format!("takes pictures of {ty}: only squares are supported"));
+    }
+    match height.map(u32::try_from) {
+        None => Ok((taking, 224)),
+        Some(Ok(size)) if size > 0 => Ok((taking, size)),
+        _ => Err(format!("takes pictures of {ty}")),
+    }
+}
+
+/// The number of classes that the graph tells apart for pictures of this size.
+fn classes_of(graph: &Graph, size: u32) -> std::result::Result<usize, String> {
+    let mut bindings = Bindings::new();
+    for (axis, dim) in graph.value(graph.inputs()[0]).ty.shape.iter().enumerate() {
+        if let Some(symbol) = dim.as_symbol() {
+            bindings.insert(symbol.into(), if axis == 0 { 1 } else { size as usize });
+        }
+    }
+    let output = &graph.value(graph.outputs()[0]).ty;
+    let sizes: Option<Vec<usize>> = output.shape.iter().map(|dim| dim.eval(&bindings)).collect();
+    match sizes.as_deref() {
+        Some([_, classes, rest @ ..]) if *classes > 0 && rest.iter().all(|&size| size == 1) => Ok(*classes),
+        _ => Err(format!("gives {output}, a classifier gives [N, classes]")),
+    }
+}
+
+/// Whether a value is made by a softmax, as far as one can look through what changes nothing.
+fn is_softmax(graph: &Graph, id: ValueId) -> bool {
+    let Some(node) = graph.producer(id) else { return false };
+    match (&node.op, node.inputs.first()) {
+        (Op::Softmax(_), _) => true,
+        (Op::Identity(_) | Op::Flatten(_) | Op::Reshape(_) | Op::Squeeze(_) | Op::Cast(_), Some(Some(x))) => {
+            is_softmax(graph, *x)
+        }
+        _ => false,
+    }
+}

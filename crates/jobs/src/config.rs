@@ -1,0 +1,81 @@
+//! `config.toml`: everything that a run depends on, so that it can be repeated to the bit.
+//!
+//! What is absent is decided by the run, which writes it down: how many views, how long the classifier is fitted. Decisions that
+//! depend on time are therefore in the file as decided, and repeating it needs no clock.
+
+use crate::{Error, Result};
+use percept_learn::logistic::Options;
+use percept_photos::augment::Augment;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// The settings of a training run.
+///
+/// ```
+/// let config = percept_jobs::Config { seed: 7, ..Default::default() };
+/// assert!(config.to_toml()?.contains("seed = 7"));
+/// # Ok::<(), percept_jobs::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The photos: a folder or a CSV file.
+    pub photos: PathBuf,
+    /// The backbone's name, or an ONNX file.
+    pub backbone: String,
+    /// The seed of everything that is drawn.
+    pub seed: u64,
+    /// Share of the photos that is held out to choose settings with, unless the photos come with a validation part.
+    pub validation: f64,
+    /// Augmented views of each photo, beside the plain one; absent until decided.
+    pub views: Option<u32>,
+    /// How views are drawn; their size is the backbone's.
+    pub augment: Augment,
+    /// How the classifier is fitted; absent until decided.
+    pub head: Option<Head>,
+}
+
+/// How the classifier on top is fitted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Head {
+    /// The fit on the training photos whose answers to the validation photos are reported.
+    pub check: Options,
+    /// The fit on all photos, for the model; absent if the photos came with a validation part, which stays unseen.
+    pub last: Option<Options>,
+    /// The fits among which the validation photos chose.
+    pub search: Vec<Options>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            photos: PathBuf::new(),
+            backbone: "efficientnet-lite0".into(),
+            seed: 0,
+            validation: 0.2,
+            views: None,
+            augment: Augment::default(),
+            head: None,
+        }
+    }
+}
+
+impl Config {
+    /// Reads a configuration; the error names the file and the field.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+        let wrong = |reason: String| Error::Setting(format!("{}: {}", path.display(), reason.trim_end()));
+        let config: Self = toml::from_str(&text).map_err(|e| wrong(e.to_string()))?;
+        config.augment.check()?;
+        if !(config.validation > 0.0 && config.validation < 1.0) {
+            return Err(wrong("validation must be between 0 and 1".into()));
+        }
+        Ok(config)
+    }
+
+    /// The configuration as TOML.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string(self).map_err(|e| Error::Setting(format!("the configuration cannot be written: {e}")))
+    }
+}

@@ -1,0 +1,75 @@
+//! `percept predict`: what is on pictures.
+
+use crate::classifier::{BATCH, Classifier};
+use crate::{Result, parallel};
+use percept_engine::Settings;
+use percept_photos::decode;
+use percept_photos::scan::{Skipped, pictures};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// The answer to one picture.
+#[derive(Debug, Serialize)]
+pub struct Prediction {
+    /// The picture.
+    pub picture: String,
+    /// The most probable classes, most probable first.
+    pub classes: Vec<Answer>,
+}
+
+/// A class and its probability.
+#[derive(Debug, Serialize)]
+pub struct Answer {
+    /// The name of the class.
+    pub label: String,
+    /// Its probability, calibrated if the model is.
+    pub probability: f32,
+}
+
+/// Names what is on pictures; folders stand for all pictures in them. Gives each prediction to `found` as soon as it is there,
+/// and gives back what could not be read.
+pub fn predict(
+    classifier: &mut Classifier,
+    paths: &[PathBuf],
+    top: usize,
+    settings: &Settings,
+    found: &mut dyn FnMut(Prediction),
+) -> Result<Vec<Skipped>> {
+    let (mut files, mut skipped) = (Vec::new(), Vec::new());
+    for path in paths {
+        match pictures(path) {
+            Ok(listing) => {
+                files.extend(listing.pictures);
+                skipped.extend(listing.skipped);
+            }
+            Err(error) => skipped.push(Skipped { path: path.clone(), reason: error.to_string() }),
+        }
+    }
+    for chunk in files.chunks(BATCH) {
+        let prepared = parallel::map(&settings.pool, chunk, |path, _| {
+            decode::open(path).map(|picture| classifier.prepare(&picture))
+        });
+        let (mut names, mut batch) = (Vec::new(), Vec::new());
+        for (path, result) in chunk.iter().zip(prepared) {
+            match result {
+                Ok(picture) => {
+                    names.push(path.as_path());
+                    batch.push(picture);
+                }
+                Err(error) => skipped.push(Skipped { path: path.clone(), reason: error.to_string() }),
+            }
+        }
+        let probabilities = classifier.probabilities(&batch)?;
+        for (path, row) in names.iter().zip(probabilities.chunks_exact(classifier.labels.len().max(1))) {
+            found(prediction(path, row, &classifier.labels, top));
+        }
+    }
+    Ok(skipped)
+}
+
+fn prediction(path: &Path, row: &[f32], labels: &[String], top: usize) -> Prediction {
+    let mut order: Vec<usize> = (0..row.len()).collect();
+    order.sort_by(|&a, &b| row[b].total_cmp(&row[a]));
+    let answer = |&i: &usize| Answer { label: labels[i].clone(), probability: row[i] };
+    Prediction { picture: path.display().to_string(), classes: order.iter().take(top).map(answer).collect() }
+}

@@ -1,0 +1,58 @@
+//! How many views the time limit allows.
+
+use super::note;
+use crate::event::{Event, Events};
+use crate::features::Extractor;
+use crate::{Result, format};
+use percept_photos::scan::DataSet;
+use std::time::{Duration, Instant};
+
+/// More views than these are hardly worth their time.
+const MOST: u32 = 20;
+/// Share of the time limit that views may take; the rest is for fitting and measuring.
+const SHARE: f64 = 0.6;
+
+/// Decides how many views of each photo there is time for, and says so.
+pub(super) fn views(
+    extractor: &mut Extractor<'_>,
+    data: &DataSet,
+    photos: &[usize],
+    limit: Duration,
+    events: Events<'_>,
+) -> Result<u32> {
+    let start = Instant::now();
+    let (plain, view) = extractor.measure(data, photos)?;
+    let budget = SHARE * limit.as_secs_f64() - start.elapsed().as_secs_f64();
+    let (views, seconds) = affordable(photos.len() as f64, plain, view, budget);
+    let count = format::count(photos.len() as u64);
+    let (limit, took) = (format::duration(limit.as_secs_f64()), format::duration(seconds));
+    if seconds > budget {
+        let text = format!("{count} photos alone take about {took}: the time limit of {limit} will not be kept");
+        events(Event::Warning { text });
+    }
+    note(
+        events,
+        format!(
+            "{views} augmented views of each photo fit into the limit of {limit}; looking at them takes about {took}"
+        ),
+    );
+    Ok(views)
+}
+
+/// The number of views, and the seconds that they take with the plain photos.
+fn affordable(photos: f64, plain: f64, view: f64, budget: f64) -> (u32, f64) {
+    let views = ((budget / photos - plain) / view).floor().clamp(0.0, f64::from(MOST));
+    (views as u32, photos * (plain + views * view))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_buys_views_up_to_the_most_that_are_worth_it() {
+        assert_eq!(affordable(100.0, 0.02, 0.01, 7.1).0, 5);
+        assert_eq!(affordable(100.0, 0.02, 0.01, 1e6), (MOST, 22.0));
+        assert_eq!(affordable(100.0, 0.02, 0.01, 1.0), (0, 2.0));
+    }
+}

@@ -1,0 +1,83 @@
+//! What a run leaves behind: the model, and what is to be known about it.
+
+use super::head::Fitted;
+use super::{Run, of_part};
+use crate::classifier::{self, Classifier};
+use crate::evaluate::{Answers, Evaluation, evaluate_data, latency};
+use crate::event::{Events, Phase};
+use crate::features::Extracted;
+use crate::output::Folder;
+use crate::{Error, Result, package, parallel};
+use image::RgbImage;
+use percept_learn::metrics::Metrics;
+use percept_photos::decode;
+use percept_photos::scan::Part;
+use std::path::Path;
+
+/// Photos on which the model file is compared with what was fitted.
+const COMPARED: usize = 32;
+/// The largest difference of a probability that half-precision features may make.
+const TOLERANCE: f32 = 0.02;
+
+/// Writes the run's files and measures the model.
+pub(super) fn write_all(
+    run: &mut Run<'_>,
+    features: &Extracted,
+    fitted: Fitted,
+    folder: &Folder,
+    command: &str,
+    events: Events<'_>,
+) -> Result<Evaluation> {
+    let model = package::model(&run.frozen, &fitted.weights, fitted.temperature, &run.data.classes)?;
+    let path = folder.path().join("model.onnx");
+    model.write(&path)?;
+    folder.write("labels.txt", (run.data.classes.join("\n") + "\n").as_bytes())?;
+    folder.write("config.toml", run.config.to_toml()?.as_bytes())?;
+
+    let mut classifier = Classifier::open(&path, &classifier::Options::default(), run.settings)?;
+    let pictures = compare(run, features, &fitted, &mut classifier)?;
+    let test = of_part(&run.data, Part::Test);
+    let mut skipped = [&run.data.skipped[..], &features.skipped].concat();
+    let evaluation = if test.pictures.is_empty() {
+        let metrics = Metrics::new(&fitted.probabilities, run.data.classes.len(), &fitted.truth)?;
+        let [latency_ms_p50, latency_ms_p99] = latency(&mut classifier, &pictures)?;
+        let held_out = fitted.held_out.iter().map(|&i| run.data.pictures[i].path.clone()).collect();
+        let answers = Answers { pictures: held_out, truth: fitted.truth, probabilities: fitted.probabilities };
+        let labels = run.data.classes.clone();
+        Evaluation { metrics, latency_ms_p50, latency_ms_p99, labels, skipped, answers }
+    } else {
+        let classes: Vec<_> = (0..run.data.classes.len()).map(Some).collect();
+        let mut evaluation = evaluate_data(&mut classifier, &test, &classes, run.settings, &mut *events)?;
+        skipped.append(&mut evaluation.skipped);
+        Evaluation { skipped, ..evaluation }
+    };
+    let phase = Phase::start(events, "Writing the report", None, "files");
+    let json = serde_json::to_vec_pretty(&evaluation)
+        .map_err(|e| Error::Setting(format!("metrics cannot be written: {e}")))?;
+    folder.write("metrics.json", &json)?;
+    let _ = command;
+    run.timings.push(phase.finish(""));
+    Ok(evaluation)
+}
+
+/// Checks that the model file says what was fitted; gives back the prepared photos that it was asked about.
+fn compare(run: &Run<'_>, features: &Extracted, fitted: &Fitted, classifier: &mut Classifier) -> Result<Vec<RgbImage>> {
+    let step = features.photos.len().div_ceil(COMPARED).max(1);
+    let sample: Vec<usize> = (0..features.photos.len()).step_by(step).collect();
+    let pictures = parallel::map(&run.settings.pool, &sample, |&i, _| {
+        decode::open(&run.data.pictures[features.photos[i]].path).map(|picture| classifier.prepare(&picture))
+    });
+    let pictures = pictures.into_iter().collect::<std::result::Result<Vec<_>, _>>()?;
+    let found = classifier.probabilities(&pictures)?;
+    let per_photo = 1 + run.config.views.unwrap_or(0) as usize;
+    let rows = percept_learn::features::Subset::new(&features.file, sample.iter().map(|i| i * per_photo).collect())?;
+    let expected = fitted.probabilities_of(run.settings, &rows)?;
+    let difference = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    if difference > TOLERANCE {
+        let reason = format!(
+            "gives probabilities that differ by {difference} from those of the fit: please report this as a bug"
+        );
+        return Err(Error::model(Path::new("model.onnx"), reason));
+    }
+    Ok(pictures)
+}

@@ -1,0 +1,242 @@
+//! From parsed arguments to jobs, and from what they give back to what is printed.
+
+use crate::args::{self, Backbone, Cli, Format, Verb};
+use crate::progress::Progress;
+use anyhow::{Result, bail};
+use clap::CommandFactory;
+use percept_jobs::augment::Views;
+use percept_jobs::evaluate::Evaluation;
+use percept_jobs::event::Event;
+use percept_jobs::format::{bytes, count, duration, percent, percent_range};
+use percept_jobs::{
+    Classifier, Config, Settings, augment, backbone, bench, classifier, demo, evaluate, predict, train,
+};
+use serde::Serialize;
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+
+/// Does what the command line says.
+pub(crate) fn run(cli: Cli) -> Result<()> {
+    let mut settings = Settings::detect()?;
+    if let Some(threads) = cli.threads {
+        settings = settings.with_threads(threads as usize)?;
+    }
+    let mut progress = Progress::new(cli.quiet);
+    let events = &mut |event: Event| progress.show(event);
+    match cli.verb {
+        Verb::Train(args) => run_train(args, &settings, events),
+        Verb::Evaluate(args) => run_evaluate(args, &settings, events),
+        Verb::Predict(args) => run_predict(args, &settings),
+        Verb::Bench(args) => run_bench(args, &settings),
+        Verb::Augment(args) => run_augment(args, &settings, events),
+        Verb::Demo(args) => run_demo(args, &settings, events),
+        Verb::Backbone(args) => run_backbone(args, events),
+        Verb::Completions(args::Completions { shell }) => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "percept", &mut script);
+            print(&script)
+        }
+    }
+}
+
+type Events<'a> = &'a mut dyn FnMut(Event);
+
+fn run_train(args: args::Train, settings: &Settings, events: Events<'_>) -> Result<()> {
+    let config = match (&args.config, args.photos) {
+        (Some(file), _) => Config::read(file)?,
+        (None, photos) => {
+            let mut config = Config { photos: photos.unwrap_or_default(), ..Config::default() };
+            config.backbone = args.backbone;
+            config.seed = args.seed;
+            config.views = args.views.0;
+            config.augment.flip = !args.no_flip;
+            config
+        }
+    };
+    let trained = train::train(config, &args.out, args.time_limit, &command(), settings, events)?;
+    if args.output.format == Format::Json {
+        return json(&trained.evaluation);
+    }
+    say_trained(&trained.evaluation, &trained.out);
+    Ok(())
+}
+
+fn say_trained(evaluation: &Evaluation, out: &Path) {
+    eprintln!("\n{}", verdict(evaluation));
+    eprintln!("  model   {}", out.join("model.onnx").display());
+    eprintln!("  report  {}", out.join("report.html").display());
+    eprintln!("Next: percept predict {} PHOTO", out.join("model.onnx").display());
+}
+
+/// The command line, for the report.
+fn command() -> String {
+    let quoted = |arg: std::ffi::OsString| {
+        let text = arg.to_string_lossy().into_owned();
+        let plain = |c: char| c.is_alphanumeric() || "-_./:=,+".contains(c);
+        if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    };
+    let args: Vec<String> = std::env::args_os().skip(1).map(quoted).collect();
+    format!("percept {}", args.join(" "))
+}
+
+fn open(model: &args::Model, settings: &Settings) -> Result<Classifier> {
+    let mut options = classifier::Options { labels: model.labels.clone(), ..Default::default() };
+    for (values, option, name) in [(&model.mean, &mut options.mean, "--mean"), (&model.std, &mut options.std, "--std")]
+    {
+        if values.is_empty() {
+            continue;
+        }
+        match <[f32; 3]>::try_from(&values[..]) {
+            Ok(values) if values.iter().all(|v| v.is_finite() && (name == "--mean" || *v > 0.0)) => *option = values,
+            _ => bail!("{name} must be three numbers such as 0.5,0.5,0.5"),
+        }
+    }
+    Ok(Classifier::open(&model.model, &options, settings)?)
+}
+
+fn run_evaluate(args: args::Evaluate, settings: &Settings, events: Events<'_>) -> Result<()> {
+    let mut classifier = open(&args.model, settings)?;
+    let evaluation = evaluate::evaluate(&mut classifier, &args.photos, settings, events)?;
+    if args.output.format == Format::Json {
+        return json(&evaluation);
+    }
+    for skipped in evaluation.skipped.iter().take(20) {
+        eprintln!("left out {}: {}", skipped.path.display(), skipped.reason);
+    }
+    if evaluation.skipped.len() > 20 {
+        eprintln!("… and {} more", count(evaluation.skipped.len() as u64 - 20));
+    }
+    eprintln!("{}", verdict(&evaluation));
+    let metrics = &evaluation.metrics;
+    eprintln!("  among the five most probable  {}", percent(metrics.top5));
+    eprintln!("  F1, mean of the classes       {}", percent(metrics.f1_macro));
+    eprintln!("  negative log-likelihood       {:.3}", metrics.nll);
+    eprintln!("  expected calibration error    {}", percent(metrics.ece));
+    eprintln!(
+        "  time for one picture          {} (median), {} (99th percentile)",
+        duration(evaluation.latency_ms_p50 / 1e3),
+        duration(evaluation.latency_ms_p99 / 1e3)
+    );
+    Ok(())
+}
+
+fn verdict(evaluation: &Evaluation) -> String {
+    let metrics = &evaluation.metrics;
+    format!(
+        "Names {} right of {} photos that it had not seen (95 % interval: {})",
+        percent(metrics.accuracy),
+        count(metrics.images as u64),
+        percent_range(metrics.accuracy_ci95)
+    )
+}
+
+fn run_predict(args: args::Predict, settings: &Settings) -> Result<()> {
+    let mut classifier = open(&args.model, settings)?;
+    let mut list = args.output.format == Format::Json;
+    let mut predictions = Vec::new();
+    let mut found = |prediction: predict::Prediction| {
+        if list {
+            predictions.push(prediction);
+            return;
+        }
+        eprintln!("{}", prediction.picture);
+        for answer in &prediction.classes {
+            eprintln!("  {:>6}  {}", percent(f64::from(answer.probability)), answer.label);
+        }
+    };
+    let skipped = predict::predict(&mut classifier, &args.pictures, args.top, settings, &mut found)?;
+    for skipped in &skipped {
+        eprintln!("error: {}: {}", skipped.path.display(), skipped.reason);
+    }
+    if std::mem::take(&mut list) {
+        json(&predictions)?;
+    }
+    if !skipped.is_empty() {
+        bail!("{} of the pictures could not be read", count(skipped.len() as u64));
+    }
+    Ok(())
+}
+
+fn run_bench(args: args::Bench, settings: &Settings) -> Result<()> {
+    let measured = bench::bench(&args.model, args.batch as usize, args.time.as_secs_f64(), settings)?;
+    if args.output.format == Format::Json {
+        return json(&measured);
+    }
+    eprintln!("{:.1} pictures a second, {} at once", measured.images_per_second, measured.batch);
+    eprintln!(
+        "  a run        {:.2} ms (median), {:.2} ms (99th percentile)",
+        measured.latency_ms_p50, measured.latency_ms_p99
+    );
+    eprintln!("  memory       {} at most", bytes(measured.peak_memory_bytes));
+    eprintln!("  measured on  {} threads, {}, {} runs", measured.threads, measured.isa, measured.runs);
+    Ok(())
+}
+
+fn run_augment(args: args::Augment, settings: &Settings, events: Events<'_>) -> Result<()> {
+    let mut views = Views { augment: Config::default().augment, count: args.views, seed: args.seed };
+    views.augment.size = args.size;
+    views.augment.flip = !args.no_flip;
+    if let Some(sheet) = &args.preview {
+        return Ok(augment::preview(&args.photos, sheet, &views, events)?);
+    }
+    for skipped in augment::write(&args.photos, &args.out, &views, settings, events)? {
+        eprintln!("left out {}: {}", skipped.path.display(), skipped.reason);
+    }
+    Ok(())
+}
+
+fn run_demo(args: args::Demo, settings: &Settings, events: Events<'_>) -> Result<()> {
+    let trained = demo::demo(args.out.as_deref(), settings, events)?;
+    if args.output.format == Format::Json {
+        return json(&trained.evaluation);
+    }
+    say_trained(&trained.evaluation, &trained.out);
+    Ok(())
+}
+
+fn run_backbone(args: Backbone, events: Events<'_>) -> Result<()> {
+    match args {
+        Backbone::List { output } if output.format == Format::Json => json(&backbone::list()),
+        Backbone::List { .. } => {
+            for backbone in backbone::list() {
+                let here = if backbone.cached { "here" } else { "percept backbone pull" };
+                let (size, top1) = (bytes(backbone.bytes), percent(backbone.imagenet_top1));
+                eprintln!(
+                    "{:<20} {} px  {size:>8}  {top1} of ImageNet  {}  {here}",
+                    backbone.name, backbone.input, backbone.licence
+                );
+            }
+            Ok(())
+        }
+        Backbone::Pull { mut names, from } => {
+            if names.is_empty() {
+                names = backbone::list().iter().map(|backbone| backbone.name.to_string()).collect();
+            }
+            for name in names {
+                backbone::pull(&name, from.as_deref(), &mut *events)?;
+            }
+            Ok(())
+        }
+        Backbone::Export { name, out } => {
+            let out = out.unwrap_or_else(|| format!("{name}.onnx").into());
+            backbone::export(&name, &out, events)?;
+            eprintln!("{}", out.display());
+            Ok(())
+        }
+    }
+}
+
+fn json(value: &impl Serialize) -> Result<()> {
+    let mut text = serde_json::to_vec_pretty(value)?;
+    text.push(b'\n');
+    print(&text)
+}
+
+/// Writes to standard output; a reader that has gone away is not a failure.
+fn print(bytes: &[u8]) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result?),
+    }
+}
