@@ -46,7 +46,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { c: 1.0, max_iterations: 200, tolerance: 1e-4 }
+        Options { c: 1.0, max_iterations: 200, tolerance: 1e-5 }
     }
 }
 

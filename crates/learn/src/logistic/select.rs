@@ -39,13 +39,13 @@ pub struct Selection {
     pub trials: Vec<Trial>,
 }
 
-/// The path that suits pooled features: `C` from 10⁻⁴ to 1 in half decades.
+/// The path that suits pooled features: `C` from 10⁻⁴ to 100 in half decades.
 ///
 /// ```
-/// assert_eq!(percept_learn::logistic::path().len(), 9);
+/// assert_eq!(percept_learn::logistic::path().len(), 13);
 /// ```
 pub fn path() -> Vec<Options> {
-    (-8..=0).map(|i| Options { c: 10f64.powf(f64::from(i) / 2.0), ..Options::default() }).collect()
+    (-8..=4).map(|i| Options { c: 10f64.powf(f64::from(i) / 2.0), ..Options::default() }).collect()
 }
 
 /// Fits along `path` (in ascending `C`) on `train` and keeps the fit whose validation loss is lowest.
