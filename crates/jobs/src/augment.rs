@@ -27,7 +27,12 @@ pub struct Views {
 }
 
 impl Views {
-    fn of(&self, data: &DataSet, picture: &Picture, decoded: &RgbImage) -> impl Iterator<Item = (u32, RgbImage)> {
+    pub(crate) fn of(
+        &self,
+        data: &DataSet,
+        picture: &Picture,
+        decoded: &RgbImage,
+    ) -> impl Iterator<Item = (u32, RgbImage)> {
         let identity = identity(data, picture);
         let source = Source::new(decoded, self.augment.size);
         let size = self.augment.size;

@@ -19,6 +19,7 @@ mod output;
 mod package;
 mod parallel;
 pub mod predict;
+pub mod report;
 pub mod train;
 
 pub use classifier::Classifier;

@@ -11,6 +11,7 @@ mod head;
 mod plan;
 mod results;
 mod scenes;
+mod summary;
 
 use crate::evaluate::Evaluation;
 use crate::event::{Event, Events, Phase, Timing};
@@ -133,6 +134,11 @@ impl Run<'_> {
     /// Whether the user said which photos to check with.
     fn divided(&self) -> bool {
         self.data.pictures.iter().any(|picture| picture.part == Some(Part::Validation))
+    }
+
+    /// Whether the user set photos aside to test with.
+    fn tested(&self) -> bool {
+        self.data.pictures.iter().any(|picture| picture.part == Some(Part::Test))
     }
 
     /// Sees to it that photos of one scene stay on one side of the split.

@@ -8,7 +8,7 @@ use percept_photos::scan::DataSet;
 use std::time::{Duration, Instant};
 
 /// More views than these are hardly worth their time.
-const MOST: u32 = 20;
+pub(super) const MOST: u32 = 20;
 /// Share of the time limit that views may take; the rest is for fitting and measuring.
 const SHARE: f64 = 0.6;
 

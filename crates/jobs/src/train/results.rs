@@ -1,7 +1,7 @@
 //! What a run leaves behind: the model, and what is to be known about it.
 
 use super::head::Fitted;
-use super::{Run, of_part};
+use super::{Run, of_part, summary};
 use crate::classifier::{self, Classifier};
 use crate::evaluate::{Answers, Evaluation, evaluate_data, latency};
 use crate::event::{Events, Phase};
@@ -30,7 +30,10 @@ pub(super) fn write_all(
 ) -> Result<Evaluation> {
     let model = package::model(&run.frozen, &fitted.weights, fitted.temperature, &run.data.classes)?;
     let path = folder.path().join("model.onnx");
-    model.write(&path)?;
+    let bytes = model.to_bytes()?;
+    let model_bytes = bytes.len() as u64;
+    folder.write("model.onnx", &bytes)?;
+    drop(bytes);
     folder.write("labels.txt", (run.data.classes.join("\n") + "\n").as_bytes())?;
     folder.write("config.toml", run.config.to_toml()?.as_bytes())?;
 
@@ -55,8 +58,10 @@ pub(super) fn write_all(
     let json = serde_json::to_vec_pretty(&evaluation)
         .map_err(|e| Error::Setting(format!("metrics cannot be written: {e}")))?;
     folder.write("metrics.json", &json)?;
-    let _ = command;
-    run.timings.push(phase.finish(""));
+    let report = summary::report(run, &evaluation, model_bytes, command)?;
+    folder.write("report.html", report.html()?.as_bytes())?;
+    folder.write("MODEL_CARD.md", report.model_card()?.as_bytes())?;
+    phase.finish("");
     Ok(evaluation)
 }
 

@@ -1,0 +1,180 @@
+//! The report and the model card: what a person reads about a model.
+//!
+//! The report is one HTML file that needs nothing else: pictures are `data:` URIs, charts are SVG, and a content security policy
+//! forbids everything from elsewhere. Templates escape whatever comes from file names, since those are anybody's.
+
+mod charts;
+
+use crate::event::Timing;
+use crate::{Error, Result, format};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use minijinja::value::Serde;
+use minijinja::{AutoEscape, Environment, Value, context};
+use percept_learn::metrics::Metrics;
+use percept_photos::scan::Skipped;
+use serde::{Serialize, Serializer};
+
+/// Skipped files that the report lists.
+const LISTED: usize = 200;
+
+/// Everything that the report and the model card say.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// What the model is for: the name of the photos' folder.
+    pub title: String,
+    /// The command line that made it.
+    pub command: String,
+    /// The `config.toml` that makes it again.
+    pub config: String,
+    /// The pretrained network.
+    pub network: String,
+    /// Licence of its weights.
+    pub licence: String,
+    /// Names of the classes.
+    pub labels: Vec<String>,
+    /// Length in pixels to which a photo's shorter side is resized.
+    pub resize: u32,
+    /// Side in pixels of the centre square that the model gets.
+    pub input: u32,
+    /// Size of the model file.
+    pub bytes: u64,
+    /// What the latency was measured on, such as `2 threads, avx512`.
+    pub machine: String,
+    /// Photos that the model learned from.
+    pub photos: usize,
+    /// Scenes that they show; 0 if that was not looked at.
+    pub scenes: usize,
+    /// Augmented views of each.
+    pub views: u32,
+    /// Whether the accuracy was measured on a part that the user set aside for testing, on which nothing was chosen.
+    pub tested: bool,
+    /// Whether the photos measured on went into the last fit, after they were measured on.
+    pub refitted: bool,
+    /// How well it does on photos it was not fitted on.
+    pub metrics: Metrics,
+    /// Median time in milliseconds for one picture.
+    pub latency_ms_p50: f64,
+    /// 99th percentile of that.
+    pub latency_ms_p99: f64,
+    /// A small picture of each class.
+    pub examples: Vec<Picture>,
+    /// Augmented views, to look at.
+    pub sheet: Vec<Picture>,
+    /// The most confident mistakes, most confident first.
+    pub mistakes: Vec<Mistake>,
+    /// Files that were left out.
+    #[serde(skip)]
+    pub skipped: Vec<Skipped>,
+    /// Wall-clock time of each phase.
+    pub timings: Vec<Timing>,
+    /// What could make it better, a sentence each.
+    pub hints: Vec<String>,
+}
+
+/// A wrong answer.
+#[derive(Debug, Serialize)]
+pub struct Mistake {
+    /// The picture.
+    pub picture: Picture,
+    /// Its path.
+    pub path: String,
+    /// What it shows.
+    pub truth: String,
+    /// What the model said.
+    pub predicted: String,
+    /// The probability that it gave to that.
+    pub probability: f32,
+}
+
+/// A small JPEG, which the page carries as a `data:` URI.
+#[derive(Debug, Default)]
+pub struct Picture(
+    /// The file's bytes.
+    pub Vec<u8>,
+);
+
+impl Serialize for Picture {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.serialize_str(&format!("data:image/jpeg;base64,{}", STANDARD.encode(&self.0)))
+    }
+}
+
+impl Report {
+    /// The report as one HTML file.
+    pub fn html(&self) -> Result<String> {
+        self.render("report.html", include_str!("report.html"))
+    }
+
+    /// The model card as Markdown.
+    pub fn model_card(&self) -> Result<String> {
+        self.render("model_card.md", include_str!("model_card.md"))
+    }
+
+    fn render(&self, name: &'static str, template: &'static str) -> Result<String> {
+        let mut environment = Environment::new();
+        // Markdown may contain HTML, so both are escaped alike.
+        environment.set_auto_escape_callback(|_| AutoEscape::Html);
+        environment.add_filter("percent", format::percent);
+        environment.add_filter("percent_range", |range: Vec<f64>| match range[..] {
+            [low, high] => format::percent_range([low, high]),
+            _ => String::new(),
+        });
+        environment.add_filter("bytes", format::bytes);
+        environment.add_filter("count", format::count);
+        environment.add_filter("duration", format::duration);
+        environment.add_filter("in_words", format::in_words);
+        environment.add_filter("cell", |text: &str| text.replace(['|', '\n', '\r'], " "));
+        let text = |skipped: &Skipped| (skipped.path.display().to_string(), skipped.reason.clone());
+        let skipped: Vec<_> = self.skipped.iter().take(LISTED).map(text).collect();
+        let context = context! {
+            version => env!("CARGO_PKG_VERSION"),
+            rows => Serde(self.rows()),
+            confused => Serde(self.confused()),
+            reliability => charts::reliability(&self.metrics.reliability),
+            confusion => charts::confusion(&self.metrics.confusion, &self.labels),
+            skipped => Serde(skipped),
+            skipped_count => self.skipped.len(),
+            seconds => self.timings.iter().map(|timing| timing.seconds).sum::<f64>(),
+            ..Value::from(Serde(self))
+        };
+        let rendered =
+            environment.add_template(name, template).and_then(|()| environment.get_template(name)?.render(context));
+        rendered.map_err(|e| Error::Setting(format!("the report cannot be written: {e:#}")))
+    }
+
+    /// The classes, worst first; those without a photo to measure on last.
+    fn rows(&self) -> Vec<Row<'_>> {
+        let row = |(i, class): (usize, &percept_learn::metrics::ClassMetrics)| Row {
+            label: &self.labels[i],
+            example: self.examples.get(i).filter(|picture| !picture.0.is_empty()),
+            precision: class.precision,
+            recall: class.recall,
+            f1: class.f1,
+            support: class.support,
+        };
+        let mut rows: Vec<_> = self.metrics.per_class.iter().enumerate().map(row).collect();
+        rows.sort_by(|a, b| (a.support == 0).cmp(&(b.support == 0)).then(a.f1.total_cmp(&b.f1)));
+        rows
+    }
+
+    /// The pairs that are confused most: truth, answer, how often.
+    fn confused(&self) -> Vec<(&str, &str, usize)> {
+        let mut cells: Vec<_> = self.metrics.confusion.iter().filter(|cell| cell.label != cell.predicted).collect();
+        cells.sort_by_key(|cell| std::cmp::Reverse(cell.count));
+        let pair = |cell: &&percept_learn::metrics::Confusion| {
+            (&*self.labels[cell.label], &*self.labels[cell.predicted], cell.count)
+        };
+        cells.iter().take(10).map(pair).collect()
+    }
+}
+
+/// A line of the table of classes.
+#[derive(Serialize)]
+struct Row<'a> {
+    label: &'a str,
+    example: Option<&'a Picture>,
+    precision: f64,
+    recall: f64,
+    f1: f64,
+    support: usize,
+}

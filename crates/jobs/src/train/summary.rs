@@ -1,0 +1,162 @@
+//! What the report says about a run: figures, pictures to look at, and what would make the model better.
+
+use super::{Run, in_short};
+use crate::augment::Views;
+use crate::evaluate::Evaluation;
+use crate::report::{Mistake, Picture, Report};
+use crate::{Result, format, parallel};
+use image::codecs::jpeg::JpegEncoder;
+use image::{RgbImage, imageops};
+use percept_photos::decode;
+use percept_photos::scan::Part;
+use std::path::{Path, PathBuf};
+
+/// Mistakes, photos with views, and views of each that the report shows.
+const SHOWN: (usize, usize, u32) = (24, 5, 8);
+/// Sides in pixels of the report's pictures: mistakes, views, and examples of classes.
+const SIDES: (u32, u32, u32) = (200, 112, 48);
+/// More classes than these have no pictures in the report.
+const EXAMPLES: usize = 300;
+/// Fewer photos of a class than these are few.
+const FEW: usize = 15;
+
+pub(super) fn report(run: &Run<'_>, evaluation: &Evaluation, bytes: u64, command: &str) -> Result<Report> {
+    let title = run.config.photos.canonicalize().unwrap_or_else(|_| run.config.photos.clone());
+    let learned = run.data.pictures.iter().filter(|picture| picture.part != Some(Part::Test)).count();
+    let examples = if run.data.classes.len() > EXAMPLES { Vec::new() } else { examples(run) };
+    Ok(Report {
+        title: title.file_stem().unwrap_or(title.as_os_str()).to_string_lossy().into_owned(),
+        command: command.into(),
+        config: run.config.to_toml()?,
+        network: run.frozen.name.clone(),
+        licence: run.frozen.licence.clone(),
+        labels: run.data.classes.clone(),
+        resize: run.frozen.preprocess.shorter_side(),
+        input: run.frozen.preprocess.crop(),
+        bytes,
+        machine: format!("{} threads, {}", run.settings.pool.threads(), run.settings.isa.name()),
+        photos: learned,
+        scenes: run.scenes,
+        views: run.config.views.unwrap_or(0),
+        tested: run.tested(),
+        refitted: run.config.head.as_ref().is_some_and(|head| head.last.is_some()),
+        metrics: evaluation.metrics.clone(),
+        latency_ms_p50: evaluation.latency_ms_p50,
+        latency_ms_p99: evaluation.latency_ms_p99,
+        examples,
+        sheet: sheet(run),
+        mistakes: mistakes(run, evaluation),
+        skipped: evaluation.skipped.clone(),
+        timings: run.timings.clone(),
+        hints: hints(run, evaluation, learned),
+    })
+}
+
+/// The middle of a picture as a small JPEG; nothing if it cannot be read.
+fn small(picture: &RgbImage, side: u32) -> Picture {
+    let square = picture.width().min(picture.height());
+    let (x, y) = ((picture.width() - square) / 2, (picture.height() - square) / 2);
+    let small = imageops::thumbnail(&*imageops::crop_imm(picture, x, y, square, square), side, side);
+    let mut bytes = Vec::new();
+    match small.write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, 80)) {
+        Ok(()) => Picture(bytes),
+        Err(_) => Picture::default(),
+    }
+}
+
+fn smalls(run: &Run<'_>, paths: &[PathBuf], side: u32) -> Vec<Picture> {
+    let one =
+        |path: &PathBuf, _| decode::open(path).map_or_else(|_| Picture::default(), |picture| small(&picture, side));
+    parallel::map(&run.settings.pool, paths, one)
+}
+
+/// A photo of each class.
+fn examples(run: &Run<'_>) -> Vec<Picture> {
+    let first =
+        |class| run.data.pictures.iter().find(|picture| picture.class == class).map(|picture| picture.path.clone());
+    let paths: Vec<PathBuf> = (0..run.data.classes.len()).map(|class| first(class).unwrap_or_default()).collect();
+    smalls(run, &paths, SIDES.2)
+}
+
+/// Some photos, each before its views.
+fn sheet(run: &Run<'_>) -> Vec<Picture> {
+    let count = run.config.views.unwrap_or(0).min(SHOWN.2);
+    if count == 0 {
+        return Vec::new();
+    }
+    let views = Views { augment: run.config.augment.clone(), count, seed: run.config.seed };
+    let step = run.data.pictures.len().div_ceil(SHOWN.1).max(1);
+    let mut tiles = Vec::new();
+    for picture in run.data.pictures.iter().step_by(step) {
+        if let Ok(decoded) = decode::open(&picture.path) {
+            tiles.push(small(&decoded, SIDES.1));
+            tiles.extend(views.of(&run.data, picture, &decoded).map(|(_, view)| small(&view, SIDES.1)));
+        }
+    }
+    tiles
+}
+
+fn mistakes(run: &Run<'_>, evaluation: &Evaluation) -> Vec<Mistake> {
+    let answers = &evaluation.answers;
+    let rows = answers.probabilities.chunks_exact(run.data.classes.len());
+    let mut wrong: Vec<(usize, usize, f32)> = Vec::new();
+    for (i, row) in rows.enumerate() {
+        let best = (0..row.len()).fold(0, |best, k| if row[k] > row[best] { k } else { best });
+        if best != answers.truth[i] {
+            wrong.push((i, best, row[best]));
+        }
+    }
+    wrong.sort_by(|a, b| b.2.total_cmp(&a.2));
+    wrong.truncate(SHOWN.0);
+    let paths: Vec<PathBuf> = wrong.iter().map(|&(i, ..)| answers.pictures[i].clone()).collect();
+    let mistake = |((i, best, probability), picture): (&(usize, usize, f32), Picture)| Mistake {
+        picture,
+        path: within(&run.data.root, &answers.pictures[*i]),
+        truth: run.data.classes[answers.truth[*i]].clone(),
+        predicted: run.data.classes[*best].clone(),
+        probability: *probability,
+    };
+    wrong.iter().zip(smalls(run, &paths, SIDES.0)).map(mistake).collect()
+}
+
+fn within(root: &Path, path: &Path) -> String {
+    path.strip_prefix(root).unwrap_or(path).display().to_string()
+}
+
+fn hints(run: &Run<'_>, evaluation: &Evaluation, learned: usize) -> Vec<String> {
+    let mut hints = Vec::new();
+    let metrics = &evaluation.metrics;
+    let mut counts = vec![0usize; run.data.classes.len()];
+    run.data.pictures.iter().filter(|p| p.part != Some(Part::Test)).for_each(|p| counts[p.class] += 1);
+    let few: Vec<String> = counts
+        .iter()
+        .zip(&run.data.classes)
+        .filter(|&(&count, _)| count < FEW)
+        .map(|(_, class)| class.clone())
+        .collect();
+    if !few.is_empty() {
+        hints.push(format!("Take more photos of {}: there are fewer than {FEW} of each.", in_short(&few)));
+    }
+    if run.scenes > 0 && run.scenes * 3 < learned * 2 {
+        let (photos, scenes) = (format::count(learned as u64), format::count(run.scenes as u64));
+        hints.push(format!(
+            "Take photos in more places: the {photos} photos show about {scenes} scenes. A photo from somewhere else, at \
+             another time, teaches more than another one of the same scene."
+        ));
+    }
+    let worst = metrics.confusion.iter().filter(|c| c.label != c.predicted).max_by_key(|c| c.count);
+    if let Some(cell) = worst.filter(|cell| cell.count > 1) {
+        let (truth, predicted) = (&run.data.classes[cell.label], &run.data.classes[cell.predicted]);
+        hints.push(format!(
+            "\"{truth}\" is often named \"{predicted}\" ({} photos): add photos that show what tells them apart.",
+            cell.count
+        ));
+    }
+    if run.config.views.is_some_and(|views| views < super::plan::MOST) && run.deadline.is_some() {
+        hints.push(format!(
+            "Give it more time: a longer --time-limit allows up to {} views of each photo.",
+            super::plan::MOST
+        ));
+    }
+    hints
+}
