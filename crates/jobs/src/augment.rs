@@ -58,10 +58,19 @@ pub fn preview(photos: &Path, out: &Path, views: &Views, events: Events<'_>) -> 
     let mut phase = Phase::start(events, "Drawing views", Some(PHOTOS.min(data.pictures.len()) as u64), "photos");
     let mut tiles = Vec::new();
     for (i, picture) in data.pictures.iter().step_by(step).enumerate() {
-        let decoded = decode::open(&picture.path)?;
+        let decoded = match decode::open(&picture.path) {
+            Ok(decoded) => decoded,
+            Err(error) => {
+                phase.warning(error.to_string());
+                continue;
+            }
+        };
         tiles.push(fit(&decoded, views.augment.size));
         tiles.extend(views.of(&data, picture, &decoded).map(|(_, view)| view));
         phase.progress(i as u64 + 1);
+    }
+    if tiles.is_empty() {
+        return Err(Error::Setting(format!("none of the photos looked at in {} can be read", photos.display())));
     }
     let columns = COLUMNS.min(1 + views.count as usize);
     sheet::save_png(&sheet::contact_sheet(&tiles, columns), out)?;

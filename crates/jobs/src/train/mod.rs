@@ -47,6 +47,8 @@ struct Run<'a> {
     /// When the time is up; absent if every decision is made.
     deadline: Option<Instant>,
     timings: Vec<Timing>,
+    /// Whether the number of views was a matter of time.
+    planned: bool,
     /// How many scenes the photos show.
     scenes: usize,
 }
@@ -76,7 +78,7 @@ pub fn train(
     pull(&config.backbone, &mut *events)?;
     let frozen = Frozen::open(&config.backbone)?;
     let deadline = config.head.is_none().then(|| Instant::now() + limit);
-    let mut run = Run { config, data, frozen, settings, deadline, timings, scenes: 0 };
+    let mut run = Run { config, data, frozen, settings, deadline, timings, planned: false, scenes: 0 };
     run.config.augment.size = run.frozen.preprocess.crop();
     let learned = |picture: &Picture| picture.part != Some(Part::Test);
     let photos: Vec<usize> = (0..run.data.pictures.len()).filter(|&i| learned(&run.data.pictures[i])).collect();
@@ -87,6 +89,7 @@ pub fn train(
         Some(views) => views,
         None => plan::views(&mut extractor, &run.data, &photos, limit, &mut *events)?,
     };
+    run.planned = run.config.views.is_none();
     run.config.views = Some(views);
     folder.write("config.toml", run.config.to_toml()?.as_bytes())?;
     let rows = photos.len() as u64 * (1 + u64::from(views));

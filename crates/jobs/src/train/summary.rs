@@ -152,7 +152,7 @@ fn hints(run: &Run<'_>, evaluation: &Evaluation, learned: usize) -> Vec<String> 
             cell.count
         ));
     }
-    if run.config.views.is_some_and(|views| views < super::plan::MOST) && run.deadline.is_some() {
+    if run.planned && run.config.views.is_some_and(|views| views < super::plan::MOST) {
         hints.push(format!(
             "Give it more time: a longer --time-limit allows up to {} views of each photo.",
             super::plan::MOST
