@@ -34,6 +34,9 @@ pub(crate) struct Extracted {
     pub(crate) skipped: Vec<Skipped>,
 }
 
+/// Positions of photos that cannot be decoded, and why.
+type Failed = Vec<(usize, Skipped)>;
+
 /// Makes features of pictures.
 pub(crate) struct Extractor<'a> {
     frozen: &'a Frozen,
@@ -99,7 +102,7 @@ impl<'a> Extractor<'a> {
     }
 
     /// The features of some photos (rows × width), and which photos could not be decoded.
-    fn group(&mut self, data: &DataSet, photos: &[usize], views: u32) -> Result<(Vec<f32>, Vec<(usize, Skipped)>)> {
+    fn group(&mut self, data: &DataSet, photos: &[usize], views: u32) -> Result<(Vec<f32>, Failed)> {
         let pool = &self.settings.pool;
         let open = |&i: &usize, _| decode::open(&data.pictures[i].path).map(|picture| (i, picture)).map_err(|e| (i, e));
         let (mut decoded, mut failed) = (Vec::new(), Vec::new());
@@ -185,7 +188,7 @@ fn make_room(folder: &Path, limit: u64) {
     let mut files: Vec<(std::time::SystemTime, u64, PathBuf)> = entries
         .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.metadata().ok()?.len(), entry.path())))
         .collect();
-    files.sort_by(|a, b| b.0.cmp(&a.0));
+    files.sort_by_key(|file| std::cmp::Reverse(file.0));
     let mut kept = 0;
     for (_, bytes, path) in files {
         kept += bytes;
