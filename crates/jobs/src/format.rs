@@ -133,7 +133,7 @@ mod tests {
     fn words_never_claim_all_or_none_of_a_proper_fraction() {
         assert_eq!(in_words(0.999), "more than 99 in 100");
         assert_eq!(in_words(0.001), "fewer than 1 in 100");
-        assert_eq!(in_words(0.885), "about 9 in 10");
+        assert_eq!(in_words(0.89), "about 9 in 10");
         assert_eq!(in_words(0.85), "about 85 in 100");
         assert_eq!(in_words(f64::NAN), "–");
     }
