@@ -48,13 +48,19 @@ pub fn pull(name: &str, file: Option<&Path>, events: Events<'_>) -> Result<PathB
     Ok(path)
 }
 
+/// Fetches the weights of a known backbone unless they are here; any other name is left to whoever opens it.
+pub(crate) fn fetch_missing(name: &str, events: Events<'_>) -> Result<()> {
+    match Backbone::find(name) {
+        Ok(backbone) if !backbone.is_cached() => pull(name, None, events).map(drop),
+        _ => Ok(()),
+    }
+}
+
 /// Writes a pretrained network as ONNX, batch normalisation and all: from RGB bytes `[N, size, size, 3]` to 1,000 logits.
 pub fn export(name: &str, out: &Path, events: Events<'_>) -> Result<()> {
     output::absent(out)?;
     let backbone = Backbone::find(name)?;
-    if !backbone.is_cached() {
-        pull(name, None, events)?;
-    }
+    fetch_missing(name, events)?;
     let (graph, params) = backbone.load()?;
     let preprocess = Preprocess::new(backbone.resize() as u32, backbone.scale.size as u32, Filter::Bicubic)?;
     let json =

@@ -85,6 +85,10 @@ impl Classifier {
             // Pretrained networks are evaluated on 87.5 % of the resized picture.
             None => Preprocess::new((f64::from(size) / 0.875).round() as u32, size, Filter::Bicubic)?,
         };
+        if size_is_fixed(&graph) && preprocess.crop() != size {
+            let crop = preprocess.crop();
+            return Err(wrong(format!("takes pictures of {size} pixels, but its {} says {crop}", key::PREPROCESS)));
+        }
         let first_input = &graph.value(graph.inputs()[0]).ty;
         let batch = first_input.shape[0].as_const().and_then(|n| usize::try_from(n).ok());
         let output = graph.outputs()[0];
@@ -218,6 +222,11 @@ fn input_of(graph: &Graph) -> std::result::Result<(Taking, u32), String> {
         Some(Ok(size)) if size > 0 => Ok((taking, size)),
         _ => Err(format!("takes pictures of {ty}")),
     }
+}
+
+/// Whether the graph says how large its pictures are.
+fn size_is_fixed(graph: &Graph) -> bool {
+    graph.value(graph.inputs()[0]).ty.shape.iter().skip(1).all(|dim| dim.as_const().is_some())
 }
 
 /// The number of classes that the graph tells apart for pictures of this size.

@@ -62,7 +62,7 @@ fn run_train(args: args::Train, settings: &Settings, events: Events<'_>) -> Resu
 }
 
 fn say_trained(evaluation: &Evaluation, out: &Path) {
-    eprintln!("\n{}", verdict(evaluation));
+    eprintln!("\nNames {}, on photos that it was not fitted on", verdict(evaluation));
     eprintln!("  model   {}", out.join("model.onnx").display());
     eprintln!("  report  {}", out.join("report.html").display());
     eprintln!("Next: percept predict {} PHOTO", out.join("model.onnx").display());
@@ -106,7 +106,7 @@ fn run_evaluate(args: args::Evaluate, settings: &Settings, events: Events<'_>) -
     if evaluation.skipped.len() > 20 {
         eprintln!("… and {} more", count(evaluation.skipped.len() as u64 - 20));
     }
-    eprintln!("{}", verdict(&evaluation));
+    eprintln!("Names {}", verdict(&evaluation));
     let metrics = &evaluation.metrics;
     eprintln!("  among the five most probable  {}", percent(metrics.top5));
     eprintln!("  F1, mean of the classes       {}", percent(metrics.f1_macro));
@@ -123,7 +123,7 @@ fn run_evaluate(args: args::Evaluate, settings: &Settings, events: Events<'_>) -
 fn verdict(evaluation: &Evaluation) -> String {
     let metrics = &evaluation.metrics;
     format!(
-        "Names {} right of {} photos that it had not seen (95 % interval: {})",
+        "{} right of {} photos (95 % interval: {})",
         percent(metrics.accuracy),
         count(metrics.images as u64),
         percent_range(metrics.accuracy_ci95)

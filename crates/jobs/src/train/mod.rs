@@ -18,9 +18,8 @@ use crate::event::{Event, Events, Phase, Timing};
 use crate::features::{Extracted, Extractor};
 use crate::frozen::Frozen;
 use crate::output::Folder;
-use crate::{Config, Result, format};
+use crate::{Config, Result, backbone, format};
 use percept_engine::Settings;
-use percept_models::Backbone;
 use percept_photos::scan::{self, DataSet, Part, Picture};
 use percept_photos::split::{Split, split};
 use std::collections::HashSet;
@@ -75,7 +74,7 @@ pub fn train(
     let data = scan::scan(&config.photos)?;
     data.check_trainable()?;
     timings.push(phase.finish(summary(&data)));
-    pull(&config.backbone, &mut *events)?;
+    backbone::fetch_missing(&config.backbone, &mut *events)?;
     let frozen = Frozen::open(&config.backbone)?;
     let deadline = config.head.is_none().then(|| Instant::now() + limit);
     let mut run = Run { config, data, frozen, settings, deadline, timings, planned: false, scenes: 0 };
@@ -113,18 +112,6 @@ fn summary(data: &DataSet) -> String {
         n => format!(", {} left out", format::count(n as u64)),
     };
     format!("{} of {} classes{skipped}", format::count(data.pictures.len() as u64), data.classes.len())
-}
-
-/// Sees to it that the weights of a known backbone are here.
-fn pull(name: &str, events: Events<'_>) -> Result<()> {
-    if let Ok(backbone) = Backbone::find(name)
-        && !backbone.is_cached()
-    {
-        let phase = Phase::start(events, "Fetching the backbone", None, "files");
-        backbone.pull(None)?;
-        phase.finish(format!("{name}, {}", format::bytes(backbone.bytes)));
-    }
-    Ok(())
 }
 
 /// The pictures of one part.
@@ -173,9 +160,4 @@ fn in_short(names: &[String]) -> String {
     let shown: Vec<String> = names.iter().take(5).map(|name| format!("\"{name}\"")).collect();
     let more = if names.len() > 5 { format!(" and {} more classes", names.len() - 5) } else { String::new() };
     shown.join(", ") + &more
-}
-
-/// Sends one sentence.
-fn note(events: Events<'_>, text: String) {
-    events(Event::Note { text });
 }

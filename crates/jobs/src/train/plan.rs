@@ -1,6 +1,5 @@
 //! How many views the time limit allows.
 
-use super::note;
 use crate::event::{Event, Events};
 use crate::features::Extractor;
 use crate::{Result, format};
@@ -30,12 +29,10 @@ pub(super) fn views(
         let text = format!("{count} photos alone take about {took}: the time limit of {limit} will not be kept");
         events(Event::Warning { text });
     }
-    note(
-        events,
-        format!(
-            "{views} augmented views of each photo fit into the limit of {limit}; looking at them takes about {took}"
-        ),
+    let text = format!(
+        "{views} augmented views of each photo fit into the limit of {limit}; looking at them takes about {took}"
     );
+    events(Event::Note { text });
     Ok(views)
 }
 
