@@ -38,6 +38,22 @@ pub enum Error {
         /// The key in the file.
         found: String,
     },
+    /// An operator whose gradient is asked for and not known.
+    #[error(
+        "node \"{node}\" ({op}) has no derivative for what is asked of it: freeze what lies before it, or write it with other operators"
+    )]
+    NoDerivative {
+        /// The node's name.
+        node: String,
+        /// Its operator.
+        op: &'static str,
+    },
+    /// A network that cannot be trained as it is asked.
+    #[error("{0}")]
+    Network(String),
+    /// The graph does not allow it.
+    #[error(transparent)]
+    Graph(#[from] percept_graph::Error),
     /// A feature that is NaN, infinite, or too large for the 16 bits it is kept in.
     #[error("feature {column} of row {row} is {value}: the network's output must be finite and within ±65504")]
     NotFinite {

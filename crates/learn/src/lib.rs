@@ -1,11 +1,13 @@
 //! How a network learns.
 //!
-//! What is here so far is the last layer: [`features`] that a frozen network left on disk, [`logistic`] regression on them,
-//! [`calibrate`] for probabilities that mean what they say, and [`metrics`] that tell how good the result is.
+//! [`gradient`] makes the gradients of a network. For the last layer alone there are [`features`] that a frozen network left on
+//! disk and [`logistic`] regression on them; [`calibrate`] makes probabilities mean what they say, and [`metrics`] tell how good
+//! the result is.
 
 pub mod calibrate;
 mod error;
 pub mod features;
+pub mod gradient;
 mod kernels;
 mod lbfgs;
 pub mod logistic;

@@ -55,6 +55,7 @@ impl Lower<'_> {
             Op::Cast(op) => Err(format!("casts to {} at run time: the engine computes with f32", op.to)),
             Op::BatchNormalization(op) => self.batch_norm(node, op),
             Op::Constant(_) | Op::Conv(_) | Op::Gemm(_) | Op::MatMul(_) => Err("is handled elsewhere".into()),
+            _ => Err("belongs to learning, which this plan is not for".into()),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What only moves or converts elements.
 
-use super::{Array, from_fn, index};
-use percept_graph::ops::{Concat, Pad, PadMode, Transpose};
+use super::{Array, from_fn, index, position};
+use percept_graph::ops::{Concat, ConcatGrad, Pad, PadMode, Transpose};
 use percept_graph::{DType, TensorType};
 
 pub(super) fn transpose(ty: &TensorType, x: &Array, op: &Transpose) -> Result<Array, String> {
@@ -28,27 +28,49 @@ pub(super) fn concat(ty: &TensorType, given: &[&Array], op: &Concat) -> Result<A
     })
 }
 
+/// The place in the input that `at` shows of it, `None` for the filling.
+fn padded_from(op: &Pad, shape: &[usize], at: &[usize]) -> Option<usize> {
+    let mut from = Vec::with_capacity(at.len());
+    for (axis, &i) in at.iter().enumerate() {
+        let (i, size) = (i as i64 - op.pads[axis], shape[axis] as i64);
+        let inside = match op.mode {
+            PadMode::Constant(_) => i,
+            PadMode::Edge => i.clamp(0, size - 1),
+            PadMode::Wrap => i.rem_euclid(size),
+            PadMode::Reflect => {
+                let i = i.abs();
+                if i >= size { 2 * (size - 1) - i } else { i }
+            }
+        };
+        from.push(usize::try_from(inside).ok().filter(|_| inside < size)?);
+    }
+    Some(index(shape, &from))
+}
+
 pub(super) fn pad(ty: &TensorType, x: &Array, op: &Pad) -> Result<Array, String> {
     let fill = if let PadMode::Constant(value) = op.mode { value.into() } else { 0.0 };
-    from_fn(ty, |at| {
-        let mut from = Vec::with_capacity(at.len());
-        for (axis, &i) in at.iter().enumerate() {
-            let (i, size) = (i as i64 - op.pads[axis], x.shape[axis] as i64);
-            let inside = match op.mode {
-                PadMode::Constant(_) => i,
-                PadMode::Edge => i.clamp(0, size - 1),
-                PadMode::Wrap => i.rem_euclid(size),
-                PadMode::Reflect => {
-                    let i = i.abs();
-                    if i >= size { 2 * (size - 1) - i } else { i }
-                }
-            };
-            match usize::try_from(inside) {
-                Ok(i) if inside < size => from.push(i),
-                _ => return fill,
-            }
+    from_fn(ty, |at| padded_from(op, &x.shape, at).map_or(fill, |i| x.data[i]))
+}
+
+pub(super) fn pad_grad(ty: &TensorType, gradient: &Array, op: &Pad) -> Result<Array, String> {
+    let shape = ty.concrete().map_err(|e| e.to_string())?;
+    let mut dx = vec![0.0; shape.iter().product()];
+    for (i, dy) in gradient.data.iter().enumerate() {
+        if let Some(from) = padded_from(op, &shape, &position(&gradient.shape, i)) {
+            dx[from] += dy;
         }
-        x.data[index(&x.shape, &from)]
+    }
+    Array::like(ty, dx)
+}
+
+pub(super) fn concat_grad(ty: &TensorType, given: &[&Array], op: &ConcatGrad) -> Result<Array, String> {
+    let rank = ty.shape.len();
+    let axis = if op.axis < 0 { rank.wrapping_add_signed(op.axis as isize) } else { op.axis as usize };
+    let begin: usize = given[1..=op.index].iter().map(|part| part.shape[axis]).sum();
+    from_fn(ty, |at| {
+        let mut from = at.to_vec();
+        from[axis] += begin;
+        given[0].data[index(&given[0].shape, &from)]
     })
 }
 

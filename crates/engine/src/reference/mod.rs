@@ -7,7 +7,9 @@ mod arithmetic;
 mod layout;
 mod linear;
 mod normalization;
+mod training;
 mod window;
+mod window_grad;
 
 use crate::Error;
 use crate::network::bindings;
@@ -140,6 +142,20 @@ pub fn eval(op: &Op, inputs: &[Option<&Array>]) -> Result<Vec<Array>, String> {
         Op::GlobalAveragePool(_) => normalization::mean(ty, x, &(2..x.shape.len()).collect::<Vec<_>>()),
         Op::ReduceMean(op) => normalization::reduce_mean(ty, x, op),
         Op::BatchNormalization(op) => return normalization::batch_norm(&given, op),
+        Op::BatchNormGrad(op) => return normalization::batch_norm_grad(&given, &op.of),
+        Op::SoftmaxCrossEntropy(_) => training::cross_entropy(ty, &given),
+        Op::SoftmaxCrossEntropyGrad(_) => training::cross_entropy_grad(&given),
+        Op::ActivationGrad(op) => training::activation_grad(&given, &op.of),
+        Op::SoftmaxGrad(op) => training::softmax_grad(&given, op.axis),
+        Op::ConvInputGrad(op) => window_grad::conv_input(ty, &given, &op.of),
+        Op::ConvWeightGrad(op) => window_grad::conv_weight(ty, &given, &op.of),
+        Op::MaxPoolGrad(op) => window_grad::max_pool(ty, &given, &op.of),
+        Op::AveragePoolGrad(op) => window_grad::average_pool(ty, x, &op.of),
+        Op::MeanGrad(op) => training::mean_grad(ty, x, &op.axes),
+        Op::SumTo(_) => training::sum_to(ty, x),
+        Op::ReshapeLike(_) => Array::like(ty, x.data.clone()),
+        Op::PadGrad(op) => layout::pad_grad(ty, x, &op.of),
+        Op::ConcatGrad(op) => layout::concat_grad(ty, &given, op),
         Op::MatMul(_) => linear::matmul(ty, &given),
         Op::Gemm(op) => linear::gemm(ty, &given, op),
         Op::Flatten(_) | Op::Reshape(_) | Op::Squeeze(_) | Op::Unsqueeze(_) => Array::like(ty, x.data.clone()),

@@ -67,3 +67,34 @@ pub(super) fn softmax(x: &Array, op: &Softmax) -> Result<Array, String> {
         (entry(at[axis]) - largest).exp() / sum
     })
 }
+
+/// Gradients with respect to x, scale and bias.
+pub(super) fn batch_norm_grad(given: &[&Array], op: &BatchNormalization) -> Result<Vec<Array>, String> {
+    let [x, scale, mean, variance, gradient] = given[..] else { return Err("takes 5 inputs".into()) };
+    let channel = |i: usize| position(&x.shape, i)[1];
+    let count = x.data.len() as f64 / x.shape[1] as f64;
+    let (mut mean, mut variance) = (mean.data.clone(), variance.data.clone());
+    if op.training_mode {
+        mean.fill(0.0);
+        variance.fill(0.0);
+        x.data.iter().enumerate().for_each(|(i, value)| mean[channel(i)] += value / count);
+        x.data
+            .iter()
+            .enumerate()
+            .for_each(|(i, value)| variance[channel(i)] += (value - mean[channel(i)]).powi(2) / count);
+    }
+    let inverse: Vec<_> = variance.iter().map(|v| 1.0 / (v + f64::from(op.epsilon)).sqrt()).collect();
+    let normal = |i: usize| (x.data[i] - mean[channel(i)]) * inverse[channel(i)];
+    let (mut dscale, mut dbias) = (vec![0.0; mean.len()], vec![0.0; mean.len()]);
+    for (i, dy) in gradient.data.iter().enumerate() {
+        dscale[channel(i)] += dy * normal(i);
+        dbias[channel(i)] += dy;
+    }
+    let dx = (0..x.data.len()).map(|i| {
+        let c = channel(i);
+        let through_statistics = if op.training_mode { (dbias[c] + normal(i) * dscale[c]) / count } else { 0.0 };
+        scale.data[c] * inverse[c] * (gradient.data[i] - through_statistics)
+    });
+    let dx = Array { data: dx.collect(), ..x.clone() };
+    Ok(vec![dx, Array { data: dscale, ..scale.clone() }, Array { data: dbias, ..scale.clone() }])
+}

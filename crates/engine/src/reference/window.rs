@@ -5,7 +5,7 @@ use percept_graph::TensorType;
 use percept_graph::ops::{AveragePool, Conv, MaxPool, Padding};
 
 /// Where a window's taps fall.
-struct Window<'a> {
+pub(super) struct Window<'a> {
     input: &'a [usize],
     kernel: &'a [usize],
     strides: &'a [usize],
@@ -14,13 +14,18 @@ struct Window<'a> {
 }
 
 impl<'a> Window<'a> {
-    fn new(x: &'a Array, kernel: &'a [usize], strides: &'a [usize], dilations: &'a [usize], pads: &Padding) -> Self {
-        let input = &x.shape[2..];
+    pub(super) fn new(
+        input: &'a [usize],
+        kernel: &'a [usize],
+        strides: &'a [usize],
+        dilations: &'a [usize],
+        pads: &Padding,
+    ) -> Self {
         Self { input, kernel, strides, dilations, pads: pads.resolve(input, kernel, strides, dilations) }
     }
 
     /// The positions, in the padded input's coordinates minus the begin pads, that the window sees for an output position.
-    fn taps(&self, output: &[usize]) -> impl Iterator<Item = (Vec<usize>, Vec<i64>)> {
+    pub(super) fn taps(&self, output: &[usize]) -> impl Iterator<Item = (Vec<usize>, Vec<i64>)> {
         let taps = self.kernel.iter().product();
         (0..taps).map(move |i| {
             let tap = position(self.kernel, i);
@@ -34,25 +39,25 @@ impl<'a> Window<'a> {
     }
 
     /// The position inside the input, or `None` in the padding.
-    fn inside(&self, at: &[i64]) -> Option<Vec<usize>> {
+    pub(super) fn inside(&self, at: &[i64]) -> Option<Vec<usize>> {
         let fits = |(&i, &size): (&i64, &usize)| usize::try_from(i).ok().filter(|&i| i < size);
         at.iter().zip(self.input).map(fits).collect()
     }
 
     /// Whether a position lies in the input or its padding, not beyond.
-    fn in_padding(&self, at: &[i64]) -> bool {
+    pub(super) fn in_padding(&self, at: &[i64]) -> bool {
         let rank = self.input.len();
         (0..rank).all(|axis| at[axis] < (self.input[axis] + self.pads[axis + rank]) as i64)
     }
 }
 
-fn entry(x: &Array, picture: usize, channel: usize, place: &[usize]) -> f64 {
+pub(super) fn entry(x: &Array, picture: usize, channel: usize, place: &[usize]) -> f64 {
     x.data[index(&x.shape, &[&[picture, channel], place].concat())]
 }
 
 pub(super) fn conv(ty: &TensorType, given: &[&Array], op: &Conv) -> Result<Array, String> {
     let [x, weight, ..] = given[..] else { return Err("takes 2 to 3 inputs".into()) };
-    let window = Window::new(x, &weight.shape[2..], &op.strides, &op.dilations, &op.padding);
+    let window = Window::new(&x.shape[2..], &weight.shape[2..], &op.strides, &op.dilations, &op.padding);
     let (per_group, outputs_per_group) = (weight.shape[1], weight.shape[0] / op.group);
     from_fn(ty, |at| {
         let (picture, output, place) = (at[0], at[1], &at[2..]);
@@ -71,7 +76,7 @@ pub(super) fn conv(ty: &TensorType, given: &[&Array], op: &Conv) -> Result<Array
 }
 
 pub(super) fn max_pool(ty: &TensorType, x: &Array, op: &MaxPool) -> Result<Array, String> {
-    let window = Window::new(x, &op.kernel_shape, &op.strides, &op.dilations, &op.padding);
+    let window = Window::new(&x.shape[2..], &op.kernel_shape, &op.strides, &op.dilations, &op.padding);
     from_fn(ty, |at| {
         let seen = window.taps(&at[2..]).filter_map(|(_, place)| window.inside(&place));
         seen.map(|place| entry(x, at[0], at[1], &place)).fold(f64::NEG_INFINITY, f64::max)
@@ -79,7 +84,7 @@ pub(super) fn max_pool(ty: &TensorType, x: &Array, op: &MaxPool) -> Result<Array
 }
 
 pub(super) fn average_pool(ty: &TensorType, x: &Array, op: &AveragePool) -> Result<Array, String> {
-    let window = Window::new(x, &op.kernel_shape, &op.strides, &op.dilations, &op.padding);
+    let window = Window::new(&x.shape[2..], &op.kernel_shape, &op.strides, &op.dilations, &op.padding);
     from_fn(ty, |at| {
         let (mut sum, mut count) = (0.0, 0);
         for (_, place) in window.taps(&at[2..]) {

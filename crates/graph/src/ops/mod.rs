@@ -11,6 +11,7 @@ mod linear;
 mod normalization;
 mod pool;
 mod shape;
+mod training;
 mod value;
 mod window;
 
@@ -22,6 +23,10 @@ pub use linear::{Gemm, MatMul};
 pub use normalization::BatchNormalization;
 pub use pool::{AveragePool, GlobalAveragePool, MaxPool, ReduceMean};
 pub use shape::{Flatten, Reshape, Squeeze, Unsqueeze};
+pub use training::{
+    ActivationGrad, AveragePoolGrad, BatchNormGrad, ConcatGrad, ConvInputGrad, ConvWeightGrad, MaxPoolGrad, MeanGrad,
+    PadGrad, ReshapeLike, SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, SoftmaxGrad, SumTo,
+};
 pub use value::{Cast, Constant, Dropout, Identity};
 pub use window::Padding;
 
@@ -49,7 +54,17 @@ pub trait Operator: Into<Op> {
 }
 
 macro_rules! operators {
-    ($($name:ident),* $(,)?) => {
+    (onnx: $($name:ident),*; training: $($private:ident),*;) => {
+        operators! { @ $($name),*, $($private),* }
+
+        impl Op {
+            /// The names in ONNX of the operators that files may hold.
+            pub const NAMES: &'static [&'static str] = &[$($name::NAME),*];
+            /// The names of the operators that only learning needs.
+            pub const TRAINING_NAMES: &'static [&'static str] = &[$($private::NAME),*];
+        }
+    };
+    (@ $($name:ident),*) => {
         /// Any operator of the graph.
         #[derive(Clone, Debug, PartialEq)]
         #[allow(missing_docs)]
@@ -58,10 +73,7 @@ macro_rules! operators {
         }
 
         impl Op {
-            /// The operators' ONNX names.
-            pub const NAMES: &'static [&'static str] = &[$($name::NAME),*];
-
-            /// The name in ONNX.
+            /// The name in ONNX, or in the private domain of learning.
             pub fn name(&self) -> &'static str {
                 match self {
                     $(Self::$name(_) => $name::NAME),*
@@ -100,9 +112,13 @@ macro_rules! operators {
 }
 
 operators! {
+    onnx:
     Add, AveragePool, BatchNormalization, Cast, Clip, Concat, Constant, Conv, Div, Dropout, Flatten, Gemm,
     GlobalAveragePool, HardSigmoid, HardSwish, Identity, LeakyRelu, MatMul, MaxPool, Mul, Pad, ReduceMean, Relu, Reshape,
-    Sigmoid, Softmax, Squeeze, Sub, Tanh, Transpose, Unsqueeze,
+    Sigmoid, Softmax, Squeeze, Sub, Tanh, Transpose, Unsqueeze;
+    training:
+    ActivationGrad, AveragePoolGrad, BatchNormGrad, ConcatGrad, ConvInputGrad, ConvWeightGrad, MaxPoolGrad, MeanGrad,
+    PadGrad, ReshapeLike, SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, SoftmaxGrad, SumTo;
 }
 
 /// The inputs as an array: `N` in all, of which the first `required` must be there.

@@ -1,0 +1,107 @@
+//! The loss, and gradients of what is neither a product nor a window.
+
+use super::{Array, from_fn, index, position};
+use percept_graph::ops::Softmax;
+use percept_graph::{Op, TensorType};
+
+fn softmax(x: &Array, axis: i64) -> Result<Array, String> {
+    super::normalization::softmax(x, &Softmax { axis })
+}
+
+pub(super) fn cross_entropy(ty: &TensorType, given: &[&Array]) -> Result<Array, String> {
+    let [logits, targets] = given[..] else { return Err("takes 2 inputs".into()) };
+    let classes = logits.shape[1].max(1);
+    let rows = logits.data.chunks(classes).zip(targets.data.chunks(classes));
+    let losses = rows.map(|(logits, targets)| {
+        let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let log_sum = largest + logits.iter().map(|x| (x - largest).exp()).sum::<f64>().ln();
+        logits.iter().zip(targets).map(|(x, t)| t * (log_sum - x)).sum::<f64>()
+    });
+    Array::like(ty, vec![losses.sum::<f64>() / logits.shape[0] as f64])
+}
+
+pub(super) fn cross_entropy_grad(given: &[&Array]) -> Result<Array, String> {
+    let [logits, targets, gradient] = given[..] else { return Err("takes 3 inputs".into()) };
+    let (mut dx, classes) = (softmax(logits, -1)?, logits.shape[1].max(1));
+    let factor = gradient.data[0] / logits.shape[0] as f64;
+    for (row, targets) in dx.data.chunks_mut(classes).zip(targets.data.chunks(classes)) {
+        let total: f64 = targets.iter().sum();
+        row.iter_mut().zip(targets).for_each(|(p, t)| *p = (*p * total - t) * factor);
+    }
+    Ok(dx)
+}
+
+/// The slope of a function of one number.
+fn slope(op: &Op, x: f64) -> Result<f64, String> {
+    let inside = |inside: bool, slope: f64| if inside { slope } else { 0.0 };
+    Ok(match op {
+        Op::Relu(_) => inside(x > 0.0, 1.0),
+        Op::LeakyRelu(op) => {
+            if x > 0.0 {
+                1.0
+            } else {
+                op.alpha.into()
+            }
+        }
+        Op::Clip(op) => inside(x > op.min.into() && x < op.max.into(), 1.0),
+        Op::Sigmoid(_) => {
+            let y = 1.0 / (1.0 + (-x).exp());
+            y * (1.0 - y)
+        }
+        Op::HardSigmoid(op) => {
+            let y = f64::from(op.alpha) * x + f64::from(op.beta);
+            inside(y > 0.0 && y < 1.0, op.alpha.into())
+        }
+        Op::HardSwish(_) => match x {
+            x if x <= -3.0 => 0.0,
+            x if x >= 3.0 => 1.0,
+            x => x / 3.0 + 0.5,
+        },
+        Op::Tanh(_) => 1.0 - x.tanh().powi(2),
+        other => return Err(format!("{} is not a function of one number", other.name())),
+    })
+}
+
+pub(super) fn activation_grad(given: &[&Array], op: &Op) -> Result<Array, String> {
+    let [x, gradient] = given[..] else { return Err("takes 2 inputs".into()) };
+    let products = x.data.iter().zip(&gradient.data).map(|(&x, dy)| Ok(slope(op, x)? * dy));
+    Ok(Array { data: products.collect::<Result<_, String>>()?, ..x.clone() })
+}
+
+pub(super) fn softmax_grad(given: &[&Array], axis: i64) -> Result<Array, String> {
+    let [y, gradient] = given[..] else { return Err("takes 2 inputs".into()) };
+    let axis = if axis < 0 { y.shape.len().wrapping_add_signed(axis as isize) } else { axis as usize };
+    from_fn(&y.ty(), |at| {
+        let mut other = at.to_vec();
+        let mut dot = 0.0;
+        for i in 0..y.shape[axis] {
+            other[axis] = i;
+            let j = index(&y.shape, &other);
+            dot += y.data[j] * gradient.data[j];
+        }
+        let i = index(&y.shape, at);
+        y.data[i] * (gradient.data[i] - dot)
+    })
+}
+
+pub(super) fn mean_grad(ty: &TensorType, gradient: &Array, axes: &[usize]) -> Result<Array, String> {
+    let shape = ty.concrete().map_err(|e| e.to_string())?;
+    let count: usize = axes.iter().map(|&axis| shape[axis]).product();
+    let wide: Vec<_> = (0..shape.len()).map(|i| if axes.contains(&i) { 1 } else { shape[i] }).collect();
+    from_fn(ty, |at| {
+        let at: Vec<_> = (0..at.len()).map(|i| if axes.contains(&i) { 0 } else { at[i] }).collect();
+        gradient.data[index(&wide, &at)] / count as f64
+    })
+}
+
+pub(super) fn sum_to(ty: &TensorType, x: &Array) -> Result<Array, String> {
+    let shape = ty.concrete().map_err(|e| e.to_string())?;
+    let missing = x.shape.len() - shape.len();
+    let mut sums = vec![0.0; shape.iter().product()];
+    for (i, value) in x.data.iter().enumerate() {
+        let at = position(&x.shape, i);
+        let own: Vec<_> = at[missing..].iter().zip(&shape).map(|(&at, &n)| if n == 1 { 0 } else { at }).collect();
+        sums[index(&shape, &own)] += value;
+    }
+    Array::like(ty, sums)
+}

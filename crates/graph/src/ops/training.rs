@@ -1,0 +1,181 @@
+//! What only learning needs: the loss, and the operators that gradients are made of.
+//!
+//! They live in a private domain and are never stored in a file. Where the shape of a result does not follow from what it is
+//! computed from, a further input called `like` has that shape: its elements are not looked at, so it need not be kept in memory
+//! for that, and no shape has to be a number before the graph is bound.
+
+use super::{AveragePool, BatchNormalization, Conv, Inferred, MaxPool, Op, Operator, Pad, arity, axis, expect_float};
+use crate::TensorType;
+use crate::onnx::{NodeReader, NodeWriter};
+
+/// An operator of the private domain: inputs as named, and a rule for the types of the outputs.
+macro_rules! training {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $ty:ty),* $(,)? }
+        ($($input:ident),*) $rule:expr;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct $name { $($(#[$field_doc])* pub $field: $ty),* }
+
+        impl Operator for $name {
+            const NAME: &'static str = stringify!($name);
+
+            fn infer(&self, inputs: &[Option<&TensorType>]) -> Inferred {
+                const COUNT: usize = [$(stringify!($input)),*].len();
+                let all: [_; COUNT] = arity(inputs, COUNT)?;
+                let [$(Some($input)),*] = all else { return Err(format!("takes {COUNT} inputs")) };
+                $(expect_float($input)?;)*
+                let rule: fn(&Self, $(training!(@type $input)),*) -> Inferred = $rule;
+                rule(self, $($input),*)
+            }
+
+            fn read(_: &NodeReader<'_>) -> Result<Self, String> {
+                Err("belongs to learning and is not read from files".into())
+            }
+
+            fn write(&self, _: &mut NodeWriter<'_>) -> Result<(), String> {
+                Err("belongs to learning and is not written to files: store the graph before gradients are added".into())
+            }
+        }
+    )*};
+    (@type $input:ident) => { &TensorType };
+}
+
+training! {
+    /// Mean over the batch of `−Σ targets · log softmax(logits)`, for logits and targets `[N, C]`: targets are probabilities, which
+    /// takes in label smoothing and mixup.
+    SoftmaxCrossEntropy {} (logits, targets) |_, logits, targets| {
+        same(logits, targets)?;
+        if logits.rank() != 2 {
+            return Err(format!("needs logits [N, C], not {logits}"));
+        }
+        Ok(vec![TensorType::new(logits.dtype, [])])
+    };
+    /// Gradient of [`SoftmaxCrossEntropy`] with respect to the logits.
+    SoftmaxCrossEntropyGrad {} (logits, targets, gradient) |_, logits, targets, gradient| {
+        same(logits, targets)?;
+        if gradient.rank() != 0 {
+            return Err(format!("needs the gradient of one number, not {gradient}"));
+        }
+        Ok(vec![logits.clone()])
+    };
+    /// `of'(x) · gradient` for a function of one number. At a corner the slope is that of the flatter side, as PyTorch has it for
+    /// ReLU and ReLU6.
+    ActivationGrad {
+        /// Relu, LeakyRelu, Clip, Sigmoid, HardSigmoid, HardSwish or Tanh.
+        of: Box<Op>,
+    } (x, gradient) |_, x, gradient| {
+        same(x, gradient)?;
+        Ok(vec![x.clone()])
+    };
+    /// Gradient of Softmax from its result `y`.
+    SoftmaxGrad {
+        /// The axis of the Softmax.
+        axis: i64,
+    } (y, gradient) |op, y, gradient| {
+        same(y, gradient)?;
+        axis(op.axis, y.rank(), false)?;
+        Ok(vec![y.clone()])
+    };
+    /// Gradient of a convolution with respect to its input.
+    ConvInputGrad {
+        /// The convolution.
+        of: Conv,
+    } (gradient, weight, like) |op, gradient, weight, like| conv(&op.of, like, weight, gradient).map(|()| vec![like.clone()]);
+    /// Gradient of a convolution with respect to its weight.
+    ConvWeightGrad {
+        /// The convolution.
+        of: Conv,
+    } (x, gradient, like) |op, x, gradient, like| conv(&op.of, x, like, gradient).map(|()| vec![like.clone()]);
+    /// Gradients of a batch normalisation with respect to `x`, scale and bias; mean and variance are looked at only where the
+    /// normalisation does so, that is outside of training mode.
+    BatchNormGrad {
+        /// The normalisation.
+        of: BatchNormalization,
+    } (x, scale, mean, variance, gradient) |op, x, scale, mean, variance, gradient| {
+        same(x, gradient)?;
+        op.of.infer(&[Some(x), Some(scale), Some(scale), Some(mean), Some(variance)])?;
+        Ok(vec![x.clone(), scale.clone(), scale.clone()])
+    };
+    /// Gradient of MaxPool: it goes to the first of the greatest entries of a window.
+    MaxPoolGrad {
+        /// The pooling.
+        of: MaxPool,
+    } (x, gradient) |op, x, gradient| {
+        same(&op.of.infer(&[Some(x)])?[0], gradient)?;
+        Ok(vec![x.clone()])
+    };
+    /// Gradient of AveragePool.
+    AveragePoolGrad {
+        /// The pooling.
+        of: AveragePool,
+    } (gradient, like) |op, gradient, like| {
+        same(&op.of.infer(&[Some(like)])?[0], gradient)?;
+        Ok(vec![like.clone()])
+    };
+    /// Gradient of a mean over some axes, whether they were kept or not.
+    MeanGrad {
+        /// The axes, counted from the front.
+        axes: Vec<usize>,
+    } (gradient, like) |op, gradient, like| {
+        let left = |i: &usize| !op.axes.contains(i);
+        let kept: Vec<_> = (0..like.rank()).filter(left).map(|i| like.shape[i].clone()).collect();
+        let wide: Vec<_> = (0..like.rank()).map(|i| if left(&i) { like.shape[i].clone() } else { 1.into() }).collect();
+        if gradient.shape != kept && gradient.shape != wide {
+            return Err(format!("{gradient} is not the mean of {like} over the axes {:?}", op.axes));
+        }
+        Ok(vec![like.clone()])
+    };
+    /// Sums over the axes along which `like` was broadcast to the shape of `x`.
+    SumTo {} (x, like) |_, x, like| {
+        if super::broadcast(&x.shape, &like.shape)? != x.shape {
+            return Err(format!("{like} does not broadcast to {x}"));
+        }
+        Ok(vec![like.clone()])
+    };
+    /// The elements of `x` in the shape of another tensor.
+    ReshapeLike {} (x, like) |_, _, like| Ok(vec![like.clone()]);
+    /// Gradient of Pad.
+    PadGrad {
+        /// The padding.
+        of: Pad,
+    } (gradient, like) |op, gradient, like| {
+        same(&op.of.infer(&[Some(like)])?[0], gradient)?;
+        Ok(vec![like.clone()])
+    };
+}
+
+/// Gradient of Concat with respect to one of its inputs: inputs are the gradient and all that was put together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConcatGrad {
+    /// The axis of the Concat.
+    pub axis: i64,
+    /// Which input.
+    pub index: usize,
+}
+
+impl Operator for ConcatGrad {
+    const NAME: &'static str = "ConcatGrad";
+
+    fn infer(&self, inputs: &[Option<&TensorType>]) -> Inferred {
+        let [Some(gradient), parts @ ..] = inputs else { return Err("lacks the gradient".into()) };
+        same(&super::Concat { axis: self.axis }.infer(parts)?[0], gradient)?;
+        let part = parts.get(self.index).copied().flatten();
+        Ok(vec![part.ok_or_else(|| format!("has no part {}", self.index))?.clone()])
+    }
+
+    fn read(_: &NodeReader<'_>) -> Result<Self, String> {
+        Err("belongs to learning and is not read from files".into())
+    }
+
+    fn write(&self, _: &mut NodeWriter<'_>) -> Result<(), String> {
+        Err("belongs to learning and is not written to files: store the graph before gradients are added".into())
+    }
+}
+
+fn same(a: &TensorType, b: &TensorType) -> Result<(), String> {
+    if a == b { Ok(()) } else { Err(format!("{a} and {b} should have the same type")) }
+}
+
+fn conv(of: &Conv, x: &TensorType, weight: &TensorType, gradient: &TensorType) -> Result<(), String> {
+    same(&of.infer(&[Some(x), Some(weight)])?[0], gradient)
+}

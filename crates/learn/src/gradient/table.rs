@@ -1,0 +1,127 @@
+//! The derivatives of all operators, a row each; those of the matrix products are in `products.rs`.
+
+use super::{Tape, products};
+use crate::{Error, Result};
+use percept_graph::{Node, Op, ValueId, ops};
+
+/// Whether an operator is a function of one number.
+pub(super) fn is_activation(op: &Op) -> bool {
+    use Op::{Clip, HardSigmoid, HardSwish, LeakyRelu, Relu, Sigmoid, Tanh};
+    matches!(op, Relu(_) | LeakyRelu(_) | Clip(_) | Sigmoid(_) | HardSigmoid(_) | HardSwish(_) | Tanh(_))
+}
+
+/// Hands `dy`, the gradient of the node's first output, on to its inputs.
+pub(super) fn derive(tape: &mut Tape<'_>, node: &Node, dy: ValueId) -> Result<()> {
+    let inputs: Vec<ValueId> = node.inputs.iter().flatten().copied().collect();
+    let [x, rest @ ..] = &inputs[..] else { return Ok(()) };
+    let (x, y) = (*x, node.outputs[0]);
+    let slope = match &node.op {
+        Op::Add(_) | Op::Sub(_) | Op::Mul(_) | Op::Div(_) => return arithmetic(tape, &node.op, [x, rest[0]], y, dy),
+        Op::MatMul(_) => return products::matmul(tape, [x, rest[0]], dy),
+        Op::Gemm(op) => return products::gemm(tape, op, &inputs, dy),
+        Op::Conv(op) => return products::conv(tape, op, &inputs, dy),
+        Op::BatchNormalization(op) => return batch_norm(tape, op, node, dy),
+        Op::Concat(op) => return concat(tape, op, &inputs, dy),
+        op if is_activation(op) => {
+            let x = tape.value(x)?;
+            tape.add(ops::ActivationGrad { of: Box::new(op.clone()) }, &[x, dy])?
+        }
+        Op::Softmax(op) => tape.add(ops::SoftmaxGrad { axis: op.axis }, &[y, dy])?,
+        Op::SoftmaxCrossEntropy(_) if !tape.wants(rest[0]) => {
+            tape.add(ops::SoftmaxCrossEntropyGrad {}, &[x, rest[0], dy])?
+        }
+        Op::MaxPool(op) => {
+            let x = tape.value(x)?;
+            tape.add(ops::MaxPoolGrad { of: op.clone() }, &[x, dy])?
+        }
+        Op::AveragePool(op) => tape.add(ops::AveragePoolGrad { of: op.clone() }, &[dy, x])?,
+        Op::GlobalAveragePool(_) => {
+            let axes = (2..tape.rank(x)).collect();
+            tape.add(ops::MeanGrad { axes }, &[dy, x])?
+        }
+        Op::ReduceMean(op) => {
+            let rank = tape.rank(x);
+            let from_front =
+                |&axis: &i64| if axis < 0 { rank.wrapping_add_signed(axis as isize) } else { axis as usize };
+            let axes = op.axes.as_ref().map_or((0..rank).collect(), |axes| axes.iter().map(from_front).collect());
+            tape.add(ops::MeanGrad { axes }, &[dy, x])?
+        }
+        Op::Flatten(_) | Op::Reshape(_) | Op::Squeeze(_) | Op::Unsqueeze(_) => {
+            tape.add(ops::ReshapeLike {}, &[dy, x])?
+        }
+        Op::Transpose(op) => {
+            let perm = op.permutation(tape.rank(x));
+            let mut back = vec![0; perm.len()];
+            perm.iter().enumerate().for_each(|(i, &axis)| back[axis] = i);
+            tape.add(ops::Transpose { perm: Some(back) }, &[dy])?
+        }
+        Op::Pad(op) => tape.add(ops::PadGrad { of: op.clone() }, &[dy, x])?,
+        Op::Identity(_) | Op::Dropout(_) => dy,
+        Op::Cast(_) if tape.graph.value(x).ty.dtype.is_float() => {
+            let to = tape.graph.value(x).ty.dtype;
+            tape.add(ops::Cast { to }, &[dy])?
+        }
+        _ => return Err(Error::NoDerivative { node: node.name.clone(), op: node.op.name() }),
+    };
+    tape.give(x, slope)
+}
+
+fn arithmetic(tape: &mut Tape<'_>, op: &Op, [a, b]: [ValueId; 2], y: ValueId, dy: ValueId) -> Result<()> {
+    if tape.wants(a) {
+        let slope = match op {
+            Op::Mul(_) => {
+                let b = tape.value(b)?;
+                tape.add(ops::Mul, &[dy, b])?
+            }
+            Op::Div(_) => tape.add(ops::Div, &[dy, b])?,
+            _ => dy,
+        };
+        let slope = tape.sum_to(slope, a)?;
+        tape.give(a, slope)?;
+    }
+    if tape.wants(b) {
+        let slope = match op {
+            Op::Mul(_) => {
+                let a = tape.value(a)?;
+                tape.add(ops::Mul, &[dy, a])?
+            }
+            Op::Div(_) => {
+                let product = tape.add(ops::Mul, &[dy, y])?;
+                let quotient = tape.add(ops::Div, &[product, b])?;
+                tape.scaled(quotient, -1.0)?
+            }
+            Op::Sub(_) => tape.scaled(dy, -1.0)?,
+            _ => dy,
+        };
+        let slope = tape.sum_to(slope, b)?;
+        tape.give(b, slope)?;
+    }
+    Ok(())
+}
+
+fn batch_norm(tape: &mut Tape<'_>, op: &ops::BatchNormalization, node: &Node, dy: ValueId) -> Result<()> {
+    let [Some(x), Some(scale), Some(bias), Some(mean), Some(variance)] = node.inputs[..] else { return Ok(()) };
+    let of_statistics = !op.training_mode && (tape.wants(mean) || tape.wants(variance));
+    if of_statistics {
+        return Err(Error::NoDerivative { node: node.name.clone(), op: node.op.name() });
+    }
+    let value = tape.value(x)?;
+    let inputs = [value, scale, mean, variance, dy].map(Some).to_vec();
+    let name = format!("{}.gradient", node.name);
+    let slopes = tape.graph.add_node(name, ops::BatchNormGrad { of: op.clone() }.into(), inputs, &[])?;
+    for (id, slope) in [x, scale, bias].into_iter().zip(slopes) {
+        if tape.wants(id) {
+            tape.give(id, slope)?;
+        }
+    }
+    Ok(())
+}
+
+fn concat(tape: &mut Tape<'_>, op: &ops::Concat, parts: &[ValueId], dy: ValueId) -> Result<()> {
+    for (index, &part) in parts.iter().enumerate().filter(|&(_, &part)| tape.wants(part)).collect::<Vec<_>>() {
+        let inputs: Vec<_> = std::iter::once(dy).chain(parts.iter().copied()).collect();
+        let slope = tape.add(ops::ConcatGrad { axis: op.axis, index }, &inputs)?;
+        tape.give(part, slope)?;
+    }
+    Ok(())
+}

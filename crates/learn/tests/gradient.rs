@@ -1,0 +1,267 @@
+//! Every row of the derivative table against finite differences in f64, over odd shapes and all optional inputs.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use percept_engine::reference::{self, Array};
+use percept_graph::ops::{self, PadMode, Padding};
+use percept_graph::{DType, Graph, Op, Params, TensorType};
+use percept_learn::gradient::gradients;
+use std::collections::BTreeSet;
+
+/// Numbers between −1 and 1, none of them equal: SplitMix64 (Steele et al. 2014).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) as f64 / u64::MAX as f64 * 2.0 - 1.0
+    }
+
+    fn array(&mut self, shape: &[usize], offset: f64, scale: f64) -> Array {
+        let data = (0..shape.iter().product()).map(|_| offset + scale * self.next()).collect();
+        Array { dtype: DType::F32, shape: shape.to_vec(), data }
+    }
+}
+
+/// An operator with the shapes of its inputs; those of `fixed` are not differentiated.
+struct Case {
+    op: Op,
+    shapes: Vec<Vec<usize>>,
+    fixed: Vec<usize>,
+    /// What is added to all numbers, so that none is near a corner or, for variances and divisors, near zero.
+    offset: f64,
+    scale: f64,
+}
+
+fn case(op: impl Into<Op>, shapes: &[&[usize]]) -> Case {
+    let shapes = shapes.iter().map(|shape| shape.to_vec()).collect();
+    Case { op: op.into(), shapes, fixed: Vec::new(), offset: 0.0, scale: 1.0 }
+}
+
+impl Case {
+    fn fixed(self, fixed: &[usize]) -> Self {
+        Self { fixed: fixed.to_vec(), ..self }
+    }
+
+    fn around(self, offset: f64, scale: f64) -> Self {
+        Self { offset, scale, ..self }
+    }
+}
+
+/// The loss: a sum of the operator's result with random weights, as a mean.
+fn network(case: &Case) -> Graph {
+    let mut graph = Graph::new(case.op.name());
+    let shape_of = |shape: &[usize]| TensorType::new(DType::F32, shape.iter().map(|&n| n.into()));
+    let inputs: Vec<_> = case
+        .shapes
+        .iter()
+        .enumerate()
+        .map(|(i, shape)| graph.add_input(format!("x{i}"), shape_of(shape)).unwrap())
+        .collect();
+    let y = graph.add_node("y", case.op.clone(), inputs.iter().copied().map(Some).collect(), &[]).unwrap()[0];
+    let weights = graph.add_input("weights", graph.value(y).ty.clone()).unwrap();
+    let product = graph.add(ops::Mul, &[y, weights]).unwrap();
+    let loss = graph.add(ops::ReduceMean { axes: None, keepdims: false }, &[product]).unwrap();
+    let of: Vec<_> = inputs.iter().enumerate().filter(|(i, _)| !case.fixed.contains(i)).map(|(_, &x)| x).collect();
+    let slopes = gradients(&mut graph, loss, &of).unwrap_or_else(|e| panic!("{:?}: {e}", case.op));
+    let mut outputs = vec![loss];
+    outputs.extend(slopes.into_iter().map(|slope| slope.expect("the loss depends on every input")));
+    graph.set_outputs(outputs);
+    graph
+}
+
+fn check(case: &Case) {
+    let graph = network(case);
+    let mut random = Random(7);
+    let mut inputs: Vec<_> = case.shapes.iter().map(|shape| random.array(shape, case.offset, case.scale)).collect();
+    let weights = &graph.value(graph.find("weights").unwrap()).ty;
+    inputs.push(Array { dtype: weights.dtype, ..random.array(&weights.concrete().unwrap(), 0.0, 1.0) });
+    let run = |inputs: &[Array]| reference::run(&graph, &Params::new(), inputs).unwrap();
+    let found = run(&inputs);
+    let differentiated = (0..case.shapes.len()).filter(|i| !case.fixed.contains(i));
+    for (k, i) in differentiated.enumerate() {
+        assert_eq!(found[1 + k].shape, case.shapes[i], "{:?}", case.op);
+        for j in 0..inputs[i].data.len() {
+            const STEP: f64 = 1e-5;
+            let mut at = |x: f64| {
+                let old = std::mem::replace(&mut inputs[i].data[j], x);
+                let loss = run(&inputs)[0].data[0];
+                inputs[i].data[j] = old;
+                loss
+            };
+            let x = found_input(case, i, j);
+            let expected = (at(x + STEP) - at(x - STEP)) / (2.0 * STEP);
+            let slope = found[1 + k].data[j];
+            assert!((slope - expected).abs() < 1e-7, "{:?}, input {i}, element {j}: {slope}, not {expected}", case.op);
+        }
+    }
+}
+
+/// The number that `check` drew for an element of an input.
+fn found_input(case: &Case, input: usize, element: usize) -> f64 {
+    let mut random = Random(7);
+    case.shapes.iter().map(|shape| random.array(shape, case.offset, case.scale)).nth(input).unwrap().data[element]
+}
+
+fn conv(strides: [usize; 2], dilations: [usize; 2], padding: Padding, group: usize) -> ops::Conv {
+    ops::Conv { strides: strides.to_vec(), dilations: dilations.to_vec(), padding, group }
+}
+
+fn convolutions() -> Vec<Case> {
+    let pads = |pads: [usize; 4]| Padding::Explicit(pads.to_vec());
+    vec![
+        case(conv([1, 1], [1, 1], pads([0; 4]), 1), &[&[2, 3, 1, 1], &[4, 3, 1, 1]]),
+        case(conv([1, 1], [1, 1], pads([1; 4]), 1), &[&[2, 2, 5, 3], &[3, 2, 3, 3], &[3]]),
+        case(conv([2, 1], [1, 1], pads([0, 1, 2, 0]), 1), &[&[1, 2, 6, 4], &[3, 2, 3, 2]]),
+        case(conv([2, 2], [1, 2], Padding::SameUpper, 1), &[&[1, 1, 5, 7], &[2, 1, 3, 3], &[2]]),
+        case(conv([3, 2], [2, 1], Padding::SameLower, 2), &[&[2, 4, 7, 5], &[6, 2, 2, 3]]),
+        case(conv([1, 1], [1, 1], pads([2; 4]), 3), &[&[1, 3, 4, 4], &[3, 1, 5, 5], &[3]]),
+        case(conv([2, 2], [1, 1], pads([0, 0, 1, 1]), 2), &[&[1, 2, 6, 6], &[4, 1, 3, 3]]),
+        case(
+            ops::Conv { strides: vec![2], dilations: vec![1], padding: pads_1d(), group: 1 },
+            &[&[2, 2, 7], &[3, 2, 3]],
+        ),
+    ]
+}
+
+fn pads_1d() -> Padding {
+    Padding::Explicit(vec![1, 0])
+}
+
+fn pools() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (kernel, strides, pads, ceil_mode) in
+        [([2, 2], [2, 2], [0; 4], false), ([3, 3], [2, 1], [1, 1, 0, 1], false), ([3, 2], [2, 2], [0; 4], true)]
+    {
+        let (kernel_shape, strides, dilations) = (kernel.to_vec(), strides.to_vec(), vec![1, 1]);
+        let padding = Padding::Explicit(pads.to_vec());
+        let shape: &[&[usize]] = &[&[2, 2, 6, 5]];
+        let max = ops::MaxPool { kernel_shape, strides, dilations, padding, ceil_mode };
+        for count_include_pad in [false, true] {
+            let ops::MaxPool { kernel_shape, strides, dilations, padding, ceil_mode } = max.clone();
+            let mean = ops::AveragePool { kernel_shape, strides, dilations, padding, ceil_mode, count_include_pad };
+            cases.push(case(mean, shape));
+        }
+        cases.push(case(max, shape));
+    }
+    cases
+}
+
+fn norm(training_mode: bool) -> ops::BatchNormalization {
+    ops::BatchNormalization { training_mode, ..ops::BatchNormalization::new(1e-3) }
+}
+
+fn products() -> Vec<Case> {
+    let mut cases = vec![
+        case(ops::MatMul, &[&[3, 4], &[4, 2]]),
+        case(ops::MatMul, &[&[2, 1, 3, 4], &[5, 4, 2]]),
+        case(ops::MatMul, &[&[4], &[4, 2]]),
+        case(ops::MatMul, &[&[4], &[3, 4, 2]]),
+        case(ops::MatMul, &[&[2, 3, 4], &[4]]),
+        case(ops::MatMul, &[&[4], &[4]]),
+    ];
+    for (trans_a, trans_b) in [(false, false), (false, true), (true, false), (true, true)] {
+        let a: &[usize] = if trans_a { &[4, 3] } else { &[3, 4] };
+        let b: &[usize] = if trans_b { &[2, 4] } else { &[4, 2] };
+        for c in [&[2][..], &[3, 1], &[3, 2], &[]] {
+            cases.push(case(ops::Gemm { alpha: 0.5, beta: 3.0, trans_a, trans_b }, &[a, b, c]));
+        }
+        cases.push(case(ops::Gemm { alpha: 1.0, beta: 1.0, trans_a, trans_b }, &[a, b]));
+    }
+    cases
+}
+
+fn cases() -> Vec<Case> {
+    let broadcasts: [[&[usize]; 2]; 4] = [[&[2, 3], &[2, 3]], [&[2, 3, 4], &[3, 1]], [&[1], &[2, 3]], [&[], &[2]]];
+    let arithmetic: [fn() -> Op; 4] = [|| ops::Add.into(), || ops::Sub.into(), || ops::Mul.into(), || ops::Div.into()];
+    let mut all: Vec<_> =
+        arithmetic.iter().flat_map(|op| broadcasts.iter().map(|shapes| case(op(), shapes).around(2.0, 1.0))).collect();
+    let x: &[&[usize]] = &[&[3, 7]];
+    let wide = |op: Op| case(op, x).around(0.0, 4.5);
+    all.extend([
+        wide(ops::Relu {}.into()),
+        wide(ops::LeakyRelu { alpha: 0.25 }.into()),
+        wide(ops::Clip { min: -1.0, max: 2.0 }.into()),
+        wide(ops::Sigmoid {}.into()),
+        wide(ops::HardSigmoid { alpha: 0.25, beta: 0.5 }.into()),
+        wide(ops::HardSwish {}.into()),
+        wide(ops::Tanh {}.into()),
+        case(ops::Softmax { axis: -1 }, &[&[2, 3, 4]]),
+        case(ops::Softmax { axis: 1 }, &[&[2, 3, 4]]),
+        case(ops::SoftmaxCrossEntropy {}, &[&[3, 5], &[3, 5]]).fixed(&[1]),
+        case(norm(true), &[&[3, 2, 2, 3], &[2], &[2], &[2], &[2]]).fixed(&[3, 4]).around(1.5, 1.0),
+        case(norm(false), &[&[3, 2, 2, 3], &[2], &[2], &[2], &[2]]).fixed(&[3, 4]).around(1.5, 1.0),
+        case(norm(true), &[&[5, 3], &[3], &[3], &[3], &[3]]).fixed(&[3, 4]).around(1.5, 1.0),
+        case(ops::GlobalAveragePool, &[&[2, 3, 4, 5]]),
+        case(ops::ReduceMean { axes: Some(vec![-1, 0]), keepdims: false }, &[&[2, 3, 4]]),
+        case(ops::ReduceMean { axes: Some(vec![1]), keepdims: true }, &[&[2, 3, 4]]),
+        case(ops::ReduceMean { axes: None, keepdims: true }, &[&[2, 3]]),
+        case(ops::Flatten { axis: 2 }, &[&[2, 3, 4]]),
+        case(ops::Reshape { shape: vec![4.into(), (-1).into()], allowzero: false }, &[&[2, 3, 4]]),
+        case(ops::Squeeze { axes: Some(vec![1]) }, &[&[2, 1, 4]]),
+        case(ops::Unsqueeze { axes: vec![0, -1] }, &[&[2, 3]]),
+        case(ops::Transpose { perm: Some(vec![2, 0, 1]) }, &[&[2, 3, 4]]),
+        case(ops::Transpose { perm: None }, &[&[2, 3]]),
+        case(ops::Concat { axis: 1 }, &[&[2, 3, 2], &[2, 1, 2], &[2, 2, 2]]),
+        case(ops::Concat { axis: -1 }, &[&[2, 3]]),
+        case(ops::Identity, x),
+        case(ops::Dropout { ratio: 0.5 }, x),
+        case(ops::Cast { to: DType::F64 }, x),
+    ]);
+    for mode in [PadMode::Constant(0.5), PadMode::Reflect, PadMode::Edge, PadMode::Wrap] {
+        all.push(case(ops::Pad { pads: vec![0, 2, 1, -1], mode }, &[&[3, 4]]));
+    }
+    all.extend(convolutions());
+    all.extend(pools());
+    all.extend(products());
+    all
+}
+
+#[test]
+fn every_row_agrees_with_finite_differences() {
+    let cases = cases();
+    cases.iter().for_each(check);
+    let seen: BTreeSet<_> = cases.iter().map(|case| case.op.name()).collect();
+    let missing: Vec<_> = Op::NAMES.iter().filter(|name| !seen.contains(*name) && **name != "Constant").collect();
+    assert!(missing.is_empty(), "no case for {missing:?}");
+}
+
+#[test]
+fn what_gradients_are_made_of_is_all_tested() {
+    let graphs: Vec<_> = cases().iter().map(network).collect();
+    let seen: BTreeSet<_> = graphs.iter().flat_map(|graph| graph.nodes().iter().map(|node| node.op.name())).collect();
+    let missing: Vec<_> = Op::TRAINING_NAMES.iter().filter(|name| !seen.contains(*name)).collect();
+    assert!(missing.is_empty(), "no case for {missing:?}");
+}
+
+#[test]
+fn a_missing_row_names_node_and_operator() {
+    let mut graph = Graph::new("net");
+    let x = graph.add_input("x", TensorType::new(DType::F32, [2.into(), 3.into()])).unwrap();
+    let targets = graph.add_input("targets", TensorType::new(DType::F32, [2.into(), 3.into()])).unwrap();
+    let logits = graph.add_input("logits", TensorType::new(DType::F32, [2.into(), 3.into()])).unwrap();
+    let sum = graph.add(ops::Add, &[x, targets]).unwrap();
+    let loss = graph.add(ops::SoftmaxCrossEntropy {}, &[logits, sum]).unwrap();
+    let message = gradients(&mut graph, loss, &[x]).unwrap_err().to_string();
+    assert!(message.starts_with("node \"SoftmaxCrossEntropy_1\" (SoftmaxCrossEntropy) has no derivative"), "{message}");
+}
+
+#[test]
+fn a_value_used_twice_gets_both_gradients() {
+    let mut graph = Graph::new("net");
+    let x = graph.add_input("x", TensorType::new(DType::F32, [2.into()])).unwrap();
+    let y = graph.add(ops::Tanh {}, &[x]).unwrap();
+    let square = graph.add(ops::Mul, &[y, y]).unwrap();
+    let loss = graph.add(ops::ReduceMean { axes: None, keepdims: false }, &[square]).unwrap();
+    let slope = gradients(&mut graph, loss, &[x]).unwrap()[0].unwrap();
+    graph.set_outputs([slope]);
+    let x = Array { dtype: DType::F32, shape: vec![2], data: vec![0.3, -0.7] };
+    let found = reference::run(&graph, &Params::new(), std::slice::from_ref(&x)).unwrap();
+    for (x, slope) in x.data.iter().zip(&found[0].data) {
+        let y = x.tanh();
+        assert!((slope - y * (1.0 - y * y)).abs() < 1e-12);
+    }
+}
