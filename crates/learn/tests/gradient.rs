@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use percept_engine::reference::{self, Array};
+use percept_engine::simd::Isa;
+use percept_engine::{Input, Network, Settings};
 use percept_graph::ops::{self, PadMode, Padding};
 use percept_graph::{DType, Graph, Op, Params, TensorType};
 use percept_learn::gradient::gradients;
@@ -227,6 +229,49 @@ fn every_row_agrees_with_finite_differences() {
     let seen: BTreeSet<_> = cases.iter().map(|case| case.op.name()).collect();
     let missing: Vec<_> = Op::NAMES.iter().filter(|name| !seen.contains(*name) && **name != "Constant").collect();
     assert!(missing.is_empty(), "no case for {missing:?}");
+}
+
+/// What the engine says that it does not run: other element types, other than two spatial axes, gradients of other than constant pads.
+fn is_planned(case: &Case) -> bool {
+    match &case.op {
+        Op::Cast(_) => false,
+        Op::Conv(op) => op.strides.len() == 2,
+        Op::Pad(op) => matches!(op.mode, PadMode::Constant(_)),
+        _ => true,
+    }
+}
+
+#[test]
+fn the_planner_agrees_with_the_reference_at_any_number_of_threads() {
+    for isa in Isa::available() {
+        for case in cases().iter().filter(|case| is_planned(case)) {
+            let graph = network(case);
+            let mut random = Random(11);
+            let mut inputs: Vec<_> =
+                case.shapes.iter().map(|shape| random.array(shape, case.offset, case.scale)).collect();
+            inputs.push(random.array(&graph.value(graph.find("weights").unwrap()).ty.concrete().unwrap(), 0.0, 1.0));
+            for input in &mut inputs {
+                input.data.iter_mut().for_each(|x| *x = f64::from(*x as f32));
+            }
+            let expected = reference::run(&graph, &Params::new(), &inputs).unwrap();
+            let runs = [1, 3].map(|threads| run(&graph, &inputs, isa, threads));
+            assert_eq!(runs[0], runs[1], "{:?}", case.op);
+            for (found, expected) in runs[0].iter().zip(&expected) {
+                for (x, y) in found.iter().zip(&expected.data) {
+                    assert!((f64::from(*x) - y).abs() < 2e-5 * (1.0 + y.abs()), "{isa:?} {:?}: {x}, not {y}", case.op);
+                }
+            }
+        }
+    }
+}
+
+fn run(graph: &Graph, inputs: &[Array], isa: Isa, threads: usize) -> Vec<Vec<f32>> {
+    let settings = Settings { isa, ..Settings::detect().unwrap() }.with_threads(threads).unwrap();
+    let mut network = Network::new(graph, &Params::new(), settings).unwrap();
+    let floats: Vec<Vec<f32>> = inputs.iter().map(|x| x.data.iter().map(|&x| x as f32).collect()).collect();
+    let given: Vec<_> = inputs.iter().zip(&floats).map(|(x, data)| (&x.shape[..], Input::F32(data))).collect();
+    let plan = network.run(&given).unwrap_or_else(|e| panic!("{e}"));
+    (0..graph.outputs().len()).map(|i| plan.output(i).1.to_vec()).collect()
 }
 
 #[test]

@@ -27,6 +27,8 @@ const PIXELS: [usize; 2] = [56, 896];
 pub struct ConvWeights {
     /// One right-hand side a group, of `kh·kw·(inputs/groups)` × `outputs/groups`.
     groups: Vec<PackedB>,
+    /// The right-hand side of one group before it is packed.
+    rows: Vec<f32>,
     inputs: usize,
     outputs: usize,
     kernel: [usize; 2],
@@ -38,21 +40,31 @@ impl ConvWeights {
         let [outputs, inputs, height, width] = shape;
         assert!(groups > 0 && outputs % groups == 0, "{outputs} output channels in {groups} groups");
         assert_eq!(weights.len(), shape.iter().product::<usize>(), "weights of {shape:?}");
-        let (taps, n) = (height * width, outputs / groups);
+        let (k, n) = (height * width * inputs, outputs / groups);
+        let empty = PackedB::pack(isa, k, n, &vec![0.0; k * n], [n, 1]);
+        let (groups, inputs) = (vec![empty; groups], inputs * groups);
+        let mut packed = ConvWeights { rows: vec![0.0; k * n], groups, inputs, outputs, kernel: [height, width] };
+        packed.repack(weights);
+        packed
+    }
+
+    /// Packs other weights of the same shape into the same memory.
+    pub fn repack(&mut self, weights: &[f32]) {
+        let (taps, n) = (self.kernel[0] * self.kernel[1], self.outputs / self.groups.len());
+        let inputs = self.inputs / self.groups.len();
         let k = taps * inputs;
-        let mut rows = vec![0.0; k * n];
-        let packed = (0..groups).map(|group| {
+        assert_eq!(weights.len(), self.outputs * k, "weights of {} × {k}", self.outputs);
+        for (group, packed) in self.groups.iter_mut().enumerate() {
             let filters = &weights[group * n * k..][..n * k];
             for o in 0..n {
                 for i in 0..inputs {
                     for t in 0..taps {
-                        rows[(t * inputs + i) * n + o] = filters[(o * inputs + i) * taps + t];
+                        self.rows[(t * inputs + i) * n + o] = filters[(o * inputs + i) * taps + t];
                     }
                 }
             }
-            PackedB::pack(isa, k, n, &rows, [n, 1])
-        });
-        ConvWeights { groups: packed.collect(), inputs: inputs * groups, outputs, kernel: [height, width] }
+            packed.repack(&self.rows, [n, 1]);
+        }
     }
 
     /// Input channels, of all groups.

@@ -24,13 +24,24 @@ pub struct DepthwiseWeights {
 impl DepthwiseWeights {
     /// Packs weights in ONNX's layout, [channels, 1, kernel height, kernel width].
     pub fn pack(isa: Isa, channels: usize, kernel: [usize; 2], weights: &[f32]) -> DepthwiseWeights {
-        let n = kernel[0] * kernel[1];
-        assert_eq!(weights.len(), channels * n, "weights of {channels} filters of {kernel:?}");
-        let mut taps = AlignedBuf::zeroed(weights.len());
-        for (i, tap) in taps.iter_mut().enumerate() {
+        let taps = AlignedBuf::zeroed(channels * kernel[0] * kernel[1]);
+        let mut packed = DepthwiseWeights { isa, channels, kernel, taps };
+        packed.repack(weights);
+        packed
+    }
+
+    /// Packs other weights of the same shape into the same memory.
+    pub fn repack(&mut self, weights: &[f32]) {
+        let (n, channels) = (self.kernel[0] * self.kernel[1], self.channels);
+        assert_eq!(weights.len(), channels * n, "weights of {channels} filters of {:?}", self.kernel);
+        for (i, tap) in self.taps.iter_mut().enumerate() {
             *tap = weights[i % channels * n + i / channels];
         }
-        DepthwiseWeights { isa, channels, kernel, taps }
+    }
+
+    /// The filters as `[kernel height][kernel width][channels]`.
+    pub fn taps(&self) -> &[f32] {
+        &self.taps
     }
 
     /// Channels.

@@ -54,11 +54,23 @@ impl PackedB {
             let width = columns.len().next_multiple_of(self.isa.lanes());
             let panel = &mut self.data[k * columns.start..][..k * width];
             for (i, row) in panel.chunks_exact_mut(width).enumerate() {
+                if strides[1] == 1 {
+                    row[..columns.len()].copy_from_slice(&b[i * strides[0] + columns.start..][..columns.len()]);
+                    continue;
+                }
                 for (x, j) in row.iter_mut().zip(columns.clone()) {
                     *x = b[i * strides[0] + j * strides[1]];
                 }
             }
         }
+    }
+
+    /// Packs other rows of the same width, at most as many as there were when the memory was made.
+    pub fn repack_rows(&mut self, rows: usize, b: &[f32]) {
+        let width = self.n.next_multiple_of(self.isa.lanes());
+        assert!(rows * width <= self.data.len(), "{rows} rows of {width} in {}", self.data.len());
+        self.k = rows;
+        self.repack(b, [self.n, 1]);
     }
 
     /// Rows of B.

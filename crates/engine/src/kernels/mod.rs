@@ -35,6 +35,7 @@ mod depthwise;
 mod elementwise;
 mod epilogue;
 mod gemm;
+pub mod gradient;
 mod layout;
 mod patches;
 mod pool;
@@ -156,7 +157,7 @@ impl Window {
 
     /// The taps along `axis` that lie inside the picture for output coordinate `o`, and the input coordinate of tap 0 (it may be negative).
     #[inline(always)]
-    fn reach(&self, axis: usize, o: usize) -> (Range<usize>, isize) {
+    pub(super) fn reach(&self, axis: usize, o: usize) -> (Range<usize>, isize) {
         let (step, size) = (self.dilation[axis], self.input[axis] as isize);
         let first = (o * self.stride[axis]) as isize - self.pad[axis] as isize;
         let taps = self.kernel[axis];

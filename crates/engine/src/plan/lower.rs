@@ -35,6 +35,8 @@ pub(super) struct Lower<'a> {
     pub(super) slots: Vec<Slot>,
     edges: Vec<Option<Edge>>,
     reordered: HashMap<(ValueId, Vec<usize>), Edge>,
+    /// Mean and variance over the batch of values that are normalised with them.
+    pub(super) statistics: HashMap<ValueId, [Edge; 2]>,
 }
 
 /// What is wrong with a node, in words; the walk adds the node's name and operator.
@@ -52,6 +54,7 @@ impl<'a> Lower<'a> {
             slots: Vec::new(),
             edges: vec![None; graph.values().len()],
             reordered: HashMap::new(),
+            statistics: HashMap::new(),
         }
     }
 

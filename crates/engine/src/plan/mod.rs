@@ -11,6 +11,8 @@ mod lower;
 mod product;
 mod simple;
 mod step;
+mod training;
+mod training_lower;
 
 pub(crate) use lower::Packed;
 pub use step::Input;

@@ -99,30 +99,39 @@ impl Lower<'_> {
         activation: Activation,
     ) -> Lowered<()> {
         let [Some(x), Some(weight_id), ..] = node.inputs[..] else { return Err("lacks an input".into()) };
-        let weight = self.constant_tensor(weight_id)?;
-        let values = weight.as_f32().map_err(|e| e.to_string())?;
-        let Ok(shape) = <[usize; 4]>::try_from(weight.shape()) else {
+        let Ok(shape) = <[usize; 4]>::try_from(self.shape(weight_id)?) else {
             return Err("runs with two spatial axes only".into());
+        };
+        let zeros;
+        let (values, fresh) = match self.constant_tensor(weight_id) {
+            Ok(weight) => (weight.as_f32().map_err(|e| e.to_string())?, None),
+            Err(_) => {
+                zeros = vec![0.0; shape.iter().product()];
+                (&zeros[..], Some(self.reorder(weight_id, &plain(4))?.place))
+            }
         };
         let x = self.reorder(x, &CHANNELS_LAST)?;
         let y = self.slot(self.shape(last.outputs[0])?, CHANNELS_LAST.to_vec());
         let window = window(&x.shape, &y.shape, &shape[2..], (&op.strides, &op.dilations, &op.padding))?;
         let bias = node.inputs.get(2).copied().flatten();
-        if let Some(bias) = bias {
-            self.constant_tensor(bias)?;
-        }
         let bias = bias.map(|id| self.float(id)).transpose()?;
         let tail = self.tail(residual.map(|id| (id, &CHANNELS_LAST[..])), bias, activation)?;
         let (isa, name) = (self.isa, self.graph.value(weight_id).name.clone());
         let depthwise = op.group == shape[0] && shape[1] == 1 && x.shape[1] == shape[0] && shape[0] > 1;
         let kernel = if depthwise {
             let pack = || Arc::new(DepthwiseWeights::pack(isa, shape[0], [shape[2], shape[3]], values));
-            let weights = Arc::clone(self.packed.depthwise.entry(name).or_insert_with(pack));
-            Kernel::Depthwise { window, x: x.place, weights, tail }
+            let weights = match fresh {
+                Some(_) => pack(),
+                None => Arc::clone(self.packed.depthwise.entry(name).or_insert_with(pack)),
+            };
+            Kernel::Depthwise { window, x: x.place, weights, fresh, tail }
         } else {
             let pack = || Arc::new(ConvWeights::pack(isa, op.group, shape, values));
-            let weights = Arc::clone(self.packed.conv.entry(name).or_insert_with(pack));
-            Kernel::Conv { window, x: x.place, weights, tail }
+            let weights = match fresh {
+                Some(_) => pack(),
+                None => Arc::clone(self.packed.conv.entry(name).or_insert_with(pack)),
+            };
+            Kernel::Conv { window, x: x.place, weights, fresh, tail }
         };
         self.push(&node.name, kernel, &y);
         self.set(last.outputs[0], y);

@@ -47,7 +47,9 @@ impl Lower<'_> {
                 self.set(node.outputs[0], Edge { place: x.place, shape, order });
                 Ok(())
             }
-            Op::Flatten(_) | Op::Reshape(_) | Op::Squeeze(_) | Op::Unsqueeze(_) => self.reshape(node),
+            Op::Flatten(_) | Op::Reshape(_) | Op::Squeeze(_) | Op::Unsqueeze(_) | Op::ReshapeLike(_) => {
+                self.reshape(node)
+            }
             Op::Concat(op) => self.concat(node, op),
             Op::Pad(op) => self.pad(node, op),
             Op::Identity(_) | Op::Dropout(_) => self.alias(node),
@@ -55,7 +57,7 @@ impl Lower<'_> {
             Op::Cast(op) => Err(format!("casts to {} at run time: the engine computes with f32", op.to)),
             Op::BatchNormalization(op) => self.batch_norm(node, op),
             Op::Constant(_) | Op::Conv(_) | Op::Gemm(_) | Op::MatMul(_) => Err("is handled elsewhere".into()),
-            _ => Err("belongs to learning, which this plan is not for".into()),
+            _ => self.training(node),
         }
     }
 
@@ -114,8 +116,8 @@ impl Lower<'_> {
         let [Some(x), Some(scale), Some(bias), Some(mean), Some(variance)] = node.inputs[..] else {
             return Err("needs 5 inputs".into());
         };
-        if op.training_mode {
-            return Err("is in training mode, which this plan is not for".into());
+        if op.training_mode || [scale, bias, mean, variance].iter().any(|&id| self.constant_tensor(id).is_err()) {
+            return self.batch_norm_at_run_time(node, op);
         }
         let mut values = Vec::with_capacity(4);
         for id in [scale, bias, mean, variance] {
@@ -194,7 +196,8 @@ impl Lower<'_> {
             let axes = (0..rank).filter(|axis| axes.contains(axis) == wanted);
             axes.map(|axis| [x.shape[axis], strides[axis]]).collect::<Vec<_>>()
         };
-        let kernel = Kernel::Mean { x: x.place, kept: of(false), reduced: of(true) };
+        let factor = 1.0 / axes.iter().map(|&axis| x.shape[axis]).product::<usize>() as f64;
+        let kernel = Kernel::Sum { x: x.place, kept: of(false), reduced: of(true), factor };
         let order = plain(shape.len());
         let y = self.slot(shape, order);
         self.push(&node.name, kernel, &y);
@@ -215,8 +218,10 @@ impl Lower<'_> {
         Ok(())
     }
 
-    fn reshape(&mut self, node: &Node) -> Lowered<()> {
-        let [(id, x)] = self.inputs(node)?;
+    pub(super) fn reshape(&mut self, node: &Node) -> Lowered<()> {
+        // A further input may say the shape alone.
+        let Some(id) = node.inputs[0] else { return Err("lacks an input".into()) };
+        let x = self.float(id)?;
         let x = self.reorder(id, &plain(x.shape.len()))?;
         let shape = self.shape(node.outputs[0])?;
         let order = plain(shape.len());
@@ -272,11 +277,11 @@ impl Lower<'_> {
     }
 }
 
-fn from_front(axis: i64, rank: usize) -> usize {
+pub(super) fn from_front(axis: i64, rank: usize) -> usize {
     if axis < 0 { rank.wrapping_add_signed(axis as isize) } else { axis as usize }
 }
 
-fn with_last(order: &[usize], axis: usize) -> Vec<usize> {
+pub(super) fn with_last(order: &[usize], axis: usize) -> Vec<usize> {
     order.iter().copied().filter(|&a| a != axis).chain([axis]).collect()
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Tasks are cut by the size of the work alone, so a plan computes the same bits at any number of threads.
 
+use super::training::Training;
 use crate::Pool;
 use crate::kernels::{
     self, Activation, BinaryOp, ConvWeights, DepthwiseWeights, Epilogue, Out, PackedB, PoolKind, Window,
@@ -35,12 +36,15 @@ pub(super) enum Kernel {
         window: Window,
         x: Place,
         weights: Arc<ConvWeights>,
+        /// Weights that are known only at run time are packed anew.
+        fresh: Option<Place>,
         tail: Tail,
     },
     Depthwise {
         window: Window,
         x: Place,
         weights: Arc<DepthwiseWeights>,
+        fresh: Option<Place>,
         tail: Tail,
     },
     Gemm {
@@ -93,12 +97,15 @@ pub(super) enum Kernel {
         strides: Vec<usize>,
         offset: usize,
     },
-    /// Means over the `reduced` axes, for each entry of the `kept` ones: (size, stride in `x`).
-    Mean {
+    /// Sums over the `reduced` axes times a factor, for each entry of the `kept` ones: (size, stride in `x`).
+    Sum {
         x: Place,
         kept: Vec<[usize; 2]>,
         reduced: Vec<[usize; 2]>,
+        factor: f64,
     },
+    /// What only learning needs.
+    Training(Training),
 }
 
 /// An entry of a gather's table that stands for an element outside of the input.
@@ -116,18 +123,20 @@ pub(super) struct Step {
 impl Kernel {
     /// The operands.
     pub(super) fn reads(&self) -> Vec<Place> {
-        let tail = |x: &Place, tail: &Tail| [Some(*x), tail.bias, tail.residual].into_iter().flatten().collect();
+        let tail = |x: &Place, fresh: Option<Place>, tail: &Tail| {
+            [Some(*x), fresh, tail.bias, tail.residual].into_iter().flatten().collect()
+        };
         match self {
-            Self::Conv { x, tail: t, .. } | Self::Depthwise { x, tail: t, .. } | Self::Gemm { x, tail: t, .. } => {
-                tail(x, t)
-            }
+            Self::Conv { x, fresh, tail: t, .. } | Self::Depthwise { x, fresh, tail: t, .. } => tail(x, *fresh, t),
+            Self::Gemm { x, tail: t, .. } => tail(x, None, t),
             Self::MatMul { a, b, .. } | Self::Binary { a, b, .. } => vec![*a, *b],
             Self::Normalize { input, .. } => vec![Place::Input(*input)],
             Self::Pool { x, .. }
             | Self::Activate { x, .. }
             | Self::Softmax { x, .. }
             | Self::Gather { x, .. }
-            | Self::Mean { x, .. } => vec![*x],
+            | Self::Sum { x, .. } => vec![*x],
+            Self::Training(training) => training.reads(),
         }
     }
 
@@ -135,6 +144,7 @@ impl Kernel {
     pub(super) fn scratch(&self) -> usize {
         match self {
             Self::Conv { window, weights, .. } => weights.scratch_len(window),
+            Self::Training(training) => training.scratch(),
             _ => 0,
         }
     }
@@ -165,7 +175,7 @@ pub(super) struct Memory<'a> {
 unsafe impl Sync for Memory<'_> {}
 
 impl Memory<'_> {
-    fn read(&self, place: Place) -> &[f32] {
+    pub(super) fn read(&self, place: Place) -> &[f32] {
         match place {
             Place::Slot(slot) => {
                 let (offset, len) = self.slots[slot];
@@ -196,28 +206,28 @@ impl Memory<'_> {
 
     /// The scratch memory of a thread.
     #[allow(clippy::mut_from_ref)]
-    fn scratch(&self, thread: usize) -> &mut [f32] {
+    pub(super) fn scratch(&self, thread: usize) -> &mut [f32] {
         // SAFETY: each thread has its own part, and a thread runs one task at a time.
         unsafe { std::slice::from_raw_parts_mut(self.scratch.add(thread * self.scratch_len), self.scratch_len) }
     }
 }
 
 /// The `i`th of `parts` almost equal parts of `0..total`, cut at multiples of `unit`.
-fn part(total: usize, unit: usize, parts: usize, i: usize) -> Range<usize> {
+pub(super) fn part(total: usize, unit: usize, parts: usize, i: usize) -> Range<usize> {
     let units = total.div_ceil(unit);
     let at = |i: usize| (units * i / parts * unit).min(total);
     at(i)..at(i + 1)
 }
 
 /// How many tasks `work` is worth, `grain` being enough for one.
-fn tasks(work: usize, grain: usize) -> usize {
+pub(super) fn tasks(work: usize, grain: usize) -> usize {
     (work / grain).clamp(1, 96)
 }
 
 /// Floating-point operations that are worth a task: some tens of microseconds.
-const GRAIN: usize = 4_000_000;
+pub(super) const GRAIN: usize = 4_000_000;
 /// Elements of memory traffic that are worth a task.
-const ELEMENTS: usize = 16_384;
+pub(super) const ELEMENTS: usize = 16_384;
 
 /// Cuts a grid of `rows` (at multiples of `row_unit`) and `columns` into about `wish` parts, along the rows first.
 fn grid(rows: usize, row_unit: usize, columns: usize, column_unit: usize, wish: usize) -> (usize, usize) {
@@ -232,7 +242,10 @@ impl Step {
             return;
         }
         match &mut self.kernel {
-            Kernel::Conv { window, x, weights, tail } => {
+            Kernel::Conv { window, x, weights, fresh, tail } => {
+                if let Some(place) = *fresh {
+                    Arc::make_mut(weights).repack(memory.read(place));
+                }
                 let (pixels, panels) = (window.pixels(), weights.panels());
                 let taps = window.kernel[0] * window.kernel[1] * weights.inputs();
                 let (across, down) = grid(pixels, 56, panels, 1, tasks(2 * out.len() * taps, GRAIN));
@@ -244,7 +257,10 @@ impl Step {
                     unsafe { kernels::conv(&conv, out, rows, columns, memory.scratch(thread)) }
                 });
             }
-            Kernel::Depthwise { window, x, weights, tail } => {
+            Kernel::Depthwise { window, x, weights, fresh, tail } => {
+                if let Some(place) = *fresh {
+                    Arc::make_mut(weights).repack(memory.read(place));
+                }
                 let (rows, channels) = (window.rows(), weights.channels());
                 let (across, down) = grid(rows, 4, channels, 64, tasks(out.len(), ELEMENTS));
                 let (epilogue, x) = (memory.epilogue(tail), memory.read(*x));
@@ -331,7 +347,8 @@ impl Step {
                     }
                 });
             }
-            Kernel::Mean { x, kept, reduced } => {
+            Kernel::Training(training) => training.run(memory, out, pool, isa),
+            Kernel::Sum { x, kept, reduced, factor } => {
                 let x = memory.read(*x);
                 let count: usize = reduced.iter().map(|[size, _]| size).product();
                 let parts = tasks(out.len() * count, ELEMENTS).min(out.len());
@@ -342,7 +359,7 @@ impl Step {
                     for (y, i) in y.iter_mut().zip(range) {
                         let base = offset_of(kept, i);
                         let sum: f64 = (0..count).map(|j| f64::from(x[base + offset_of(reduced, j)])).sum();
-                        *y = (sum / count as f64) as f32;
+                        *y = (sum * *factor) as f32;
                     }
                 });
             }

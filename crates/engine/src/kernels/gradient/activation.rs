@@ -1,0 +1,106 @@
+//! Gradients of functions of one number, of softmax, and the loss.
+
+use super::super::{Activation, softmax};
+use super::{read, write};
+use crate::simd::{Isa, Kernel, Simd, math};
+
+/// Writes `activation'(x) · gradient` to `y`; at a corner the slope is that of the flatter side.
+pub fn activation_grad(isa: Isa, activation: Activation, x: &[f32], gradient: &[f32], y: &mut [f32]) {
+    assert!(x.len() == y.len() && gradient.len() == y.len(), "x, gradient and y");
+    // SAFETY: all slices have one length.
+    unsafe { isa.run(Slope { activation, x, gradient, y }) }
+}
+
+struct Slope<'a> {
+    activation: Activation,
+    x: &'a [f32],
+    gradient: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl Kernel for Slope<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let len = self.y.len();
+        macro_rules! pass {
+            (|$x:ident, $dy:ident| $slope:expr) => {
+                for i in (0..len).step_by(S::LANES) {
+                    let n = S::LANES.min(len - i);
+                    let ($x, $dy) = (read::<S>(self.x.as_ptr().add(i), n), read::<S>(self.gradient.as_ptr().add(i), n));
+                    write::<S>(self.y.as_mut_ptr().add(i), $slope, n);
+                }
+            };
+        }
+        // SAFETY: the lanes lie inside the slices, which have one length; the caller vouches for the instruction set.
+        unsafe {
+            let (zero, one) = (S::splat(0.0), S::splat(1.0));
+            let between = |low: f32, high: f32, x, dy| {
+                let below = S::select_lt(x, S::splat(high), dy, zero);
+                S::select_lt(S::splat(low), x, below, zero)
+            };
+            match self.activation {
+                Activation::None => pass!(|_x, dy| dy),
+                Activation::Relu => pass!(|x, dy| S::select_lt(zero, x, dy, zero)),
+                Activation::Clip { min, max } => pass!(|x, dy| between(min, max, x, dy)),
+                Activation::LeakyRelu(alpha) => {
+                    pass!(|x, dy| S::select_lt(zero, x, dy, S::mul(S::splat(alpha), dy)))
+                }
+                Activation::Sigmoid => pass!(|x, dy| {
+                    let y = math::sigmoid::<S>(x);
+                    S::mul(dy, S::mul(y, S::sub(one, y)))
+                }),
+                Activation::HardSigmoid { alpha, beta } => pass!(|x, dy| {
+                    let y = S::mul_add(S::splat(alpha), x, S::splat(beta));
+                    between(0.0, 1.0, y, S::mul(S::splat(alpha), dy))
+                }),
+                Activation::HardSwish => pass!(|x, dy| {
+                    let slope = S::mul_add(x, S::splat(1.0 / 3.0), S::splat(0.5));
+                    let inner = S::select_lt(x, S::splat(3.0), S::mul(slope, dy), dy);
+                    S::select_lt(S::splat(-3.0), x, inner, zero)
+                }),
+                Activation::Tanh => pass!(|x, dy| {
+                    let y = math::tanh::<S>(x);
+                    S::mul(dy, S::sub(one, S::mul(y, y)))
+                }),
+                Activation::Silu => pass!(|x, dy| {
+                    let y = math::sigmoid::<S>(x);
+                    let slope = S::mul(y, S::mul_add(x, S::sub(one, y), one));
+                    S::mul(dy, slope)
+                }),
+            }
+        }
+    }
+}
+
+/// Writes the gradient of softmax over runs of `n`, from its result `y`, to `dx`.
+pub fn softmax_grad(n: usize, y: &[f32], gradient: &[f32], dx: &mut [f32]) {
+    assert!(y.len() == dx.len() && gradient.len() == dx.len(), "y, gradient and dx");
+    let rows = y.chunks(n.max(1)).zip(gradient.chunks(n.max(1)));
+    for ((y, dy), dx) in rows.zip(dx.chunks_mut(n.max(1))) {
+        let dot: f64 = y.iter().zip(dy).map(|(y, dy)| f64::from(*y) * f64::from(*dy)).sum();
+        dx.iter_mut().zip(y.iter().zip(dy)).for_each(|(dx, (y, dy))| *dx = y * (dy - dot as f32));
+    }
+}
+
+/// The mean over rows of `classes` of `−Σ targets · log softmax(logits)`.
+pub fn cross_entropy(classes: usize, logits: &[f32], targets: &[f32]) -> f32 {
+    assert_eq!(logits.len(), targets.len(), "logits and targets");
+    let rows = logits.chunks(classes.max(1)).zip(targets.chunks(classes.max(1)));
+    let losses = rows.map(|(logits, targets)| {
+        let largest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+        let log_sum = largest + logits.iter().map(|&x| (f64::from(x) - largest).exp()).sum::<f64>().ln();
+        logits.iter().zip(targets).map(|(&x, &t)| f64::from(t) * (log_sum - f64::from(x))).sum::<f64>()
+    });
+    (losses.sum::<f64>() / (logits.len() / classes.max(1)) as f64) as f32
+}
+
+/// Writes the gradient of [`cross_entropy`] with respect to the logits, times `factor`, to `dx`.
+pub fn cross_entropy_grad(isa: Isa, classes: usize, logits: &[f32], targets: &[f32], factor: f32, dx: &mut [f32]) {
+    assert_eq!(logits.len(), targets.len(), "logits and targets");
+    softmax(isa, classes, logits, dx);
+    let factor = factor / (logits.len() / classes.max(1)) as f32;
+    for (row, targets) in dx.chunks_mut(classes.max(1)).zip(targets.chunks(classes.max(1))) {
+        let total: f32 = targets.iter().sum();
+        row.iter_mut().zip(targets).for_each(|(p, t)| *p = (*p * total - t) * factor);
+    }
+}

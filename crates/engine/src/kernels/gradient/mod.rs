@@ -1,0 +1,38 @@
+//! What only the way back needs: sums over pixels, gradients of convolutions, poolings and activations.
+//!
+//! These are plain vector loops, right before fast: the products inside go through the same micro-kernel as inference. Sums over pixels
+//! are cut into parts by size, each summed in one order and added up in f64, so results do not depend on the number of threads.
+
+mod activation;
+mod conv;
+mod depthwise;
+mod norm;
+mod pool;
+
+pub use activation::{activation_grad, cross_entropy, cross_entropy_grad, softmax_grad};
+pub use conv::{ConvGrad, conv_input_grad, conv_weight_grad};
+pub use depthwise::{DepthwiseGrad, depthwise_input_grad, depthwise_weight_grad};
+pub use norm::{ChannelSums, affine, channel_sums};
+pub use pool::{PoolGrad, pool_grad};
+
+use crate::simd::Simd;
+
+/// Reads `n ≤ LANES` lanes.
+///
+/// # Safety
+/// `p` is valid for `n` floats, and the CPU has the instruction set of `S`.
+#[inline(always)]
+unsafe fn read<S: Simd>(p: *const f32, n: usize) -> S::V {
+    // SAFETY: as the caller vouches.
+    unsafe { if n == S::LANES { S::load(p) } else { S::load_part(p, n) } }
+}
+
+/// Writes `n ≤ LANES` lanes.
+///
+/// # Safety
+/// `p` is valid for `n` floats, and the CPU has the instruction set of `S`.
+#[inline(always)]
+unsafe fn write<S: Simd>(p: *mut f32, v: S::V, n: usize) {
+    // SAFETY: as the caller vouches.
+    unsafe { if n == S::LANES { S::store(p, v) } else { S::store_part(p, v, n) } }
+}

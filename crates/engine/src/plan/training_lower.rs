@@ -1,0 +1,324 @@
+//! From the operators of learning to steps.
+
+use super::edge::{CHANNELS_LAST, Edge, padded_table, plain, table};
+use super::fuse;
+use super::lower::{Lower, Lowered};
+use super::product::window;
+use super::simple::{from_front, with_last};
+use super::step::Kernel;
+use super::training::{ConvShape, Training, pixel_parts, weight_parts};
+use crate::kernels::{BinaryOp, DepthwiseWeights, PackedB, PoolKind};
+use percept_graph::ops::{AveragePool, BatchNormalization, ConcatGrad, Conv, MaxPool, Pad, PadMode};
+use percept_graph::{Node, Op, ValueId};
+use std::sync::Mutex;
+
+/// The mean and the variance that a batch normalisation uses.
+type Statistics = [Edge; 2];
+
+impl Lower<'_> {
+    pub(super) fn training(&mut self, node: &Node) -> Lowered<()> {
+        let ids: Vec<ValueId> = node.inputs.iter().flatten().copied().collect();
+        match (&node.op, &ids[..]) {
+            (Op::SoftmaxCrossEntropy(_), &[logits, targets]) => {
+                let [logits, targets] = [self.plainly(logits)?, self.plainly(targets)?];
+                let (classes, logits, targets) = (logits.shape[1], logits.place, targets.place);
+                self.make(node, plain(0), Training::CrossEntropy { classes, logits, targets })
+            }
+            (Op::SoftmaxCrossEntropyGrad(_), &[logits, targets, gradient]) => {
+                let [logits, targets] = [self.plainly(logits)?, self.plainly(targets)?];
+                let gradient = self.float(gradient)?.place;
+                let (classes, logits, targets) = (logits.shape[1], logits.place, targets.place);
+                self.make(node, plain(2), Training::CrossEntropyGrad { classes, logits, targets, gradient })
+            }
+            (Op::ActivationGrad(op), &[x, gradient]) => {
+                let activation = fuse::activation(&op.of).ok_or("is not the gradient of an activation")?;
+                let x = self.float(x)?;
+                let gradient = self.reorder(gradient, &x.order)?.place;
+                self.make(node, x.order, Training::Activation { activation, x: x.place, gradient })
+            }
+            (Op::SoftmaxGrad(op), &[y, gradient]) => {
+                let shape = self.shape(y)?;
+                let axis = from_front(op.axis, shape.len());
+                let order = with_last(&plain(shape.len()), axis);
+                let (y, gradient) = (self.reorder(y, &order)?.place, self.reorder(gradient, &order)?.place);
+                self.make(node, order, Training::Softmax { n: shape[axis], y, gradient })
+            }
+            (Op::ConvInputGrad(op), &[gradient, weight, like]) => self.conv_input(node, &op.of, gradient, weight, like),
+            (Op::ConvWeightGrad(op), &[x, gradient, like]) => self.conv_weight(node, &op.of, x, gradient, like),
+            (Op::BatchNormGrad(op), &[..]) => self.batch_norm_grad(node, &op.of),
+            (Op::MaxPoolGrad(op), &[x, gradient]) => self.max_pool_grad(node, &op.of, x, gradient),
+            (Op::AveragePoolGrad(op), &[gradient, like]) => self.average_pool_grad(node, &op.of, gradient, like),
+            (Op::MeanGrad(op), &[gradient, like]) => self.mean_grad(node, &op.axes, gradient, like),
+            (Op::SumTo(_), &[x, like]) => self.sum_to(node, x, like),
+            (Op::PadGrad(op), &[gradient, like]) => self.pad_grad(node, &op.of, gradient, like),
+            (Op::ConcatGrad(op), &[gradient, ..]) => self.concat_grad(node, op, &ids[1..], gradient),
+            _ => Err("cannot be planned with these inputs".into()),
+        }
+    }
+
+    fn plainly(&mut self, id: ValueId) -> Lowered<Edge> {
+        let rank = self.graph.value(id).ty.rank();
+        self.reorder(id, &plain(rank))
+    }
+
+    /// Adds the step that makes the node's first output.
+    fn make(&mut self, node: &Node, order: Vec<usize>, training: Training) -> Lowered<()> {
+        let y = self.slot(self.shape(node.outputs[0])?, order);
+        self.push(&node.name, Kernel::Training(training), &y);
+        self.set(node.outputs[0], y);
+        Ok(())
+    }
+
+    /// A step whose result is a list of numbers that no value of the graph is.
+    fn list(&mut self, node: &Node, len: usize, training: Training) -> Edge {
+        let to = self.slot(vec![len], plain(1));
+        self.push(&node.name, Kernel::Training(training), &to);
+        to
+    }
+
+    /// `count` numbers of a list from `begin` on.
+    fn part_of(&mut self, node: &Node, list: &Edge, begin: usize, count: usize) -> Edge {
+        let to = self.slot(vec![count], plain(1));
+        self.gather(&node.name, list.place, vec![table(begin, count, 1)], 0.0, &to, 0);
+        to
+    }
+
+    /// A value with the channels (axis 1) innermost.
+    fn channels_last(&mut self, id: ValueId) -> Lowered<Edge> {
+        let rank = self.graph.value(id).ty.rank();
+        self.reorder(id, &with_last(&plain(rank), 1))
+    }
+
+    /// Mean and variance over the batch of a value, computed once in a plan.
+    fn batch_statistics(&mut self, node: &Node, id: ValueId, x: &Edge) -> Statistics {
+        if let Some(found) = self.statistics.get(&id) {
+            return found.clone();
+        }
+        let channels = x.shape[1];
+        let pixels = x.len() / channels.max(1);
+        let parts = pixel_parts(pixels);
+        let sums = Training::ChannelSums { channels, x: x.place, gradient: None, mean: None, parts };
+        let partial = self.list(node, 2 * channels * parts, sums).place;
+        let both = self.list(node, 2 * channels, Training::Statistics { x: x.place, partial, pixels });
+        let found = [0, 1].map(|i| self.part_of(node, &both, i * channels, channels));
+        self.statistics.insert(id, found.clone());
+        found
+    }
+
+    /// The statistics that a normalisation uses: those of the batch, or those given.
+    fn statistics_of(
+        &mut self,
+        node: &Node,
+        op: &BatchNormalization,
+        x: &Edge,
+        given: [ValueId; 2],
+    ) -> Lowered<Statistics> {
+        match (op.training_mode, node.inputs[0]) {
+            (true, Some(id)) => Ok(self.batch_statistics(node, id, x)),
+            _ => Ok([self.float(given[0])?, self.float(given[1])?]),
+        }
+    }
+
+    /// A batch normalisation whose statistics or parameters are known only at run time.
+    pub(super) fn batch_norm_at_run_time(&mut self, node: &Node, op: &BatchNormalization) -> Lowered<()> {
+        let [Some(id), Some(scale), Some(bias), Some(mean), Some(variance)] = node.inputs[..] else {
+            return Err("needs 5 inputs".into());
+        };
+        let x = self.channels_last(id)?;
+        let [used_mean, used_variance] = self.statistics_of(node, op, &x, [mean, variance])?;
+        let fold = Training::Fold {
+            scale: self.float(scale)?.place,
+            bias: self.float(bias)?.place,
+            mean: used_mean.place,
+            variance: used_variance.place,
+            epsilon: op.epsilon,
+        };
+        let coefficients = self.list(node, 3 * x.shape[1], fold).place;
+        self.make(node, x.order.clone(), Training::Affine { x: x.place, z: None, coefficients })?;
+        for (i, (old, new)) in [(mean, used_mean), (variance, used_variance)].into_iter().enumerate() {
+            let Some(&output) = node.outputs.get(i + 1) else { break };
+            let old = self.float(old)?;
+            let shape = old.shape.clone();
+            let share = |lower: &mut Self, x: &Edge, factor: f32| {
+                let factor = lower.constant(&[], &[factor]);
+                lower.arithmetic(&node.name, BinaryOp::Mul, x, &factor, &shape)
+            };
+            let (kept, added) = (share(self, &old, op.momentum), share(self, &new, 1.0 - op.momentum));
+            let sum = self.arithmetic(&node.name, BinaryOp::Add, &kept, &added, &shape);
+            self.set(output, sum);
+        }
+        Ok(())
+    }
+
+    fn batch_norm_grad(&mut self, node: &Node, op: &BatchNormalization) -> Lowered<()> {
+        let [Some(id), Some(scale), Some(mean), Some(variance), Some(gradient)] = node.inputs[..] else {
+            return Err("needs 5 inputs".into());
+        };
+        let (x, gradient) = (self.channels_last(id)?, self.channels_last(gradient)?.place);
+        let [mean, variance] = self.statistics_of(node, op, &x, [mean, variance])?.map(|edge| edge.place);
+        let (channels, epsilon) = (x.shape[1], op.epsilon);
+        let pixels = x.len() / channels.max(1);
+        let parts = pixel_parts(pixels);
+        let sums = Training::ChannelSums { channels, x: x.place, gradient: Some(gradient), mean: Some(mean), parts };
+        let partial = self.list(node, 2 * channels * parts, sums).place;
+        let both = self.list(node, 2 * channels, Training::ParameterGradients { partial, variance, epsilon });
+        for (output, begin) in [(1, channels), (2, 0)] {
+            let slope = self.part_of(node, &both, begin, channels);
+            self.set(node.outputs[output], slope);
+        }
+        let scale = self.float(scale)?.place;
+        let pixels = if op.training_mode { pixels } else { 0 };
+        let fold = Training::FoldGradient { sums: both.place, scale, mean, variance, epsilon, pixels };
+        let coefficients = self.list(node, 3 * channels, fold).place;
+        let z = op.training_mode.then_some(x.place);
+        self.make(node, x.order, Training::Affine { x: gradient, z, coefficients })
+    }
+
+    fn conv_shape(&mut self, op: &Conv, x: ValueId, weight: ValueId, output: ValueId) -> Lowered<ConvShape> {
+        let (x, weight, output) = (self.shape(x)?, self.shape(weight)?, self.shape(output)?);
+        if x.len() != 4 {
+            return Err("runs with two spatial axes only".into());
+        }
+        let window = window(&x, &output, &weight[2..], (&op.strides, &op.dilations, &op.padding))?;
+        Ok(ConvShape { window, groups: op.group, inputs: x[1], outputs: weight[0] })
+    }
+
+    fn conv_input(&mut self, node: &Node, op: &Conv, dy: ValueId, weight: ValueId, like: ValueId) -> Lowered<()> {
+        let conv = self.conv_shape(op, like, weight, dy)?;
+        let (gradient, weight) = (self.channels_last(dy)?.place, self.plainly(weight)?.place);
+        let (n, patch) = (conv.outputs / conv.groups, conv.patch());
+        let w = conv.window;
+        let kernel = if is_depthwise(&conv) {
+            let zeros = vec![0.0; conv.inputs * patch];
+            let packed = DepthwiseWeights::pack(self.isa, conv.inputs, w.kernel, &zeros);
+            Kernel::Training(Training::DepthwiseInput { window: w, weight, gradient, packed })
+        } else if conv.groups == 1 && w.kernel == [1, 1] && w.stride == [1, 1] && w.input == w.output {
+            let packed = PackedB::pack(self.isa, n, patch, &vec![0.0; n * patch], [patch, 1]);
+            let (m, offsets) = (w.pixels(), vec![[0; 3]]);
+            Kernel::MatMul { m, a: gradient, b: weight, b_strides: [patch, 1], offsets, packed }
+        } else {
+            let rows = vec![0.0; n * patch];
+            let packed = vec![PackedB::pack(self.isa, n, patch, &rows, [patch, 1]); conv.groups];
+            Kernel::Training(Training::ConvInput { conv, weight, gradient, packed, rows })
+        };
+        let dx = self.slot(self.shape(like)?, CHANNELS_LAST.to_vec());
+        self.push(&node.name, kernel, &dx);
+        self.set(node.outputs[0], dx);
+        Ok(())
+    }
+
+    fn conv_weight(&mut self, node: &Node, op: &Conv, x: ValueId, dy: ValueId, like: ValueId) -> Lowered<()> {
+        let conv = self.conv_shape(op, x, like, dy)?;
+        let (x, gradient) = (self.channels_last(x)?.place, self.channels_last(dy)?.place);
+        let (window, len) = (conv.window, conv.outputs * conv.patch());
+        let taps = window.kernel[0] * window.kernel[1];
+        let parts = weight_parts(2 * window.pixels() * len);
+        let depthwise = is_depthwise(&conv);
+        let training = match depthwise {
+            true => Training::DepthwiseWeight { window, channels: conv.inputs, x, gradient, parts },
+            false => {
+                let packed = (0..parts).map(|_| Mutex::new(conv.packed(self.isa))).collect();
+                Training::ConvWeight { conv, x, gradient, packed }
+            }
+        };
+        let partial = self.list(node, parts * len, training).place;
+        let (outputs, inputs) = (conv.outputs, conv.inputs / conv.groups);
+        self.make(node, plain(4), Training::SumParts { partial, parts, outputs, inputs, taps, taps_first: depthwise })
+    }
+
+    fn max_pool_grad(&mut self, node: &Node, op: &MaxPool, x: ValueId, dy: ValueId) -> Lowered<()> {
+        let attributes = (&op.strides[..], &op.dilations[..], &op.padding);
+        let window = window(&self.shape(x)?, &self.shape(dy)?, &op.kernel_shape, attributes)?;
+        let (x, gradient) = (self.reorder(x, &CHANNELS_LAST)?, self.reorder(dy, &CHANNELS_LAST)?.place);
+        let pool = Training::Pool { window, kind: PoolKind::Max, channels: x.shape[1], x: Some(x.place), gradient };
+        self.make(node, CHANNELS_LAST.to_vec(), pool)
+    }
+
+    fn average_pool_grad(&mut self, node: &Node, op: &AveragePool, dy: ValueId, like: ValueId) -> Lowered<()> {
+        let x = self.shape(like)?;
+        let attributes = (&op.strides[..], &op.dilations[..], &op.padding);
+        let window = window(&x, &self.shape(dy)?, &op.kernel_shape, attributes)?;
+        let gradient = self.reorder(dy, &CHANNELS_LAST)?.place;
+        let kind = match op.count_include_pad {
+            true => {
+                let pads = op.padding.resolve(&x[2..], &op.kernel_shape, &op.strides, &op.dilations);
+                PoolKind::AverageWithPadding { pad_end: [pads[2], pads[3]] }
+            }
+            false => PoolKind::Average,
+        };
+        let pool = Training::Pool { window, kind, channels: x[1], x: None, gradient };
+        self.make(node, CHANNELS_LAST.to_vec(), pool)
+    }
+
+    /// The gradient of a mean: the same everywhere along the axes, divided by their size.
+    fn mean_grad(&mut self, node: &Node, axes: &[usize], dy: ValueId, like: ValueId) -> Lowered<()> {
+        let shape = self.shape(like)?;
+        let wide: Vec<_> = (0..shape.len()).map(|i| if axes.contains(&i) { 1 } else { shape[i] }).collect();
+        let dy = self.plainly(dy)?;
+        let dy = Edge { shape: wide.clone(), order: plain(shape.len()), ..dy };
+        let count: usize = axes.iter().map(|&axis| shape[axis]).product();
+        let factor = self.constant(&[], &[1.0 / count as f32]);
+        let share = self.arithmetic(&node.name, BinaryOp::Mul, &dy, &factor, &wide);
+        let order = if shape.len() == 4 { CHANNELS_LAST.to_vec() } else { plain(shape.len()) };
+        let y = self.slot(shape.clone(), order);
+        let strides = share.broadcast_strides(&shape);
+        let tables = y.order.iter().map(|&axis| (0..shape[axis]).map(|i| i * strides[axis]).collect()).collect();
+        self.gather(&node.name, share.place, tables, 0.0, &y, 0);
+        self.set(node.outputs[0], y);
+        Ok(())
+    }
+
+    fn sum_to(&mut self, node: &Node, x: ValueId, like: ValueId) -> Lowered<()> {
+        let (x, shape) = (self.float(x)?, self.shape(like)?);
+        let (strides, missing) = (x.strides(), x.shape.len() - shape.len());
+        let kept_axis = |axis: usize| axis >= missing && shape[axis - missing] == x.shape[axis];
+        let of = |kept: bool| {
+            let axes = (0..x.shape.len()).filter(|&axis| kept_axis(axis) == kept);
+            axes.map(|axis| [x.shape[axis], strides[axis]]).collect::<Vec<_>>()
+        };
+        let kernel = Kernel::Sum { x: x.place, kept: of(true), reduced: of(false), factor: 1.0 };
+        let y = self.slot(shape.clone(), plain(shape.len()));
+        self.push(&node.name, kernel, &y);
+        self.set(node.outputs[0], y);
+        Ok(())
+    }
+
+    fn pad_grad(&mut self, node: &Node, op: &Pad, dy: ValueId, like: ValueId) -> Lowered<()> {
+        if !matches!(op.mode, PadMode::Constant(_)) {
+            return Err("has a gradient only where it pads with a constant".into());
+        }
+        let gradient = self.float(dy)?;
+        let y = self.slot(self.shape(like)?, gradient.order.clone());
+        let strides = gradient.strides();
+        let tables = y.order.iter().map(|&axis| {
+            padded_table(y.shape[axis], strides[axis], |i| {
+                let at = i as i64 + op.pads[axis];
+                usize::try_from(at).ok().filter(|&at| at < gradient.shape[axis])
+            })
+        });
+        let tables = tables.collect();
+        self.gather(&node.name, gradient.place, tables, 0.0, &y, 0);
+        self.set(node.outputs[0], y);
+        Ok(())
+    }
+
+    fn concat_grad(&mut self, node: &Node, op: &ConcatGrad, parts: &[ValueId], dy: ValueId) -> Lowered<()> {
+        let gradient = self.float(dy)?;
+        let axis = from_front(op.axis, gradient.shape.len());
+        let mut begin = 0;
+        for &part in &parts[..op.index] {
+            begin += self.shape(part)?[axis];
+        }
+        let y = self.slot(self.shape(node.outputs[0])?, gradient.order.clone());
+        let strides = gradient.strides();
+        let tables = y.order.iter().map(|&i| table(if i == axis { begin } else { 0 }, y.shape[i], strides[i]));
+        let tables = tables.collect();
+        self.gather(&node.name, gradient.place, tables, 0.0, &y, 0);
+        self.set(node.outputs[0], y);
+        Ok(())
+    }
+}
+
+fn is_depthwise(conv: &ConvShape) -> bool {
+    conv.groups == conv.inputs && conv.groups == conv.outputs && conv.groups > 1
+}
