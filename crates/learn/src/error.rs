@@ -54,6 +54,9 @@ pub enum Error {
     /// The graph does not allow it.
     #[error(transparent)]
     Graph(#[from] percept_graph::Error),
+    /// The engine cannot run it.
+    #[error(transparent)]
+    Engine(#[from] percept_engine::Error),
     /// A feature that is NaN, infinite, or too large for the 16 bits it is kept in.
     #[error("feature {column} of row {row} is {value}: the network's output must be finite and within ±65504")]
     NotFinite {

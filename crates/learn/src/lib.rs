@@ -12,5 +12,6 @@ mod kernels;
 mod lbfgs;
 pub mod logistic;
 pub mod metrics;
+pub mod trainer;
 
 pub use error::{Error, Result};
