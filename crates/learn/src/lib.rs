@@ -12,6 +12,7 @@ mod kernels;
 mod lbfgs;
 pub mod logistic;
 pub mod metrics;
+pub mod optim;
 pub mod trainer;
 
 pub use error::{Error, Result};
