@@ -55,6 +55,30 @@ impl Frozen {
         Self::new(&name, &graph, &params, preprocess, licence)
     }
 
+    /// The whole network, ready to be retrained: from byte pictures to the logits of so many classes, none of it folded.
+    ///
+    /// The new last layer, `classifier`, begins with zeros.
+    pub(crate) fn trainable(backbone: &str, classes: usize) -> Result<(Graph, Params)> {
+        let (graph, mut params) = Backbone::find(backbone)?.load()?;
+        let none = || Error::Setting(format!("the backbone {backbone} has no pooled features"));
+        let graph = cut(&graph, &[pooled_features(&graph).ok_or_else(none)?])?;
+        let pooled = graph.value(graph.outputs()[0]).name.clone();
+        let net = Builder::from_graph(graph);
+        let logits = net.find(&pooled).flatten().linear("classifier", classes);
+        let graph = net.finish(&[("logits", logits)])?;
+        let mut needed = Params::new();
+        for value in graph.parameters() {
+            let shape = value.ty.concrete()?;
+            let zeros = vec![0.0; shape.iter().product()];
+            let tensor = match params.remove(&value.name).filter(|_| !value.name.starts_with("classifier.")) {
+                Some(tensor) => tensor,
+                None => Tensor::f32(shape, zeros)?,
+            };
+            needed.insert(value.name.clone(), tensor);
+        }
+        Ok((graph, needed))
+    }
+
     fn new(name: &str, graph: &Graph, params: &Params, preprocess: Preprocess, licence: &str) -> Result<Self> {
         let none = || {
             Error::Setting(format!(

@@ -13,6 +13,7 @@ mod error;
 pub mod evaluate;
 pub mod event;
 mod features;
+pub mod finetune;
 pub mod format;
 mod frozen;
 mod output;
