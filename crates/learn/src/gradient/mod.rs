@@ -1,6 +1,6 @@
 //! Gradients: a graph made from a graph.
 //!
-//! [`gradients`] walks the nodes from the loss backwards and adds, for each, what its row in the one [table](mod@table) says. The result
+//! [`gradients`] walks the nodes from the loss backwards and adds, for each, what its row in the one table says. The result
 //! is an ordinary graph, which the same planner runs. What is cheap to compute again is not kept for the way back: normalisations and
 //! activations are repeated from the results of the convolutions, right before they are needed, so that only those results occupy
 //! memory in between (Chen et al., "Training Deep Nets with Sublinear Memory Cost", arXiv:1604.06174).
