@@ -23,6 +23,13 @@ pub enum Error {
     /// Neither a folder nor a CSV file.
     #[error("{} is neither a folder nor a .csv file of image,label: give one of the two", .0.display())]
     NotADataSet(PathBuf),
+    /// Nothing that photos can be read from, packed or not.
+    #[error(
+        "{} is neither a folder, a .csv file of image,label, a tar archive (plain, gz or xz) nor an IDX file named \
+         *images-idx3-ubyte: give one of these",
+        .0.display()
+    )]
+    NotPhotos(PathBuf),
     /// A folder without a single file, or a CSV file without a line.
     #[error("{} is empty: put one sub-folder of pictures into it for each class", .0.display())]
     Empty(PathBuf),
@@ -85,6 +92,30 @@ pub enum Error {
         width: u32,
         /// Its height in pixels.
         height: u32,
+    },
+    /// An archive or IDX file whose content is not what it should be.
+    #[error("{} is damaged or cut short ({reason}): fetch it once more", path.display())]
+    Damaged {
+        /// The archive or IDX file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An archive or IDX file over the limits of [`crate::archive`].
+    #[error("{} holds {exceeded}: unpack it by hand and give the folder", path.display())]
+    TooMuch {
+        /// The archive or IDX file.
+        path: PathBuf,
+        /// What it has too much of.
+        exceeded: String,
+    },
+    /// An IDX file of pictures without the one of their labels, or the reverse.
+    #[error("{} is of no use alone: put {missing} beside it", path.display())]
+    Unpaired {
+        /// The file that is there.
+        path: PathBuf,
+        /// The name of the one that is not.
+        missing: String,
     },
     /// A setting outside its range.
     #[error("{name} is {value}: it must be {expected}")]

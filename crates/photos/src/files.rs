@@ -63,7 +63,7 @@ fn walk_reason(error: &walkdir::Error) -> String {
 }
 
 /// Hidden files, and what file managers leave in folders of pictures.
-fn is_clutter(name: &OsStr) -> bool {
+pub(crate) fn is_clutter(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
     let left_behind: [&[u8]; 3] = [b"thumbs.db", b"desktop.ini", b"__macosx"];
     name.starts_with(b".") || left_behind.iter().any(|clutter| name.eq_ignore_ascii_case(clutter))

@@ -1,5 +1,6 @@
-//! Where pictures come from: scanning folders, decoding, resizing, splitting, augmenting and synthesising.
+//! Where pictures come from: unpacking archives, scanning folders, decoding, resizing, splitting, augmenting and synthesising.
 
+pub mod archive;
 pub mod augment;
 pub mod decode;
 mod duplicates;

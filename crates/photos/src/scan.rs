@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use crate::{Error, duplicates, files};
+use crate::{Error, archive, duplicates, files};
 use layout::{Candidate, Found};
 
 pub use crate::files::{Listing, pictures};
@@ -54,7 +54,8 @@ pub enum Part {
 }
 
 impl Part {
-    fn of(folder: &OsStr) -> Option<Self> {
+    /// The part that a folder of this name holds.
+    pub(crate) fn of(folder: &OsStr) -> Option<Self> {
         match folder.to_str()?.to_ascii_lowercase().as_str() {
             "train" => Some(Self::Train),
             "val" | "valid" | "validation" => Some(Self::Validation),
@@ -112,6 +113,37 @@ pub fn scan(root: &Path) -> Result<DataSet, Error> {
     }
     let root = if folder { root } else { root.parent().unwrap_or(Path::new("")) };
     Ok(DataSet { root: root.to_owned(), classes, pictures, skipped })
+}
+
+/// Scans a data set as [`scan`] does, or one that [`archive::unpack`] first unpacks into `cache`; the root is then the
+/// unpacked folder.
+///
+/// ```no_run
+/// let photos = percept_photos::scan::scan_in("flowers.tar.gz".as_ref(), "cache".as_ref())?;
+/// println!("{} pictures below {}", photos.pictures.len(), photos.root.display());
+/// # Ok::<(), percept_photos::Error>(())
+/// ```
+///
+/// # Errors
+/// Those of [`archive::unpack`] and [`scan`], with [`Error::NotPhotos`] in place of [`Error::NotADataSet`].
+pub fn scan_in(root: &Path, cache: &Path) -> Result<DataSet, Error> {
+    let Some(folder) = archive::unpack(root, cache)? else {
+        return scan(root).map_err(|error| match error {
+            Error::NotADataSet(path) => Error::NotPhotos(path),
+            other => other,
+        });
+    };
+    let mut left_out = archive::left_out(&folder, root);
+    let mut data = scan(&folder).map_err(|error| match error {
+        Error::Empty(_) => Error::Empty(root.to_owned()),
+        Error::NoClasses(_) => Error::NoClasses(root.to_owned()),
+        Error::NoPictures { files, first, reason, .. } => {
+            Error::NoPictures { path: root.to_owned(), files, first, reason }
+        }
+        other => other,
+    })?;
+    data.skipped.append(&mut left_out);
+    Ok(data)
 }
 
 /// Leaves the pictures, each with its length in bytes, and the names of their classes.
