@@ -14,6 +14,22 @@ pub enum Error {
         /// The names there are.
         known: String,
     },
+    /// There is no network of that name.
+    #[error("there is no network \"{name}\": choose one of {known}")]
+    UnknownNetwork {
+        /// The name asked for.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// A parameter is used such that no rule says how it begins.
+    #[error("there is no rule for the first value of the parameter \"{name}\": it is {reason}")]
+    NoFirstValue {
+        /// The parameter.
+        name: String,
+        /// How it is used.
+        reason: String,
+    },
     /// A file of weights is malformed or asks for more than tensors.
     #[error("{file}: {reason}")]
     Weights {

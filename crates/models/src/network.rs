@@ -1,0 +1,88 @@
+//! The networks that can be trained from zero: what `--network` takes.
+//!
+//! A row names a network and the size it was made for; everything else is its table. Other sizes work too, as all but LeNet average
+//! over positions in the end, and LeNet's first fully connected layer adapts.
+
+use crate::efficientnet::{self, Scale};
+use crate::resnet::{self, Depth};
+use crate::{Error, lenet, mobilenet};
+use percept_graph::Graph;
+
+/// Which table builds a network.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Table {
+    LeNet,
+    ResNet(Depth),
+    MobileNetV2,
+    EfficientNet(Scale),
+}
+
+/// A network without weights.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Network {
+    /// The name that `--network` takes.
+    pub name: &'static str,
+    /// Height and width of the pictures if the user does not choose.
+    pub size: usize,
+    table: Table,
+}
+
+const fn network(name: &'static str, size: usize, table: Table) -> Network {
+    Network { name, size, table }
+}
+
+/// All networks, the oldest family first and the smallest of each first.
+pub const NETWORKS: [Network; 7] = [
+    network("lenet", 28, Table::LeNet),
+    network("resnet18", 224, Table::ResNet(Depth::RESNET18)),
+    network("resnet34", 224, Table::ResNet(Depth::RESNET34)),
+    network("mobilenetv2", 224, Table::MobileNetV2),
+    network("efficientnet-lite0", Scale::LITE0.size, Table::EfficientNet(Scale::LITE0)),
+    network("efficientnet-lite1", Scale::LITE1.size, Table::EfficientNet(Scale::LITE1)),
+    network("efficientnet-lite2", Scale::LITE2.size, Table::EfficientNet(Scale::LITE2)),
+];
+
+impl Network {
+    /// The network called `name`.
+    ///
+    /// ```
+    /// use percept_models::Network;
+    ///
+    /// assert_eq!(Network::find("lenet")?.size, 28);
+    /// let message = Network::find("lenet-5").unwrap_err().to_string();
+    /// assert!(message.starts_with("there is no network \"lenet-5\": choose one of lenet, resnet18, "));
+    /// # Ok::<(), percept_models::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If there is none; the message lists all names.
+    pub fn find(name: &str) -> Result<&'static Self, Error> {
+        NETWORKS.iter().find(|network| network.name == name).ok_or_else(|| Error::UnknownNetwork {
+            name: name.into(),
+            known: NETWORKS.map(|network| network.name).join(", "),
+        })
+    }
+
+    /// The classifier from byte pictures `[N, size, size, 3]` in RGB to `logits`, `[N, classes]`.
+    ///
+    /// ```
+    /// use percept_models::Network;
+    ///
+    /// let graph = Network::find("mobilenetv2")?.build(32, 5)?;
+    /// assert_eq!(graph.value(graph.find("logits")?).ty.to_string(), "f32[N, 5]");
+    /// # Ok::<(), percept_models::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the pictures are too small for the network.
+    pub fn build(&self, size: usize, classes: usize) -> Result<Graph, percept_graph::Error> {
+        match self.table {
+            Table::LeNet => lenet::classifier(self.name, size, classes),
+            Table::ResNet(depth) => resnet::classifier(self.name, depth, size, classes),
+            Table::MobileNetV2 => mobilenet::classifier(self.name, size, classes),
+            Table::EfficientNet(scale) => efficientnet::classifier(self.name, &Scale { size, ..scale }, classes),
+        }
+    }
+}

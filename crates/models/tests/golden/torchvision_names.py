@@ -1,0 +1,81 @@
+"""Writes torchvision.json of this folder, by hand, with torch and torchvision installed: python3 torchvision_names.py
+
+For each network the names and shapes of its parameters ("64x3x7x7"), and the logits of one picture for each size. Weights and picture
+follow from formulas which the test has as well, so no weights have to be stored. LeNet is not torchvision's; it is written down here.
+"""
+
+import json
+import pathlib
+
+import numpy
+import torch
+import torchvision
+from torch import nn
+
+CLASSES = 5
+
+
+def lenet():
+    layers = dict(conv1=nn.Conv2d(1, 32, 5, padding=2), conv2=nn.Conv2d(32, 64, 5))
+    layers.update(fc1=nn.Linear(1600, 120), fc2=nn.Linear(120, 84), fc3=nn.Linear(84, CLASSES))
+    net = nn.ModuleDict(layers)
+
+    def forward(pixels):
+        x = (pixels.mean(1, keepdim=True) / 255 - 0.1307) / 0.3081
+        for conv in (net.conv1, net.conv2):
+            x = nn.functional.max_pool2d(conv(x).relu(), 2)
+        return net.fc3(net.fc2(net.fc1(x.flatten(1)).relu()).relu())
+
+    return net, forward
+
+
+def for_imagenet(name, small):
+    net = getattr(torchvision.models, name)(num_classes=CLASSES)
+    if small and name.startswith("resnet"):
+        net.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+        net.maxpool = nn.Identity()
+    elif small:
+        for conv in (net.features[0][0], net.features[2].conv[1][0]):
+            conv.stride = (1, 1)
+    normalize = torchvision.transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    return net, lambda pixels: net(normalize(pixels / 255))
+
+
+def fill(name, tensor):
+    """Numbers from -1 to 1 that look random, scaled to what the parameter is."""
+    z = numpy.arange(tensor.numel(), dtype=numpy.uint32) * numpy.uint32(2654435761) + numpy.uint32(sum(name.encode()))
+    z = (z ^ (z >> 15)) * numpy.uint32(2246822519)
+    noise = torch.from_numpy(((z ^ (z >> 13)) >> 8).astype(numpy.float64) / 2**23 - 1).reshape(tensor.shape)
+    if tensor.dim() > 1:
+        noise *= (6 / tensor[0].numel()) ** 0.5
+    elif name.endswith(("running_var", "weight")):
+        noise = 1 + 0.5 * noise
+    else:
+        noise *= 0.1
+    tensor.copy_(noise)
+
+
+def picture(size):
+    y, x, c = torch.meshgrid(torch.arange(size), torch.arange(size), torch.arange(3), indexing="ij")
+    return ((x * (c + 1) + y * 3 + (x * y) // 64 + c * 85) % 256).permute(2, 0, 1)[None].float()
+
+
+def parameters(net):
+    return {name: value for name, value in net.state_dict().items() if not name.endswith("num_batches_tracked")}
+
+
+@torch.no_grad()
+def logits(net, forward, size):
+    net.double().eval()
+    for name, value in parameters(net).items():
+        fill(name, value)
+    return [round(float(v), 5) for v in forward(picture(size).double())[0]]
+
+
+golden = {"lenet": {"logits": {28: logits(*lenet(), 28)}}}
+for name in ("resnet18", "resnet34", "mobilenet_v2"):
+    shapes = {key: "x".join(map(str, value.shape)) for key, value in parameters(getattr(torchvision.models, name)()).items()}
+    found = {size: logits(*for_imagenet(name, size <= 64), size) for size in (33, 97)}
+    golden[name.replace("_", "")] = {"logits": found, "parameters": shapes}
+lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(rest, separators=(',', ':'))}" for name, rest in golden.items())
+(pathlib.Path(__file__).parent / "torchvision.json").write_text("{\n" + lines + "\n}\n")
