@@ -121,11 +121,14 @@ impl Trainer {
     /// `targets` are probabilities, pictures × classes.
     ///
     /// # Errors
-    /// Inputs that do not fit the network.
+    /// Inputs that do not fit the network, or no pictures at all, whose mean loss and statistics would not be numbers.
     pub fn gradients_of(&mut self, shape: &[usize], pictures: Input<'_>, targets: &[f32]) -> Result<f32> {
         let slices = self.slices.iter().map(|slice| (slice, &self.parameters));
         let all = slices.chain(self.statistics.iter().map(|slice| (slice, &self.running)));
         let batch = shape.first().copied().unwrap_or(0);
+        if batch == 0 {
+            return Err(Error::Network("a batch without pictures has no loss".into()));
+        }
         let target_shape = [batch, self.classes];
         let mut inputs = vec![(shape, pictures), (&target_shape[..], Input::F32(targets))];
         inputs.extend(all.map(|(slice, from)| (&slice.shape[..], Input::F32(&from[slice.range.clone()]))));

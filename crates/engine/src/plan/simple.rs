@@ -70,7 +70,7 @@ impl Lower<'_> {
     /// `a op b`, written in the memory order of the larger operand.
     pub(super) fn arithmetic(&mut self, name: &str, op: BinaryOp, a: &Edge, b: &Edge, shape: &[usize]) -> Edge {
         let order = [a, b].into_iter().find(|x| x.shape == shape).map_or(plain(shape.len()), |x| x.order.clone());
-        let (a, b) = (self.innermost(name, a, &order), self.innermost(name, b, &order));
+        let (a, b) = (self.innermost(name, a, &order, shape), self.innermost(name, b, &order, shape));
         let y = self.slot(shape.to_vec(), order);
         let in_order = |x: &Edge| {
             let strides = x.broadcast_strides(shape);
@@ -81,9 +81,9 @@ impl Lower<'_> {
         y
     }
 
-    /// The operand such that its innermost axis is that of the result, or broadcast there.
-    fn innermost(&mut self, name: &str, x: &Edge, order: &[usize]) -> Edge {
-        let Some(&last) = order.last() else { return x.clone() };
+    /// The operand such that its innermost axis is that of the result (axes of size 1 do not count), or broadcast there.
+    fn innermost(&mut self, name: &str, x: &Edge, order: &[usize], shape: &[usize]) -> Edge {
+        let Some(&last) = order.iter().rfind(|&&axis| shape[axis] != 1) else { return x.clone() };
         let missing = order.len() - x.shape.len();
         match last.checked_sub(missing) {
             Some(axis) if x.shape[axis] != 1 && x.strides()[axis] != 1 => {
