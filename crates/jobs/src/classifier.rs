@@ -190,6 +190,12 @@ impl Classifier {
     }
 }
 
+/// Turns rows of logits into probabilities at a temperature.
+pub(crate) fn cooled_softmax(logits: &mut [f32], classes: usize, temperature: f64) {
+    logits.iter_mut().for_each(|logit| *logit = (f64::from(*logit) / temperature) as f32);
+    logits.chunks_exact_mut(classes).for_each(softmax);
+}
+
 pub(crate) fn softmax(row: &mut [f32]) {
     let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     row.iter_mut().for_each(|x| *x = (*x - largest).exp());

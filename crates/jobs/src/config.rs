@@ -3,6 +3,7 @@
 //! What is absent is decided by the run, which writes it down: how many views, how long the classifier is fitted. Decisions that
 //! depend on time are therefore in the file as decided, and repeating it needs no clock.
 
+use crate::finetune::Recipe;
 use crate::{Error, Result};
 use percept_learn::logistic::Options;
 use percept_photos::augment::Augment;
@@ -23,16 +24,22 @@ pub struct Config {
     pub photos: PathBuf,
     /// The backbone's name, or an ONNX file.
     pub backbone: String,
+    /// A network to be trained from zero in place of the backbone: a name that `--network` takes.
+    pub network: Option<String>,
     /// The seed of everything that is drawn.
     pub seed: u64,
     /// Share of the photos that is held out to choose settings with, unless the photos come with a validation part.
     pub validation: f64,
+    /// Seconds within which what is not decided is to be done; absent for as long as it gets better.
+    pub time_limit: Option<u64>,
     /// Augmented views of each photo, beside the plain one; absent until decided.
     pub views: Option<u32>,
     /// How views are drawn; their size is the backbone's.
     pub augment: Augment,
     /// How the classifier is fitted; absent until decided.
     pub head: Option<Head>,
+    /// The trainings of the whole network that follow, each kept if it helps; absent until decided.
+    pub stages: Option<Vec<Recipe>>,
 }
 
 /// How the classifier on top is fitted.
@@ -54,9 +61,12 @@ impl Default for Config {
             backbone: "efficientnet-lite0".into(),
             seed: 0,
             validation: 0.2,
+            network: None,
+            time_limit: Some(300),
             views: None,
             augment: Augment::default(),
             head: None,
+            stages: None,
         }
     }
 }
@@ -71,6 +81,7 @@ impl Config {
         if !(config.validation > 0.0 && config.validation < 1.0) {
             return Err(wrong("validation must be between 0 and 1".into()));
         }
+        config.stages.iter().flatten().try_for_each(|recipe| recipe.check().map_err(|e| wrong(e.to_string())))?;
         Ok(config)
     }
 

@@ -8,14 +8,13 @@ use percept_engine::Settings;
 use percept_photos::sheet::save_jpeg;
 use percept_photos::synthesise::{Product, draw, products};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// Photos of each product to train with, and to test with.
 const PHOTOS: [(&str, u64); 2] = [("train", 40), ("test", 20)];
 /// Side of a photo in pixels.
 const SIZE: u32 = 256;
 /// Time for training.
-const LIMIT: Duration = Duration::from_secs(90);
+const LIMIT: u64 = 90;
 
 /// Draws photos of made-up products into `out/photos` and trains on them; without `out` the folder gets the next free name.
 pub fn demo(out: Option<&Path>, settings: &Settings, events: Events<'_>) -> Result<Trained> {
@@ -41,10 +40,10 @@ pub fn demo(out: Option<&Path>, settings: &Settings, events: Events<'_>) -> Resu
     folder.finish()?;
     let photos = out.join("photos");
     phase.finish(format!("{} in {}", format::count(shots.len() as u64), photos.display()));
-    let mut config = Config { photos, ..Config::default() };
+    let mut config = Config { photos, time_limit: Some(LIMIT), ..Config::default() };
     // The products are lettered.
     config.augment.flip = false;
-    train::train(config, &out.join("run"), LIMIT, "percept demo", settings, events)
+    train::train(config, &out.join("run"), "percept demo", settings, events)
 }
 
 fn free_name() -> PathBuf {

@@ -32,6 +32,9 @@ pub enum Error {
     /// The output is there already.
     #[error("{} exists already: choose another output, or move it away", .0.display())]
     Exists(PathBuf),
+    /// An unfinished run is there.
+    #[error("{out}.part is an unfinished run: go on with `percept train --resume {out}`, or remove it", out = .0.display())]
+    Unfinished(PathBuf),
     /// A file or folder cannot be read or written.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {

@@ -129,14 +129,14 @@ impl<'a> Extractor<'a> {
                     self.augment.apply_into(source, &drawn, &mut scratch, &mut out);
                     out
                 }
-                _ => self.frozen.preprocess.apply(picture).into_raw(),
+                _ => self.frozen.origin.preprocess.apply(picture).into_raw(),
             }
         });
         Ok((self.run(&pictures)?, failed))
     }
 
     fn run(&mut self, pictures: &[Vec<u8>]) -> Result<Vec<f32>> {
-        let (size, width) = (self.frozen.preprocess.crop() as usize, self.frozen.width);
+        let (size, width) = (self.frozen.origin.preprocess.crop() as usize, self.frozen.width);
         let mut features = Vec::with_capacity(pictures.len() * width);
         let mut bytes = Vec::with_capacity(BATCH * size * size * 3);
         for batch in pictures.chunks(BATCH) {
@@ -160,7 +160,7 @@ impl<'a> Extractor<'a> {
         };
         add(self.frozen.fingerprint.as_bytes());
         add(self.settings.isa.name().as_bytes());
-        add(&serde_json::to_vec(&self.frozen.preprocess).map_err(json)?);
+        add(&serde_json::to_vec(&self.frozen.origin.preprocess).map_err(json)?);
         add(&serde_json::to_vec(self.augment).map_err(json)?);
         add(&self.seed.to_le_bytes());
         add(&views.to_le_bytes());

@@ -8,20 +8,26 @@ use percept_models::{Backbone, cache};
 use percept_photos::resize::{Filter, Preprocess};
 use std::path::Path;
 
-/// A network from `u8[N, size, size, 3]` to `f32[N, width]`, folded for inference.
-pub(crate) struct Frozen {
+/// What a network began as.
+#[derive(Clone)]
+pub(crate) struct Origin {
     /// The network's name.
     pub(crate) name: String,
+    /// How pictures are resized for it.
+    pub(crate) preprocess: Preprocess,
+    /// The licence of its weights.
+    pub(crate) licence: String,
+}
+
+/// A network from `u8[N, size, size, 3]` to `f32[N, width]`, folded for inference.
+pub(crate) struct Frozen {
+    pub(crate) origin: Origin,
     /// From pictures to features; its only output.
     pub(crate) graph: Graph,
     /// Its parameters.
     pub(crate) params: Params,
     /// Number of features.
     pub(crate) width: usize,
-    /// How pictures are resized for it.
-    pub(crate) preprocess: Preprocess,
-    /// The licence of its weights.
-    pub(crate) licence: String,
     /// SHA-256 of network and weights.
     pub(crate) fingerprint: String,
 }
@@ -96,12 +102,10 @@ impl Frozen {
         let fingerprint = cache::sha256(&model.to_bytes()?);
         let Model { graph, params, .. } = model;
         Ok(Self {
-            name: name.into(),
+            origin: Origin { name: name.into(), preprocess, licence: licence.into() },
             width: width.ok_or_else(none)?,
             graph,
             params,
-            preprocess,
-            licence: licence.into(),
             fingerprint,
         })
     }

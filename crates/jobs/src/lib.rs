@@ -6,6 +6,7 @@
 pub mod augment;
 pub mod backbone;
 pub mod bench;
+mod checkpoint;
 pub mod classifier;
 pub mod config;
 pub mod demo;

@@ -33,10 +33,6 @@ impl Folder {
         self.made.path()
     }
 
-    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        std::fs::write(self.path().join(name), bytes).map_err(Error::io("write", &self.out.join(name)))
-    }
-
     /// Gives the folder its name.
     pub(crate) fn finish(self) -> Result<()> {
         let Self { made, out } = self;

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::classifier::key;
-use crate::frozen::Frozen;
+use crate::frozen::{Frozen, Origin};
 use percept_graph::onnx::Model;
 use percept_graph::{Builder, Error, Graph, Params, Tensor};
 use percept_learn::logistic::Weights;
@@ -19,14 +19,14 @@ pub(crate) fn model(frozen: &Frozen, weights: &Weights, temperature: f64, labels
     let rows = (0..classes).flat_map(|c| (0..width).map(move |i| weights.coefficients[i * classes + c]));
     params.insert("classifier.weight".into(), Tensor::f32([classes, width], rows.collect())?);
     params.insert("classifier.bias".into(), Tensor::f32([classes], weights.intercept.clone())?);
-    classifier(frozen, graph, params, temperature, labels)
+    classifier(&frozen.origin, graph, params, temperature, labels)
 }
 
 /// A network from `u8[N, size, size, 3]` in RGB to probabilities: normalisation, temperature and softmax are inside.
 ///
-/// `graph` gives logits; `frozen` is what it began as, and says how pictures are resized for it.
+/// `graph` gives logits; `origin` is what it began as, and says how pictures are resized for it.
 pub(crate) fn classifier(
-    frozen: &Frozen,
+    origin: &Origin,
     graph: Graph,
     params: Params,
     temperature: f64,
@@ -40,9 +40,9 @@ pub(crate) fn classifier(
     let json = |e: serde_json::Error| Error::Format(format!("metadata cannot be written: {e}"));
     let metadata = [
         (key::LABELS, serde_json::to_string(labels).map_err(json)?),
-        (key::PREPROCESS, serde_json::to_string(&frozen.preprocess).map_err(json)?),
-        (key::LICENCE, frozen.licence.clone()),
-        (key::BACKBONE, frozen.name.clone()),
+        (key::PREPROCESS, serde_json::to_string(&origin.preprocess).map_err(json)?),
+        (key::LICENCE, origin.licence.clone()),
+        (key::BACKBONE, origin.name.clone()),
         (key::TEMPERATURE, temperature.to_string()),
     ];
     let metadata = metadata.into_iter().map(|(key, value)| (key.to_string(), value)).collect();

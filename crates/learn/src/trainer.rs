@@ -8,6 +8,7 @@ use crate::{Error, Result};
 use percept_engine::{Input, Network, Settings};
 use percept_graph::ops::{BatchNormalization, SoftmaxCrossEntropy};
 use percept_graph::{Bindings, DType, Graph, Node, Op, Params, Source, Tensor, Value, ValueId};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
@@ -23,7 +24,8 @@ pub struct Slice {
 }
 
 /// Which statistics batch normalisations use while a network is trained.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "statistics", rename_all = "lowercase")]
 pub enum BatchNorm {
     /// Those of the batch; the running ones keep this share of themselves in a step (ONNX's momentum, one minus PyTorch's).
     Batch {
@@ -160,9 +162,20 @@ impl Trainer {
     /// # Errors
     /// None that a trainer made by [`Trainer::new`] can have.
     pub fn params(&self) -> Result<Params> {
+        self.params_from(&self.parameters, &self.running)
+    }
+
+    /// All parameters by name, with other arenas in place of the trainer's, such as means over time.
+    ///
+    /// # Errors
+    /// Arenas of other lengths.
+    pub fn params_from(&self, parameters: &[f32], running: &[f32]) -> Result<Params> {
+        if (parameters.len(), running.len()) != (self.parameters.len(), self.running.len()) {
+            return Err(Error::Network("arenas of other lengths than the trainer's".into()));
+        }
         let mut all = self.fixed.clone();
-        let slices = self.slices.iter().map(|slice| (slice, &self.parameters));
-        for (slice, from) in slices.chain(self.statistics.iter().map(|slice| (slice, &self.running))) {
+        let slices = self.slices.iter().map(|slice| (slice, parameters));
+        for (slice, from) in slices.chain(self.statistics.iter().map(|slice| (slice, running))) {
             all.insert(slice.name.clone(), Tensor::f32(slice.shape.clone(), from[slice.range.clone()].to_vec())?);
         }
         Ok(all)

@@ -42,24 +42,26 @@ pub(crate) enum Verb {
 /// Make a recogniser from photos
 ///
 /// PHOTOS is a folder with a sub-folder for each class, or one with the sub-folders train, val and test and the classes in
-/// those, or a CSV file with the columns image and label.
+/// those, or a CSV file with the columns image and label; or a tar of such a folder, or MNIST's IDX files.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   percept train photos                              five minutes, results in run/
   percept train photos --out signs --no-flip        lettering and logos must not be mirrored
   percept train photos --out best --time-limit 20m --backbone efficientnet-lite2
+  percept train mnist --network lenet --from-scratch --no-flip
+  percept train --resume signs                      go on after an interruption
   percept train --config run/config.toml --out again   the same model again, to the bit")]
 pub(crate) struct Train {
     /// The photos: a folder or a CSV file
-    #[arg(required_unless_present = "config")]
+    #[arg(required_unless_present_any = ["config", "resume"])]
     pub(crate) photos: Option<PathBuf>,
     /// The folder to make, with the model, the report and all else
     #[arg(long, short, default_value = "run", value_name = "FOLDER")]
     pub(crate) out: PathBuf,
-    /// Time for everything, such as 90s, 5m or 1h
-    #[arg(long, default_value = "5m", value_parser = duration, value_name = "TIME")]
-    pub(crate) time_limit: Duration,
+    /// Time for everything, such as 90s, 5m or 1h; none for as long as it gets better
+    #[arg(long, default_value = "5m", value_parser = limit, value_name = "TIME")]
+    pub(crate) time_limit: Limit,
     /// Views to make of each photo: a number, or auto for as many as there is time for, at most 20
     #[arg(long, default_value = "auto", value_parser = views, value_name = "N")]
     pub(crate) views: Views,
@@ -69,11 +71,20 @@ pub(crate) struct Train {
     /// The pretrained network: a name from `percept backbone list`, or an ONNX file
     #[arg(long, default_value = "efficientnet-lite0", value_name = "NAME|FILE")]
     pub(crate) backbone: String,
+    /// Train this network instead, from zero: lenet, resnet18, resnet34, mobilenetv2 or efficientnet-lite0, 1, 2
+    #[arg(long, value_name = "NAME", requires = "from_scratch", conflicts_with = "backbone")]
+    pub(crate) network: Option<String>,
+    /// Begin with random weights: for pictures that are small, or like no photo
+    #[arg(long, requires = "network")]
+    pub(crate) from_scratch: bool,
     /// Seed of everything that is drawn
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) seed: u64,
+    /// Go on with a run that was interrupted: the folder that it was to make
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["photos", "out", "config", "time_limit", "views", "no_flip", "backbone", "network", "seed"])]
+    pub(crate) resume: Option<PathBuf>,
     /// Repeat a run exactly: the config.toml that it left
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["photos", "time_limit", "views", "no_flip", "backbone", "seed"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["photos", "time_limit", "views", "no_flip", "backbone", "network", "seed"])]
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) output: Output,
@@ -317,4 +328,12 @@ mod tests {
             assert!(duration(bad).is_err(), "{bad}");
         }
     }
+}
+
+/// Seconds for a run; absent for as long as it gets better.
+#[derive(Clone, Copy)]
+pub(crate) struct Limit(pub(crate) Option<u64>);
+
+fn limit(text: &str) -> Result<Limit, String> {
+    if text == "none" { Ok(Limit(None)) } else { duration(text).map(|time| Limit(Some(time.as_secs().max(1)))) }
 }

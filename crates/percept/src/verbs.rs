@@ -42,19 +42,29 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
 type Events<'a> = &'a mut dyn FnMut(Event);
 
 fn run_train(args: args::Train, settings: &Settings, events: Events<'_>) -> Result<()> {
+    if let Some(out) = &args.resume {
+        let trained = train::resume(out, settings, events)?;
+        return finish_train(&args.output, &trained);
+    }
     let config = match (&args.config, args.photos) {
         (Some(file), _) => Config::read(file)?,
         (None, photos) => {
             let mut config = Config { photos: photos.unwrap_or_default(), ..Config::default() };
             config.backbone = args.backbone;
+            config.network = args.network;
+            config.time_limit = args.time_limit.0;
             config.seed = args.seed;
             config.views = args.views.0;
             config.augment.flip = !args.no_flip;
             config
         }
     };
-    let trained = train::train(config, &args.out, args.time_limit, &command(), settings, events)?;
-    if args.output.format == Format::Json {
+    let trained = train::train(config, &args.out, &command(), settings, events)?;
+    finish_train(&args.output, &trained)
+}
+
+fn finish_train(output: &args::Output, trained: &train::Trained) -> Result<()> {
+    if output.format == Format::Json {
         return json(&trained.evaluation);
     }
     say_trained(&trained.evaluation, &trained.out);

@@ -4,13 +4,14 @@
 //! are, so that a penalty means the same for few and for many.
 
 use super::Run;
-use crate::classifier::softmax;
+use crate::classifier::cooled_softmax;
 use crate::config::Head;
 use crate::event::{Events, Phase};
 use crate::features::Extracted;
 use crate::format::percent;
 use crate::{Error, Result};
 use percept_engine::Settings;
+use percept_graph::{Graph, Params};
 use percept_learn::calibrate::temperature;
 use percept_learn::features::{Features, Subset};
 use percept_learn::logistic::{self, Options, Progress, Samples, Weights, select};
@@ -29,8 +30,8 @@ const LEAST: usize = 10;
 
 /// What the fits gave.
 pub(super) struct Fitted {
-    /// The classifier for the model.
-    pub(super) weights: Weights,
+    /// What the model is made of.
+    pub(super) learned: Learned,
     /// What divides its logits.
     pub(super) temperature: f64,
     /// Positions in the data set of the photos held out, and their classes.
@@ -41,11 +42,22 @@ pub(super) struct Fitted {
     pub(super) probabilities: Vec<f32>,
 }
 
-impl Fitted {
-    /// What the model says to rows of features.
-    pub(super) fn probabilities_of(&self, settings: &Settings, rows: &dyn Features) -> Result<Vec<f32>> {
-        Ok(probabilities(self.weights.logits(settings, rows)?, self.weights.classes, self.temperature))
-    }
+/// What was learned.
+pub(super) enum Learned {
+    /// A classifier on top of the frozen part.
+    Head(Weights),
+    /// A whole network, folded for inference, from byte pictures to logits.
+    Network(Graph, Params),
+}
+
+/// What a classifier on top says to rows of features.
+pub(super) fn probabilities_of(
+    weights: &Weights,
+    temperature: f64,
+    settings: &Settings,
+    rows: &dyn Features,
+) -> Result<Vec<f32>> {
+    Ok(probabilities(weights.logits(settings, rows)?, weights.classes, temperature))
 }
 
 /// Rows of features with their labels and weights.
@@ -108,7 +120,7 @@ pub(super) fn fit(run: &mut Run<'_>, features: &Extracted, validation: &[usize],
     }
     run.config.head = Some(Head { check: checked, last, search });
     let held_out = features.photos.iter().copied().filter(|photo| held_out.contains(photo)).collect();
-    Ok(Fitted { weights, temperature, held_out, truth: check.labels, probabilities })
+    Ok(Fitted { learned: Learned::Head(weights), temperature, held_out, truth: check.labels, probabilities })
 }
 
 /// Fails if photos that turned out to be unreadable leave a class without one to learn from, or nothing to check with.
@@ -179,7 +191,6 @@ fn in_time(progress: &Progress, until: Option<Instant>) -> ControlFlow<()> {
 }
 
 fn probabilities(mut logits: Vec<f32>, classes: usize, temperature: f64) -> Vec<f32> {
-    logits.iter_mut().for_each(|logit| *logit = (f64::from(*logit) / temperature) as f32);
-    logits.chunks_exact_mut(classes).for_each(softmax);
+    cooled_softmax(&mut logits, classes, temperature);
     logits
 }

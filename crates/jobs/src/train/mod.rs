@@ -5,9 +5,14 @@
 //! made that division himself, the classifier is fitted once more on all photos, since a photo is worth more as an example than as
 //! a test that is over.
 //!
-//! Everything is made in a hidden folder beside the output, which gets its name when it is whole.
+//! Then, time allowing, the whole network is trained, and kept if the photos held out say that it is better.
+//!
+//! Everything is made in `NAME.part` beside the output, which gets its name when it is whole. Every decision is written down there before
+//! it is acted on, and how far a training is too, so that an interrupted run goes on as if nothing had been.
 
+mod folder;
 mod head;
+mod network;
 mod plan;
 mod results;
 mod scenes;
@@ -16,11 +21,15 @@ mod summary;
 use crate::evaluate::Evaluation;
 use crate::event::{Event, Events, Phase, Timing};
 use crate::features::{Extracted, Extractor};
-use crate::frozen::Frozen;
-use crate::output::Folder;
-use crate::{Config, Result, backbone, format};
+use crate::frozen::{Frozen, Origin};
+use crate::{Config, Error, Result, backbone, format, parallel};
+use folder::RunFolder;
+use head::Fitted;
+use network::Stages;
 use percept_engine::Settings;
-use percept_photos::scan::{self, DataSet, Part, Picture};
+use percept_models::cache;
+use percept_photos::decode;
+use percept_photos::scan::{self, DataSet, Part, Picture, Skipped};
 use percept_photos::split::{Split, split};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -41,69 +50,113 @@ pub struct Trained {
 struct Run<'a> {
     config: Config,
     data: DataSet,
-    frozen: Frozen,
+    origin: Origin,
     settings: &'a Settings,
     /// When the time is up; absent if every decision is made.
     deadline: Option<Instant>,
     timings: Vec<Timing>,
     /// Whether the number of views was a matter of time.
     planned: bool,
+    /// Whether the model is a network that was trained as a whole.
+    retrained: bool,
+    /// Photos that cannot be decoded.
+    unreadable: Vec<Skipped>,
     /// How many scenes the photos show.
     scenes: usize,
 }
 
-/// Trains a classifier on `config.photos` and writes the folder `out`.
+/// Trains a recogniser on `config.photos` and makes the folder `out`.
 ///
-/// What `config` leaves open is decided so that all is done within `limit`, counted from when the backbone's weights are here.
+/// What `config` leaves open is decided so that all is done within its time limit, counted from when the backbone's weights are here.
 /// `command` is what the report says it was made with.
 ///
 /// # Errors
 /// Photos that cannot be learned from, weights that cannot be had, an output that exists or cannot be written.
-pub fn train(
+pub fn train(config: Config, out: &Path, command: &str, settings: &Settings, events: Events<'_>) -> Result<Trained> {
+    config.augment.check()?;
+    run(config, RunFolder::create(out)?, out, command, settings, events)
+}
+
+/// Goes on with the run that was to make `out`, which was interrupted: the same model comes of it.
+///
+/// # Errors
+/// No such run, photos that have changed since, and as [`train`].
+pub fn resume(out: &Path, settings: &Settings, events: Events<'_>) -> Result<Trained> {
+    let (folder, config, command) = RunFolder::resume(out)?;
+    run(config, folder, out, &command, settings, events)
+}
+
+fn run(
     config: Config,
+    folder: RunFolder,
     out: &Path,
-    limit: Duration,
     command: &str,
     settings: &Settings,
     events: Events<'_>,
 ) -> Result<Trained> {
-    config.augment.check()?;
-    let folder = Folder::create(out)?;
     let mut timings = Vec::new();
     let phase = Phase::start(&mut *events, "Reading photos", None, "photos");
-    let data = scan::scan(&config.photos)?;
+    let data = scan::scan_in(&config.photos, &cache::folder()?.join("unpacked"))?;
     data.check_trainable()?;
     timings.push(phase.finish(summary(&data)));
-    backbone::fetch_missing(&config.backbone, &mut *events)?;
-    let frozen = Frozen::open(&config.backbone)?;
-    let deadline = config.head.is_none().then(|| Instant::now() + limit);
-    let mut run = Run { config, data, frozen, settings, deadline, timings, planned: false, scenes: 0 };
-    run.config.augment.size = run.frozen.preprocess.crop();
+    folder.check_photos(&fingerprint(&data)?)?;
+    let frozen = match &config.network {
+        Some(_) => None,
+        None => {
+            backbone::fetch_missing(&config.backbone, &mut *events)?;
+            Some(Frozen::open(&config.backbone)?)
+        }
+    };
+    let origin = match (&frozen, &config.network) {
+        (Some(frozen), _) => frozen.origin.clone(),
+        (None, name) => network::origin(name.as_deref().unwrap_or_default())?,
+    };
+    let undecided = config.stages.is_none() || frozen.is_some() && config.head.is_none();
+    let limit = config.time_limit.filter(|_| undecided).map(Duration::from_secs);
+    let deadline = limit.map(|limit| Instant::now() + limit);
+    let mut run = Run {
+        config,
+        data,
+        origin,
+        settings,
+        deadline,
+        timings,
+        planned: false,
+        retrained: false,
+        scenes: 0,
+        unreadable: Vec::new(),
+    };
+    run.config.augment.size = run.origin.preprocess.crop();
     let learned = |picture: &Picture| picture.part != Some(Part::Test);
     let photos: Vec<usize> = (0..run.data.pictures.len()).filter(|&i| learned(&run.data.pictures[i])).collect();
-
-    let augment = run.config.augment.clone();
-    let mut extractor = Extractor::new(&run.frozen, &augment, run.config.seed, settings)?;
-    let views = match run.config.views {
-        Some(views) => views,
-        None => plan::views(&mut extractor, &run.data, &photos, limit, &mut *events)?,
+    let (features, fitted) = match &frozen {
+        Some(frozen) => {
+            run.fit_head(frozen, &photos, &folder, command, &mut *events).map(|(a, b)| (Some(a), Some(b)))?
+        }
+        None => {
+            if run.config.stages.is_none() {
+                run.config.augment = network::gentle(&run.config.augment, run.origin.preprocess.crop());
+            }
+            (None, None)
+        }
     };
-    run.planned = run.config.views.is_none();
-    run.config.views = Some(views);
-    folder.write("config.toml", run.config.to_toml()?.as_bytes())?;
-    let rows = photos.len() as u64 * (1 + u64::from(views));
-    let mut phase = Phase::start(&mut *events, "Looking at views", Some(rows), "views");
-    let features = extractor.extract(&run.data, &photos, views, &mut phase)?;
-    run.timings.push(phase.finish(format!("{} of {} photos", format::count(rows), format::count(photos.len() as u64))));
-
-    if !run.divided() {
-        run.find_scenes(&features, &mut *events)?;
-    }
-    let Split { validation, .. } = split(&run.data, run.config.validation, run.config.seed);
-    let fitted = head::fit(&mut run, &features, &validation, &mut *events)?;
-    let evaluation = results::write_all(&mut run, &features, fitted, &folder, command, events)?;
+    let fitted = run.train_network(&photos, features.as_ref(), fitted, &folder, command, &mut *events)?;
+    let evaluation =
+        results::write_all(&mut run, frozen.as_ref().zip(features.as_ref()), fitted, &folder, command, events)?;
     folder.finish()?;
     Ok(Trained { out: out.to_path_buf(), config: run.config, evaluation })
+}
+
+/// A hash of which photos there are, and of which class.
+fn fingerprint(data: &DataSet) -> Result<String> {
+    let mut text = String::new();
+    for picture in &data.pictures {
+        let info = std::fs::metadata(&picture.path).map_err(Error::io("read", &picture.path))?;
+        let changed = info.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+        let changed = changed.map_or(0, |time| time.as_nanos());
+        text += &format!("{:?} {} {:?} {} {changed}\n", picture.path, picture.class, picture.part, info.len());
+    }
+    Ok(cache::sha256(text.as_bytes()))
 }
 
 fn summary(data: &DataSet) -> String {
@@ -121,6 +174,107 @@ fn of_part(data: &DataSet, part: Part) -> DataSet {
 }
 
 impl Run<'_> {
+    /// The classifier on top of the frozen part, and the features that it was fitted on.
+    fn fit_head(
+        &mut self,
+        frozen: &Frozen,
+        photos: &[usize],
+        folder: &RunFolder,
+        command: &str,
+        events: Events<'_>,
+    ) -> Result<(Extracted, Fitted)> {
+        let augment = self.config.augment.clone();
+        let mut extractor = Extractor::new(frozen, &augment, self.config.seed, self.settings)?;
+        if self.config.stages.is_none() {
+            let Split { train: training, validation } = split(&self.data, self.config.validation, self.config.seed);
+            let stages = Stages::new(self, &training, &validation)?;
+            self.config.stages = Some(match stages {
+                Some(stages) => network::plan(self, &stages, &mut *events)?,
+                None => Vec::new(),
+            });
+            // Views would take the time of the better stage.
+            if self.config.stages.as_ref().is_some_and(|stages| !stages.is_empty()) && self.config.views.is_none() {
+                self.config.views = Some(0);
+            }
+        }
+        let views = match (self.config.views, self.config.time_limit) {
+            (Some(views), _) => views,
+            (None, None) => plan::MOST,
+            (None, Some(limit)) => {
+                self.planned = true;
+                plan::views(&mut extractor, &self.data, photos, Duration::from_secs(limit), &mut *events)?
+            }
+        };
+        self.config.views = Some(views);
+        folder.record(&self.config, command)?;
+        let rows = photos.len() as u64 * (1 + u64::from(views));
+        let mut phase = Phase::start(&mut *events, "Looking at views", Some(rows), "views");
+        let features = extractor.extract(&self.data, photos, views, &mut phase)?;
+        let text = format!("{} of {} photos", format::count(rows), format::count(photos.len() as u64));
+        self.timings.push(phase.finish(text));
+        self.unreadable.clone_from(&features.skipped);
+        if !self.divided() {
+            self.find_scenes(&features, &mut *events)?;
+        }
+        let Split { validation, .. } = split(&self.data, self.config.validation, self.config.seed);
+        let fitted = head::fit(self, &features, &validation, events)?;
+        folder.record(&self.config, command)?;
+        Ok((features, fitted))
+    }
+
+    /// The best of the classifier on top and what training the whole network comes to.
+    fn train_network(
+        &mut self,
+        photos: &[usize],
+        features: Option<&Extracted>,
+        fitted: Option<Fitted>,
+        folder: &RunFolder,
+        command: &str,
+        events: Events<'_>,
+    ) -> Result<Fitted> {
+        let readable: HashSet<usize> = match features {
+            Some(features) => features.photos.iter().copied().collect(),
+            None => self.readable(photos, &mut *events),
+        };
+        let Split { train: training, validation } = split(&self.data, self.config.validation, self.config.seed);
+        let [photos, held_out] = [training, validation]
+            .map(|part| part.into_iter().filter(|i| readable.contains(i)).collect::<Vec<usize>>());
+        let Some(stages) = Stages::new(self, &photos, &held_out)? else {
+            return fitted.ok_or_else(|| Error::Setting("there is nothing to train".into()));
+        };
+        if photos.is_empty() || held_out.is_empty() {
+            return Err(Error::Setting(
+                "no photo to learn from or to check with can be read: replace the damaged ones".into(),
+            ));
+        }
+        if self.config.stages.is_none() {
+            self.config.stages = Some(network::plan(self, &stages, &mut *events)?);
+            folder.record(&self.config, command)?;
+        }
+        stages.run(self, fitted, folder, events)
+    }
+
+    /// Which of some photos can be decoded; the others are noted.
+    fn readable(&mut self, photos: &[usize], events: Events<'_>) -> HashSet<usize> {
+        let mut phase = Phase::start(events, "Opening photos", Some(photos.len() as u64), "photos");
+        let mut readable = HashSet::new();
+        for group in photos.chunks(512) {
+            let open = |&i: &usize, _| (i, decode::open(&self.data.pictures[i].path).err());
+            for (i, error) in parallel::map(&self.settings.pool, group, open) {
+                match error {
+                    None => drop(readable.insert(i)),
+                    Some(error) => {
+                        let path = self.data.pictures[i].path.clone();
+                        self.unreadable.push(Skipped { path, reason: error.to_string() });
+                    }
+                }
+            }
+            phase.progress((readable.len() + self.unreadable.len()) as u64);
+        }
+        self.timings.push(phase.finish(format!("{} of {}", readable.len(), photos.len())));
+        readable
+    }
+
     /// Whether the user said which photos to check with.
     fn divided(&self) -> bool {
         self.data.pictures.iter().any(|picture| picture.part == Some(Part::Validation))

@@ -1,14 +1,16 @@
 //! What a run leaves behind: the model, and what is to be known about it.
 
-use super::head::Fitted;
+use super::folder::RunFolder;
+use super::head::{Fitted, Learned, probabilities_of};
 use super::{Run, of_part, summary};
 use crate::classifier::{self, Classifier};
 use crate::evaluate::{Answers, Evaluation, evaluate_data, latency};
 use crate::event::{Events, Phase};
 use crate::features::Extracted;
-use crate::output::Folder;
+use crate::frozen::Frozen;
 use crate::{Error, Result, package, parallel};
 use image::RgbImage;
+use percept_learn::features::Subset;
 use percept_learn::metrics::Metrics;
 use percept_photos::decode;
 use percept_photos::scan::Part;
@@ -22,13 +24,20 @@ const TOLERANCE: f32 = 0.02;
 /// Writes the run's files and measures the model.
 pub(super) fn write_all(
     run: &mut Run<'_>,
-    features: &Extracted,
+    frozen: Option<(&Frozen, &Extracted)>,
     fitted: Fitted,
-    folder: &Folder,
+    folder: &RunFolder,
     command: &str,
     events: Events<'_>,
 ) -> Result<Evaluation> {
-    let model = package::model(&run.frozen, &fitted.weights, fitted.temperature, &run.data.classes)?;
+    let (labels, temperature) = (&run.data.classes, fitted.temperature);
+    let model = match (&fitted.learned, frozen) {
+        (Learned::Network(graph, params), _) => {
+            package::classifier(&run.origin, graph.clone(), params.clone(), temperature, labels)?
+        }
+        (Learned::Head(weights), Some((frozen, _))) => package::model(frozen, weights, temperature, labels)?,
+        (Learned::Head(_), None) => return Err(Error::Setting("a network from zero has no frozen part".into())),
+    };
     let path = folder.path().join("model.onnx");
     let bytes = model.to_bytes()?;
     let model_bytes = bytes.len() as u64;
@@ -38,9 +47,9 @@ pub(super) fn write_all(
     folder.write("config.toml", run.config.to_toml()?.as_bytes())?;
 
     let mut classifier = Classifier::open(&path, &classifier::Options::default(), run.settings)?;
-    let pictures = compare(run, features, &fitted, &mut classifier)?;
+    let pictures = compare(run, frozen.map(|(_, features)| features), &fitted, &mut classifier)?;
     let test = of_part(&run.data, Part::Test);
-    let mut skipped = [&run.data.skipped[..], &features.skipped].concat();
+    let mut skipped = [&run.data.skipped[..], &run.unreadable].concat();
     let evaluation = if test.pictures.is_empty() {
         let metrics = Metrics::new(&fitted.probabilities, run.data.classes.len(), &fitted.truth)?;
         let [latency_ms_p50, latency_ms_p99] = latency(&mut classifier, &pictures)?;
@@ -66,17 +75,33 @@ pub(super) fn write_all(
 }
 
 /// Checks that the model file says what was fitted; gives back the prepared photos that it was asked about.
-fn compare(run: &Run<'_>, features: &Extracted, fitted: &Fitted, classifier: &mut Classifier) -> Result<Vec<RgbImage>> {
-    let step = features.photos.len().div_ceil(COMPARED).max(1);
-    let sample: Vec<usize> = (0..features.photos.len()).step_by(step).collect();
+fn compare(
+    run: &Run<'_>,
+    features: Option<&Extracted>,
+    fitted: &Fitted,
+    classifier: &mut Classifier,
+) -> Result<Vec<RgbImage>> {
+    let known = match (&fitted.learned, features) {
+        (Learned::Head(_), Some(features)) => &features.photos,
+        _ => &fitted.held_out,
+    };
+    let sample: Vec<usize> = (0..known.len()).step_by(known.len().div_ceil(COMPARED).max(1)).collect();
     let pictures = parallel::map(&run.settings.pool, &sample, |&i, _| {
-        decode::open(&run.data.pictures[features.photos[i]].path).map(|picture| classifier.prepare(&picture))
+        decode::open(&run.data.pictures[known[i]].path).map(|picture| classifier.prepare(&picture))
     });
     let pictures = pictures.into_iter().collect::<std::result::Result<Vec<_>, _>>()?;
     let found = classifier.probabilities(&pictures)?;
-    let per_photo = 1 + run.config.views.unwrap_or(0) as usize;
-    let rows = percept_learn::features::Subset::new(&features.file, sample.iter().map(|i| i * per_photo).collect())?;
-    let expected = fitted.probabilities_of(run.settings, &rows)?;
+    let expected = match (&fitted.learned, features) {
+        (Learned::Head(weights), Some(features)) => {
+            let per_photo = 1 + run.config.views.unwrap_or(0) as usize;
+            let rows = Subset::new(&features.file, sample.iter().map(|i| i * per_photo).collect())?;
+            probabilities_of(weights, fitted.temperature, run.settings, &rows)?
+        }
+        _ => {
+            let rows: Vec<_> = fitted.probabilities.chunks_exact(run.data.classes.len()).collect();
+            sample.iter().flat_map(|&i| rows[i]).copied().collect()
+        }
+    };
     let difference = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     if difference > TOLERANCE {
         let reason = format!(

@@ -1,0 +1,142 @@
+//! How far a training is: everything that its next step depends on, and the checkpoint that holds it.
+
+use super::{Epoch, Recipe};
+use crate::{Error, Result, checkpoint, format};
+use percept_graph::Params;
+use percept_learn::optim;
+use percept_learn::trainer::Trainer;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// What is not an arena.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct About {
+    recipe: Recipe,
+    step: u64,
+    /// Sum of the losses of the epoch under way.
+    pub(super) losses: f64,
+    /// The epochs that are over.
+    pub(super) curve: Vec<Epoch>,
+}
+
+impl About {
+    /// The last epoch in a sentence.
+    pub(super) fn line(&self, recipe: &Recipe) -> String {
+        let Some(last) = self.curve.last() else { return String::new() };
+        let checked = last.accuracy.map(|a| format!(", {} of the photos held out", format::percent(a)));
+        format!("Epoch {} of {}: loss {:.3}{}", self.curve.len(), recipe.epochs, last.loss, checked.unwrap_or_default())
+    }
+
+    /// The epoch with the lowest negative log-likelihood.
+    fn best(&self) -> Option<usize> {
+        let nlls = self.curve.iter().enumerate().filter_map(|(i, epoch)| Some((i, epoch.nll?)));
+        nlls.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(i, _)| i)
+    }
+}
+
+/// Parameters, then running statistics.
+type Weights = [Vec<f32>; 2];
+
+pub(super) struct State {
+    pub(super) about: About,
+    pub(super) optim: optim::State,
+    /// The running mean of the weights, if the recipe has one.
+    average: Option<Weights>,
+    /// The weights after the best epoch, if the recipe goes back to them.
+    best: Option<Weights>,
+}
+
+const AVERAGE: [&str; 2] = ["average.parameters", "average.running"];
+const BEST: [&str; 2] = ["best.parameters", "best.running"];
+
+impl State {
+    /// The state in the checkpoint, whose weights go into the trainer; the first state if there is none.
+    pub(super) fn open(path: Option<&Path>, recipe: &Recipe, trainer: &mut Trainer) -> Result<Self> {
+        let fresh = Self {
+            about: About { recipe: recipe.clone(), step: 0, losses: 0.0, curve: Vec::new() },
+            optim: optim::State::new(&recipe.optimizer, trainer.parameters.len()),
+            average: (recipe.averaging > 0.0).then(|| [trainer.parameters.clone(), trainer.running.clone()]),
+            best: None,
+        };
+        let Some(path) = path else { return Ok(fresh) };
+        let Some((about, mut lists)) = checkpoint::load::<About>(path)? else { return Ok(fresh) };
+        let other = || {
+            let file = path.display();
+            Error::Setting(format!("{file} belongs to other settings: remove it to begin this stage anew"))
+        };
+        let mut take = |name: &str, len: usize| lists.remove(name).filter(|list| list.len() == len).ok_or_else(other);
+        let lens = [trainer.parameters.len(), trainer.running.len()];
+        let mut weights =
+            |names: [&str; 2]| -> Result<Weights> { Ok([take(names[0], lens[0])?, take(names[1], lens[1])?]) };
+        if about.recipe != *recipe {
+            return Err(other());
+        }
+        let average = fresh.average.is_some().then(|| weights(AVERAGE)).transpose()?;
+        let best = (recipe.patience > 0 && about.best().is_some()).then(|| weights(BEST)).transpose()?;
+        [trainer.parameters, trainer.running] = weights(["parameters", "running"])?;
+        let moments =
+            [take("moments.0", fresh.optim.moments[0].len())?, take("moments.1", fresh.optim.moments[1].len())?];
+        Ok(Self { optim: optim::State { step: about.step, moments }, about, average, best })
+    }
+
+    pub(super) fn save(&mut self, path: Option<&Path>, trainer: &Trainer) -> Result<()> {
+        let Some(path) = path else { return Ok(()) };
+        self.about.step = self.optim.step;
+        let [first, second] = &self.optim.moments;
+        let mut lists: Vec<(&str, &[f32])> = vec![
+            ("parameters", &trainer.parameters),
+            ("running", &trainer.running),
+            ("moments.0", first),
+            ("moments.1", second),
+        ];
+        for (names, weights) in [(AVERAGE, &self.average), (BEST, &self.best)] {
+            lists
+                .extend(weights.iter().flat_map(|weights| names.into_iter().zip(weights.iter().map(|list| &list[..]))));
+        }
+        checkpoint::save(path, &self.about, &lists)
+    }
+
+    /// Whether all epochs are over, or the last ones did not help.
+    pub(super) fn is_over(&self, recipe: &Recipe) -> bool {
+        let epochs = self.about.curve.len();
+        let patience = recipe.patience as usize;
+        epochs >= recipe.epochs as usize
+            || patience > 0 && self.about.best().is_some_and(|best| epochs - 1 - best >= patience)
+    }
+
+    /// Moves the mean of the weights: quickly in the first steps, when there is little to remember.
+    pub(super) fn average(&mut self, recipe: &Recipe, trainer: &Trainer) {
+        let Some(average) = &mut self.average else { return };
+        let step = self.optim.step as f32;
+        let keep = recipe.averaging.min(step / (step + 9.0));
+        for (mean, now) in average.iter_mut().zip([&trainer.parameters, &trainer.running]) {
+            mean.iter_mut().zip(now).for_each(|(mean, now)| *mean += (1.0 - keep) * (now - *mean));
+        }
+    }
+
+    /// Notes what an epoch came to, and its weights if they are the best.
+    pub(super) fn finish_epoch(&mut self, epoch: Epoch, trainer: &Trainer) {
+        self.about.curve.push(epoch);
+        if self.about.recipe.patience > 0 && self.about.best() == Some(self.about.curve.len() - 1) {
+            let now = || [trainer.parameters.clone(), trainer.running.clone()];
+            self.best = Some(self.average.clone().unwrap_or_else(now));
+        }
+    }
+
+    /// The parameters as they are now.
+    pub(super) fn params(&self, trainer: &Trainer) -> Result<Params> {
+        named(trainer, self.average.as_ref())
+    }
+
+    /// The parameters that the training ends with.
+    pub(super) fn best(&self, trainer: &Trainer) -> Result<Params> {
+        named(trainer, self.best.as_ref().or(self.average.as_ref()))
+    }
+}
+
+fn named(trainer: &Trainer, weights: Option<&Weights>) -> Result<Params> {
+    Ok(match weights {
+        Some([parameters, running]) => trainer.params_from(parameters, running)?,
+        None => trainer.params()?,
+    })
+}
