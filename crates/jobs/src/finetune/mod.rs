@@ -137,7 +137,7 @@ pub(crate) struct Finetuned {
 /// Retrains the pretrained network `backbone` on all photos that are to be learned from, and gives the model file.
 ///
 /// # Errors
-/// Photos that cannot be learned from, weights that cannot be had, and as [`finetune`].
+/// Photos that cannot be learned from, weights that cannot be had, and a training that fails.
 pub fn retrain(
     backbone: &str,
     photos: &Path,
