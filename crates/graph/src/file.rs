@@ -18,7 +18,8 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // The umask narrows it, as for any new file.
     let mut file = builder.tempfile_in(folder)?;
-    file.write_all(bytes)?;
+    // Not through the wrapper, whose errors name the temporary file.
+    file.as_file_mut().write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|e| e.error)?;
     Ok(())

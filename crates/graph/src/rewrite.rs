@@ -13,9 +13,9 @@ struct Copy<'g> {
 }
 
 impl<'g> Copy<'g> {
-    fn new(from: &'g Graph) -> Result<Self, Error> {
+    fn new(from: &'g Graph, inputs: &[ValueId]) -> Result<Self, Error> {
         let mut copy = Self { from, to: Graph::new(&from.name), map: vec![None; from.values().len()] };
-        for &id in from.inputs() {
+        for &id in inputs {
             let value = from.value(id);
             copy.map[id.0] = Some(copy.to.add_input(value.name.clone(), value.ty.clone())?);
         }
@@ -56,7 +56,7 @@ impl<'g> Copy<'g> {
     }
 }
 
-/// The part of `graph` that makes `outputs`: what does not lead there is left out, the inputs stay.
+/// The part of `graph` that makes `outputs` from `inputs`: what does not lead there is left out, the inputs stay.
 ///
 /// ```
 /// use percept_graph::{Builder, DType, rewrite::cut};
@@ -64,23 +64,73 @@ impl<'g> Copy<'g> {
 /// let net = Builder::new("net");
 /// let features = net.input("x", DType::F32, ["N".into(), 8.into()]).linear("body", 4).relu();
 /// let graph = net.finish(&[("logits", features.linear("head", 2))])?;
-/// let body = cut(&graph, &[features.id()])?;
+/// let body = cut(&graph, graph.inputs(), &[features.id()])?;
 /// assert_eq!((body.nodes().len(), body.parameters().count()), (2, 2));
+/// let head = cut(&graph, &[features.id()], graph.outputs())?;
+/// assert_eq!((head.nodes().len(), head.parameters().count()), (1, 2));
 /// # Ok::<(), percept_graph::Error>(())
 /// ```
-pub fn cut(graph: &Graph, outputs: &[ValueId]) -> Result<Graph, Error> {
+///
+/// # Errors
+/// Outputs that need more than `inputs`.
+pub fn cut(graph: &Graph, inputs: &[ValueId], outputs: &[ValueId]) -> Result<Graph, Error> {
     let mut needed = vec![false; graph.values().len()];
     outputs.iter().for_each(|id| needed[id.0] = true);
+    let makes = |node: &Node, needed: &[bool]| node.outputs.iter().any(|id| needed[id.0] && !inputs.contains(id));
     for node in graph.nodes().iter().rev() {
-        if node.outputs.iter().any(|id| needed[id.0]) {
+        if makes(node, &needed) {
             node.inputs.iter().flatten().for_each(|id| needed[id.0] = true);
         }
     }
-    let mut copy = Copy::new(graph)?;
-    for node in graph.nodes().iter().filter(|node| node.outputs.iter().any(|id| needed[id.0])) {
+    if let Some(id) = graph.inputs().iter().find(|id| needed[id.0] && !inputs.contains(id)) {
+        let reason = "is an input that the part to be cut out needs, and not among its inputs";
+        return Err(Error::parameter(&graph.value(*id).name, reason));
+    }
+    let mut copy = Copy::new(graph, inputs)?;
+    for node in graph.nodes().iter().filter(|node| makes(node, &needed)) {
         copy.node(node)?;
     }
     copy.finish(outputs)
+}
+
+/// The values through which everything passes on its way from the inputs to the outputs, first to last: cut there, a graph falls
+/// into two that share nothing else.
+///
+/// ```
+/// use percept_graph::{Builder, DType, rewrite::bottlenecks};
+///
+/// let net = Builder::new("net");
+/// let x = net.input("x", DType::F32, ["N".into(), 4.into()]);
+/// let sum = x.linear("a", 4) + x.linear("b", 4);
+/// let graph = net.finish(&[("y", sum.relu())])?;
+/// assert_eq!(bottlenecks(&graph), [sum.id()]);
+/// # Ok::<(), percept_graph::Error>(())
+/// ```
+pub fn bottlenecks(graph: &Graph) -> Vec<ValueId> {
+    let mut left = graph.uses();
+    let mut flows = vec![false; graph.values().len()];
+    graph.inputs().iter().for_each(|id| flows[id.0] = left[id.0] > 0);
+    let mut open = flows.iter().filter(|&&flows| flows).count();
+    let mut found = Vec::new();
+    for node in graph.nodes() {
+        for &id in node.inputs.iter().flatten().filter(|id| flows[id.0]) {
+            left[id.0] -= 1;
+            open -= usize::from(left[id.0] == 0);
+        }
+        // What is made of parameters alone does not come from the inputs.
+        if !node.inputs.iter().flatten().any(|id| flows[id.0]) {
+            continue;
+        }
+        for &id in node.outputs.iter().filter(|id| left[id.0] > 0) {
+            flows[id.0] = true;
+            open += 1;
+        }
+        let output = node.outputs[0];
+        if open == 1 && flows[output.0] && !graph.outputs().contains(&output) {
+            found.push(output);
+        }
+    }
+    found
 }
 
 /// Folds each batch normalisation with running statistics into the convolution before it, and drops what does nothing when a
@@ -95,7 +145,7 @@ pub fn cut(graph: &Graph, outputs: &[ValueId]) -> Result<Graph, Error> {
 pub fn fold_for_inference(graph: &Graph, params: &Params) -> Result<(Graph, Params), Error> {
     graph.check_params(params)?;
     let readers = sole_readers(graph);
-    let mut copy = Copy::new(graph)?;
+    let mut copy = Copy::new(graph, graph.inputs())?;
     let mut folded = Params::new();
     for node in graph.nodes() {
         match &node.op {
@@ -132,7 +182,7 @@ pub fn fold_constants(
     eval: impl Fn(&Op, &[Option<&Tensor>]) -> Result<Vec<Tensor>, String>,
 ) -> Result<(Graph, Params), Error> {
     graph.check_params(params)?;
-    let mut copy = Copy::new(graph)?;
+    let mut copy = Copy::new(graph, graph.inputs())?;
     let mut known = params.clone();
     for node in graph.nodes() {
         let names: Vec<_> = node.inputs.iter().map(|id| id.map(|id| graph.value(id).name.as_str())).collect();
@@ -154,7 +204,7 @@ pub fn fold_constants(
         }
     }
     let folded = copy.finish(graph.outputs())?;
-    let needed = cut(&folded, folded.outputs())?;
+    let needed = cut(&folded, folded.inputs(), folded.outputs())?;
     let params =
         needed.parameters().filter_map(|value| Some((value.name.clone(), known.remove(&value.name)?))).collect();
     Ok((needed, params))

@@ -2,11 +2,11 @@
 
 use crate::event::{Events, Phase};
 use crate::features::identity;
-use crate::{Error, Result, format, output, parallel};
+use crate::{Error, Result, format, output, parallel, photos};
 use image::RgbImage;
 use percept_engine::Settings;
 use percept_photos::augment::{Augment, Source};
-use percept_photos::scan::{self, DataSet, Part, Picture, Skipped};
+use percept_photos::scan::{DataSet, Part, Picture, Skipped};
 use percept_photos::{decode, sheet};
 use std::path::{Component, Path, PathBuf};
 
@@ -50,10 +50,10 @@ impl Views {
 }
 
 /// Writes a contact sheet: a few photos from all over the data set, each followed by its views.
-pub fn preview(photos: &Path, out: &Path, views: &Views, events: Events<'_>) -> Result<()> {
+pub fn preview(root: &Path, out: &Path, views: &Views, events: Events<'_>) -> Result<()> {
     views.augment.check()?;
     output::absent(out)?;
-    let data = scan::scan(photos)?;
+    let (data, _) = photos::scan(root, &mut *events)?;
     let step = data.pictures.len().div_ceil(PHOTOS);
     let mut phase = Phase::start(events, "Drawing views", Some(PHOTOS.min(data.pictures.len()) as u64), "photos");
     let mut tiles = Vec::new();
@@ -70,7 +70,7 @@ pub fn preview(photos: &Path, out: &Path, views: &Views, events: Events<'_>) -> 
         phase.progress(i as u64 + 1);
     }
     if tiles.is_empty() {
-        return Err(Error::Setting(format!("none of the photos looked at in {} can be read", photos.display())));
+        return Err(Error::Setting(format!("none of the photos looked at in {} can be read", root.display())));
     }
     let columns = COLUMNS.min(1 + views.count as usize);
     sheet::save_png(&sheet::contact_sheet(&tiles, columns), out)?;
@@ -88,17 +88,11 @@ fn fit(picture: &RgbImage, size: u32) -> RgbImage {
 /// Writes a new data set: each photo as it is, beside its views. Photos to check or test with get no views.
 ///
 /// Gives back what was left out, and why.
-pub fn write(
-    photos: &Path,
-    out: &Path,
-    views: &Views,
-    settings: &Settings,
-    events: Events<'_>,
-) -> Result<Vec<Skipped>> {
+pub fn write(root: &Path, out: &Path, views: &Views, settings: &Settings, events: Events<'_>) -> Result<Vec<Skipped>> {
     views.augment.check()?;
     let folder = output::Folder::create(out)?;
-    let data = scan::scan(photos)?;
-    let table = photos.is_file();
+    let (data, _) = photos::scan(root, &mut *events)?;
+    let table = root.is_file() && root.parent() == Some(&data.root);
     let total = data.pictures.len() as u64;
     let mut phase = Phase::start(events, "Writing views", Some(total), "photos");
     let mut skipped = data.skipped.clone();

@@ -38,8 +38,11 @@ pub struct Config {
     pub augment: Augment,
     /// How the classifier is fitted; absent until decided.
     pub head: Option<Head>,
-    /// The trainings of the whole network that follow, each kept if it helps; absent until decided.
+    /// The trainings of the network that follow, each kept if it helps; absent until decided.
     pub stages: Option<Vec<Recipe>>,
+    /// Whether the last stage, if it was kept, is repeated on all photos, those held out among them, once they are measured on.
+    #[serde(default)]
+    pub refit: bool,
 }
 
 /// How the classifier on top is fitted.
@@ -67,6 +70,7 @@ impl Default for Config {
             augment: Augment::default(),
             head: None,
             stages: None,
+            refit: false,
         }
     }
 }

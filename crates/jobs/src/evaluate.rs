@@ -2,12 +2,12 @@
 
 use crate::classifier::{BATCH, Classifier};
 use crate::event::{Events, Phase};
-use crate::{Error, Result, parallel};
+use crate::{Error, Result, parallel, photos};
 use image::RgbImage;
 use percept_engine::Settings;
 use percept_learn::metrics::Metrics;
 use percept_photos::decode;
-use percept_photos::scan::{self, DataSet, Skipped};
+use percept_photos::scan::{DataSet, Skipped};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -56,21 +56,21 @@ fn skipped_as_text<S: serde::Serializer>(skipped: &[Skipped], serializer: S) -> 
 /// Single pictures whose time is taken.
 const TIMED: usize = 100;
 
-/// Runs a model on a labelled folder or table; classes are matched to the model's labels by name, and names that are all numbers are
+/// Runs a model on a labelled folder, table or archive; classes are matched to the model's labels by name, and names that are all numbers are
 /// indices.
 pub fn evaluate(
     classifier: &mut Classifier,
-    photos: &Path,
+    root: &Path,
     settings: &Settings,
     events: Events<'_>,
 ) -> Result<Evaluation> {
-    let data = scan::scan(photos)?;
-    let classes = match_classes(&data, &classifier.labels)?;
+    let (data, _) = photos::scan(root, &mut *events)?;
+    let classes = match_classes(root, &data, &classifier.labels)?;
     evaluate_data(classifier, &data, &classes, settings, events)
 }
 
 /// The index in the model's labels of each class of the data; `None` for one that the model does not know.
-fn match_classes(data: &DataSet, labels: &[String]) -> Result<Vec<Option<usize>>> {
+fn match_classes(root: &Path, data: &DataSet, labels: &[String]) -> Result<Vec<Option<usize>>> {
     let by_name: HashMap<&str, usize> = labels.iter().enumerate().rev().map(|(i, label)| (label.as_str(), i)).collect();
     let find = |class: &String| {
         let index = || class.parse().ok().filter(|&i: &usize| i < labels.len());
@@ -82,7 +82,7 @@ fn match_classes(data: &DataSet, labels: &[String]) -> Result<Vec<Option<usize>>
         let name = |name: Option<&String>| name.cloned().unwrap_or_default();
         let text = format!(
             "none of the classes in {} (such as \"{}\") is a label of the model (such as \"{}\"): give --labels, or name the folders like labels",
-            data.root.display(),
+            root.display(),
             name(theirs),
             name(ours)
         );

@@ -31,6 +31,15 @@ pub enum Event {
         /// What came of it, in one short sentence; may be empty.
         summary: String,
     },
+    /// A point of a curve.
+    Metric {
+        /// The curve's name, such as `network/loss`.
+        name: String,
+        /// Optimiser steps so far.
+        step: u64,
+        /// The value.
+        value: f64,
+    },
     /// Something worth knowing.
     Note {
         /// One sentence.
@@ -83,6 +92,11 @@ impl<'a> Phase<'a> {
     /// Says that `done` units, counted from the start of the phase, are done.
     pub fn progress(&mut self, done: u64) {
         (self.events)(Event::Progress { done });
+    }
+
+    /// Adds a point to a curve.
+    pub fn metric(&mut self, name: impl Into<String>, step: u64, value: f64) {
+        (self.events)(Event::Metric { name: name.into(), step, value });
     }
 
     /// Says something worth knowing.

@@ -67,7 +67,7 @@ impl Frozen {
     pub(crate) fn trainable(backbone: &str, classes: usize) -> Result<(Graph, Params)> {
         let (graph, mut params) = Backbone::find(backbone)?.load()?;
         let none = || Error::Setting(format!("the backbone {backbone} has no pooled features"));
-        let graph = cut(&graph, &[pooled_features(&graph).ok_or_else(none)?])?;
+        let graph = cut(&graph, graph.inputs(), &[pooled_features(&graph).ok_or_else(none)?])?;
         let pooled = graph.value(graph.outputs()[0]).name.clone();
         let net = Builder::from_graph(graph);
         let logits = net.find(&pooled).flatten().linear("classifier", classes);
@@ -92,22 +92,24 @@ impl Frozen {
             ))
         };
         let features = pooled_features(graph).ok_or_else(none)?;
-        let (graph, params) = fold_for_inference(&cut(graph, &[features])?, params)?;
-        let pooled = graph.value(graph.outputs()[0]).name.clone();
+        Self::below(Origin { name: name.into(), preprocess, licence: licence.into() }, graph, params, features)
+    }
+
+    /// What of a network makes the value `top`, whose elements are the features.
+    pub(crate) fn below(origin: Origin, graph: &Graph, params: &Params, top: ValueId) -> Result<Self> {
+        let below = cut(graph, graph.inputs(), &[top])?;
+        let (graph, params) = fold_for_inference(&below, params)?;
+        let top = graph.value(graph.outputs()[0]).name.clone();
         let net = Builder::from_graph(graph);
-        let flat = net.find(&pooled).flatten();
+        let flat = net.find(&top).flatten();
         let graph = net.finish(&[("features", flat)])?;
         let width = graph.value(graph.outputs()[0]).ty.shape[1].as_const().and_then(|n| usize::try_from(n).ok());
+        let unknown = || Error::Setting(format!("the number of features of {} is not known", origin.name));
+        let width = width.ok_or_else(unknown)?;
         let model = Model { graph, params, ..Model::default() };
         let fingerprint = cache::sha256(&model.to_bytes()?);
         let Model { graph, params, .. } = model;
-        Ok(Self {
-            origin: Origin { name: name.into(), preprocess, licence: licence.into() },
-            width: width.ok_or_else(none)?,
-            graph,
-            params,
-            fingerprint,
-        })
+        Ok(Self { origin, width, graph, params, fingerprint })
     }
 }
 

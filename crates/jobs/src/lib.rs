@@ -20,8 +20,10 @@ mod frozen;
 mod output;
 mod package;
 mod parallel;
+mod photos;
 pub mod predict;
 pub mod report;
+pub mod tensorboard;
 pub mod train;
 
 pub use classifier::Classifier;

@@ -1,12 +1,12 @@
 //! `percept predict`: what is on pictures.
 
 use crate::classifier::{BATCH, Classifier};
-use crate::{Result, parallel};
+use crate::{Result, parallel, photos};
 use percept_engine::Settings;
 use percept_photos::decode;
-use percept_photos::scan::{Skipped, pictures};
+use percept_photos::scan::Skipped;
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The answer to one picture.
 #[derive(Debug, Serialize)]
@@ -26,7 +26,7 @@ pub struct Answer {
     pub probability: f32,
 }
 
-/// Names what is on pictures; folders stand for all pictures in them. Gives each prediction to `found` as soon as it is there,
+/// Names what is on pictures; folders and archives stand for all pictures in them. Gives each prediction to `found` as soon as it is there,
 /// and gives back what could not be read.
 pub fn predict(
     classifier: &mut Classifier,
@@ -37,39 +37,39 @@ pub fn predict(
 ) -> Result<Vec<Skipped>> {
     let (mut files, mut skipped) = (Vec::new(), Vec::new());
     for path in paths {
-        match pictures(path) {
-            Ok(listing) => {
-                files.extend(listing.pictures);
+        match photos::pictures(path) {
+            Ok((listing, names)) => {
+                files.extend(listing.pictures.into_iter().zip(names));
                 skipped.extend(listing.skipped);
             }
             Err(error) => skipped.push(Skipped { path: path.clone(), reason: error.to_string() }),
         }
     }
     for chunk in files.chunks(BATCH) {
-        let prepared = parallel::map(&settings.pool, chunk, |path, _| {
+        let prepared = parallel::map(&settings.pool, chunk, |(path, _), _| {
             decode::open(path).map(|picture| classifier.prepare(&picture))
         });
         let (mut names, mut batch) = (Vec::new(), Vec::new());
-        for (path, result) in chunk.iter().zip(prepared) {
+        for ((_, name), result) in chunk.iter().zip(prepared) {
             match result {
                 Ok(picture) => {
-                    names.push(path.as_path());
+                    names.push(name);
                     batch.push(picture);
                 }
-                Err(error) => skipped.push(Skipped { path: path.clone(), reason: error.to_string() }),
+                Err(error) => skipped.push(Skipped { path: name.into(), reason: error.to_string() }),
             }
         }
         let probabilities = classifier.probabilities(&batch)?;
-        for (path, row) in names.iter().zip(probabilities.chunks_exact(classifier.labels.len().max(1))) {
-            found(prediction(path, row, &classifier.labels, top));
+        for (name, row) in names.iter().zip(probabilities.chunks_exact(classifier.labels.len().max(1))) {
+            found(prediction(name, row, &classifier.labels, top));
         }
     }
     Ok(skipped)
 }
 
-fn prediction(path: &Path, row: &[f32], labels: &[String], top: usize) -> Prediction {
+fn prediction(name: &str, row: &[f32], labels: &[String], top: usize) -> Prediction {
     let mut order: Vec<usize> = (0..row.len()).collect();
     order.sort_by(|&a, &b| row[b].total_cmp(&row[a]));
     let answer = |&i: &usize| Answer { label: labels[i].clone(), probability: row[i] };
-    Prediction { picture: path.display().to_string(), classes: order.iter().take(top).map(answer).collect() }
+    Prediction { picture: name.into(), classes: order.iter().take(top).map(answer).collect() }
 }

@@ -53,7 +53,7 @@ Examples:
   percept train --resume signs                      go on after an interruption
   percept train --config run/config.toml --out again   the same model again, to the bit")]
 pub(crate) struct Train {
-    /// The photos: a folder or a CSV file
+    /// The photos: a folder, a CSV file, a tar or an IDX file
     #[arg(required_unless_present_any = ["config", "resume"])]
     pub(crate) photos: Option<PathBuf>,
     /// The folder to make, with the model, the report and all else
@@ -86,6 +86,9 @@ pub(crate) struct Train {
     /// Repeat a run exactly: the config.toml that it left
     #[arg(long, value_name = "FILE", conflicts_with_all = ["photos", "time_limit", "views", "no_flip", "backbone", "network", "seed"])]
     pub(crate) config: Option<PathBuf>,
+    /// Write the learning curves to this folder while training, for TensorBoard
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) tensorboard: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) output: Output,
 }
@@ -102,7 +105,7 @@ Examples:
 pub(crate) struct Evaluate {
     #[command(flatten)]
     pub(crate) model: Model,
-    /// The photos: a folder with a sub-folder for each class, or a CSV file
+    /// The photos: as for train
     pub(crate) photos: PathBuf,
     #[command(flatten)]
     pub(crate) output: Output,
@@ -118,7 +121,7 @@ Examples:
 pub(crate) struct Predict {
     #[command(flatten)]
     pub(crate) model: Model,
-    /// Pictures, or folders of them
+    /// Pictures, or folders or tars of them
     #[arg(required = true)]
     pub(crate) pictures: Vec<PathBuf>,
     /// How many classes to name for each
@@ -172,7 +175,7 @@ Examples:
   percept augment photos --views 20 --preview sheet.png
   percept augment photos --views 20 --out more-photos --no-flip")]
 pub(crate) struct Augment {
-    /// The photos: a folder or a CSV file
+    /// The photos: as for train
     pub(crate) photos: PathBuf,
     /// Views to make of each photo
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]

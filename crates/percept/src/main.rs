@@ -2,7 +2,16 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage.
 
+/// Prints a line to standard error, or not if that is closed or full: it is no reason to stop.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        let line = format!($($text)*) + "\n";
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
+    }};
+}
+
 mod args;
+mod interrupt;
 mod progress;
 mod verbs;
 
@@ -14,7 +23,7 @@ fn main() -> ExitCode {
     match verbs::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            say!("error: {error}");
             ExitCode::FAILURE
         }
     }

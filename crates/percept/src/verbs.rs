@@ -1,15 +1,17 @@
 //! From parsed arguments to jobs, and from what they give back to what is printed.
 
 use crate::args::{self, Backbone, Cli, Format, Verb};
+use crate::interrupt;
 use crate::progress::Progress;
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::CommandFactory;
 use percept_jobs::augment::Views;
 use percept_jobs::evaluate::Evaluation;
 use percept_jobs::event::Event;
 use percept_jobs::format::{bytes, count, duration, percent, percent_range};
+use percept_jobs::tensorboard::Writer;
 use percept_jobs::{
-    Classifier, Config, Settings, augment, backbone, bench, classifier, demo, evaluate, predict, train,
+    Classifier, Config, Error, Settings, augment, backbone, bench, classifier, demo, evaluate, predict, train,
 };
 use serde::Serialize;
 use std::io::{ErrorKind, Write};
@@ -22,9 +24,13 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         settings = settings.with_threads(threads as usize)?;
     }
     let mut progress = Progress::new(cli.quiet);
+    let screen = progress.screen();
     let events = &mut |event: Event| progress.show(event);
     match cli.verb {
-        Verb::Train(args) => run_train(args, &settings, events),
+        Verb::Train(args) => {
+            interrupt::watch(args.resume.as_ref().unwrap_or(&args.out), screen)?;
+            run_train(args, &settings, events)
+        }
         Verb::Evaluate(args) => run_evaluate(args, &settings, events),
         Verb::Predict(args) => run_predict(args, &settings),
         Verb::Bench(args) => run_bench(args, &settings),
@@ -42,8 +48,20 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
 type Events<'a> = &'a mut dyn FnMut(Event);
 
 fn run_train(args: args::Train, settings: &Settings, events: Events<'_>) -> Result<()> {
+    let mut board = args.tensorboard.as_deref().map(Writer::create).transpose()?;
+    let mut events = |event: Event| {
+        if let (Some(writer), Event::Metric { name, step, value }) = (&mut board, &event)
+            && let Err(error) = writer.scalar(name, *step, *value as f32)
+        {
+            // The model is worth more than its curves.
+            events(Event::Warning { text: format!("no more curves are written: {error}") });
+            board = None;
+        }
+        events(event);
+    };
+    let events = &mut events;
     if let Some(out) = &args.resume {
-        let trained = train::resume(out, settings, events)?;
+        let trained = train::resume(out, settings, events).map_err(|error| failed(error, out))?;
         return finish_train(&args.output, &trained);
     }
     let config = match (&args.config, args.photos) {
@@ -59,8 +77,19 @@ fn run_train(args: args::Train, settings: &Settings, events: Events<'_>) -> Resu
             config
         }
     };
-    let trained = train::train(config, &args.out, &command(), settings, events)?;
+    let trained =
+        train::train(config, &args.out, &command(), settings, events).map_err(|error| failed(error, &args.out))?;
     finish_train(&args.output, &trained)
+}
+
+/// An error of a run, and what to do when a disk was at fault.
+fn failed(error: Error, out: &Path) -> anyhow::Error {
+    match (&error, interrupt::unfinished(out)) {
+        (Error::Io { .. }, Some(run)) => {
+            anyhow!("{error}: mend that, then go on with `percept train --resume {run}`")
+        }
+        _ => error.into(),
+    }
 }
 
 fn finish_train(output: &args::Output, trained: &train::Trained) -> Result<()> {
@@ -72,10 +101,10 @@ fn finish_train(output: &args::Output, trained: &train::Trained) -> Result<()> {
 }
 
 fn say_trained(evaluation: &Evaluation, out: &Path) {
-    eprintln!("\nNames {}, on photos that it was not fitted on", verdict(evaluation));
-    eprintln!("  model   {}", out.join("model.onnx").display());
-    eprintln!("  report  {}", out.join("report.html").display());
-    eprintln!("Next: percept predict {} PHOTO", out.join("model.onnx").display());
+    say!("\nNames {}, on photos that it was not fitted on", verdict(evaluation));
+    say!("  model   {}", out.join("model.onnx").display());
+    say!("  report  {}", out.join("report.html").display());
+    say!("Next: percept predict {} PHOTO", out.join("model.onnx").display());
 }
 
 /// The command line, for the report.
@@ -111,18 +140,18 @@ fn run_evaluate(args: args::Evaluate, settings: &Settings, events: Events<'_>) -
         return json(&evaluation);
     }
     for skipped in evaluation.skipped.iter().take(20) {
-        eprintln!("left out {}: {}", skipped.path.display(), skipped.reason);
+        say!("left out {}: {}", skipped.path.display(), skipped.reason);
     }
     if evaluation.skipped.len() > 20 {
-        eprintln!("… and {} more", count(evaluation.skipped.len() as u64 - 20));
+        say!("… and {} more", count(evaluation.skipped.len() as u64 - 20));
     }
-    eprintln!("Names {}", verdict(&evaluation));
+    say!("Names {}", verdict(&evaluation));
     let metrics = &evaluation.metrics;
-    eprintln!("  among the five most probable  {}", percent(metrics.top5));
-    eprintln!("  F1, mean of the classes       {}", percent(metrics.f1_macro));
-    eprintln!("  negative log-likelihood       {:.3}", metrics.nll);
-    eprintln!("  expected calibration error    {}", percent(metrics.ece));
-    eprintln!(
+    say!("  among the five most probable  {}", percent(metrics.top5));
+    say!("  F1, mean of the classes       {}", percent(metrics.f1_macro));
+    say!("  negative log-likelihood       {:.3}", metrics.nll);
+    say!("  expected calibration error    {}", percent(metrics.ece));
+    say!(
         "  time for one picture          {} (median), {} (99th percentile)",
         duration(evaluation.latency_ms_p50 / 1e3),
         duration(evaluation.latency_ms_p99 / 1e3)
@@ -149,14 +178,14 @@ fn run_predict(args: args::Predict, settings: &Settings) -> Result<()> {
             predictions.push(prediction);
             return;
         }
-        eprintln!("{}", prediction.picture);
+        say!("{}", prediction.picture);
         for answer in &prediction.classes {
-            eprintln!("  {:>6}  {}", percent(f64::from(answer.probability)), answer.label);
+            say!("  {:>6}  {}", percent(f64::from(answer.probability)), answer.label);
         }
     };
     let skipped = predict::predict(&mut classifier, &args.pictures, args.top, settings, &mut found)?;
     for skipped in &skipped {
-        eprintln!("error: {}: {}", skipped.path.display(), skipped.reason);
+        say!("error: {}: {}", skipped.path.display(), skipped.reason);
     }
     if std::mem::take(&mut list) {
         json(&predictions)?;
@@ -172,13 +201,14 @@ fn run_bench(args: args::Bench, settings: &Settings) -> Result<()> {
     if args.output.format == Format::Json {
         return json(&measured);
     }
-    eprintln!("{:.1} pictures a second, {} at once", measured.images_per_second, measured.batch);
-    eprintln!(
+    say!("{:.1} pictures a second, {} at once", measured.images_per_second, measured.batch);
+    say!(
         "  a run        {:.2} ms (median), {:.2} ms (99th percentile)",
-        measured.latency_ms_p50, measured.latency_ms_p99
+        measured.latency_ms_p50,
+        measured.latency_ms_p99
     );
-    eprintln!("  memory       {} at most", bytes(measured.peak_memory_bytes));
-    eprintln!("  measured on  {} threads, {}, {} runs", measured.threads, measured.isa, measured.runs);
+    say!("  memory       {} at most", bytes(measured.peak_memory_bytes));
+    say!("  measured on  {} threads, {}, {} runs", measured.threads, measured.isa, measured.runs);
     Ok(())
 }
 
@@ -190,7 +220,7 @@ fn run_augment(args: args::Augment, settings: &Settings, events: Events<'_>) -> 
         return Ok(augment::preview(&args.photos, sheet, &views, events)?);
     }
     for skipped in augment::write(&args.photos, &args.out, &views, settings, events)? {
-        eprintln!("left out {}: {}", skipped.path.display(), skipped.reason);
+        say!("left out {}: {}", skipped.path.display(), skipped.reason);
     }
     Ok(())
 }
@@ -211,9 +241,11 @@ fn run_backbone(args: Backbone, events: Events<'_>) -> Result<()> {
             for backbone in backbone::list() {
                 let here = if backbone.cached { "here" } else { "percept backbone pull" };
                 let (size, top1) = (bytes(backbone.bytes), percent(backbone.imagenet_top1));
-                eprintln!(
+                say!(
                     "{:<20} {} px  {size:>8}  {top1} of ImageNet  {}  {here}",
-                    backbone.name, backbone.input, backbone.licence
+                    backbone.name,
+                    backbone.input,
+                    backbone.licence
                 );
             }
             Ok(())
@@ -230,7 +262,7 @@ fn run_backbone(args: Backbone, events: Events<'_>) -> Result<()> {
         Backbone::Export { name, out } => {
             let out = out.unwrap_or_else(|| format!("{name}.onnx").into());
             backbone::export(&name, &out, events)?;
-            eprintln!("{}", out.display());
+            say!("{}", out.display());
             Ok(())
         }
     }
@@ -247,6 +279,6 @@ fn print(bytes: &[u8]) -> Result<()> {
     let mut out = std::io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        result => Ok(result?),
+        result => result.map_err(|error| anyhow!("cannot write to standard output: {error}")),
     }
 }

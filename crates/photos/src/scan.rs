@@ -127,7 +127,7 @@ pub fn scan(root: &Path) -> Result<DataSet, Error> {
 /// # Errors
 /// Those of [`archive::unpack`] and [`scan`], with [`Error::NotPhotos`] in place of [`Error::NotADataSet`].
 pub fn scan_in(root: &Path, cache: &Path) -> Result<DataSet, Error> {
-    let Some(folder) = archive::unpack(root, cache)? else {
+    let Some(folder) = archive::unpack(root, cache, &mut |_| ())? else {
         return scan(root).map_err(|error| match error {
             Error::NotADataSet(path) => Error::NotPhotos(path),
             other => other,

@@ -89,7 +89,10 @@ fn save(encoded: image::ImageResult<()>, bytes: &[u8], path: &Path) -> Result<()
         .and_then(|()| fs::create_dir_all(path.parent().unwrap_or(Path::new(""))))
         .and_then(|()| fs::write(&part, bytes))
         .and_then(|()| fs::rename(&part, path))
-        .map_err(Error::io("write", path))
+        .map_err(|error| {
+            let _ = fs::remove_file(&part);
+            Error::io("write", path)(error)
+        })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::features::identity;
 use crate::{Result, parallel};
-use percept_engine::Settings;
+use percept_engine::Pool;
 use percept_photos::augment::{Augment, Scratch, Source};
 use percept_photos::decode;
 use percept_photos::scan::DataSet;
@@ -33,24 +33,23 @@ pub(super) fn targets(data: &DataSet, photos: &[usize], classes: usize, smoothin
 }
 
 /// Draws views of photos on all threads.
-pub(super) struct Views<'a> {
+pub(crate) struct Views<'a> {
     data: &'a DataSet,
     augment: &'a Augment,
     seed: u64,
-    settings: &'a Settings,
     scratch: Vec<Mutex<Scratch>>,
 }
 
 impl<'a> Views<'a> {
-    pub(super) fn new(data: &'a DataSet, augment: &'a Augment, seed: u64, settings: &'a Settings) -> Self {
-        let scratch = (0..settings.pool.threads()).map(|_| Mutex::default()).collect();
-        Self { data, augment, seed, settings, scratch }
+    /// Views for pools of so many threads.
+    pub(crate) fn new(data: &'a DataSet, augment: &'a Augment, seed: u64, threads: usize) -> Self {
+        Self { data, augment, seed, scratch: (0..threads).map(|_| Mutex::default()).collect() }
     }
 
     /// The bytes of the view of this number of each photo.
-    pub(super) fn draw(&self, photos: &[usize], view: u32) -> Result<Vec<u8>> {
+    pub(super) fn draw(&self, pool: &Pool, photos: &[usize], view: u32) -> Result<Vec<u8>> {
         let bytes = (self.augment.size * self.augment.size * 3) as usize;
-        let pictures = parallel::map(&self.settings.pool, photos, |&i, thread| {
+        let pictures = parallel::map(pool, photos, |&i, thread| {
             let photo = &self.data.pictures[i];
             let source = Source::new(&decode::open(&photo.path)?, self.augment.size);
             let mut out = vec![0; bytes];
@@ -60,6 +59,22 @@ impl<'a> Views<'a> {
             Ok(out)
         });
         Ok(pictures.into_iter().collect::<Result<Vec<_>>>()?.concat())
+    }
+}
+
+/// A draw from Beta(alpha, alpha) for a step: Jöhnk's method ("Erzeugung von betaverteilten und gammaverteilten Zufallszahlen", Metrika
+/// 1964), which is quick for alpha up to 1.
+pub(super) fn beta(alpha: f32, seed: u64, step: u64) -> f32 {
+    let mut state = mixed(seed, step);
+    let mut power = || {
+        state = mixed(state, 1);
+        ((state >> 11) as f64 / (1u64 << 53) as f64).powf(1.0 / f64::from(alpha))
+    };
+    loop {
+        let (a, b) = (power(), power());
+        if a + b > 0.0 && a + b <= 1.0 {
+            return (a / (a + b)) as f32;
+        }
     }
 }
 
@@ -83,6 +98,17 @@ mod tests {
         let mut sorted = first;
         sorted.sort_unstable();
         assert_eq!(sorted, photos);
+    }
+
+    #[test]
+    fn shares_have_the_moments_of_a_beta_distribution() {
+        for alpha in [0.2f32, 0.5, 1.0] {
+            let shares: Vec<f64> = (0..20_000).map(|step| f64::from(beta(alpha, 9, step))).collect();
+            let mean = shares.iter().sum::<f64>() / shares.len() as f64;
+            let variance = shares.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / shares.len() as f64;
+            let expected = 1.0 / (4.0 * (2.0 * f64::from(alpha) + 1.0));
+            assert!((mean - 0.5).abs() < 0.01 && (variance - expected).abs() < 0.005, "{alpha}: {mean}, {variance}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::fmt::Write;
 pub(super) fn reliability(bins: &[ReliabilityBin]) -> String {
     let (side, left, width) = (280.0, 40.0, 280.0 / bins.len().max(1) as f64);
     let most = bins.iter().map(|bin| bin.count).max().unwrap_or(0).max(1) as f64;
-    let mut svg = String::from(r#"<svg viewBox="0 0 330 400" role="img" aria-label="Reliability diagram">"#);
+    let mut svg = String::from(r#"<svg viewBox="0 0 340 400" role="img" aria-label="Reliability diagram">"#);
     for tick in 0..=4 {
         let share = f64::from(tick) / 4.0;
         let (x, y) = (left + side * share, 10.0 + side * (1.0 - share));
@@ -48,16 +48,16 @@ pub(super) fn confusion(cells: &[Confusion], labels: &[String]) -> String {
     let n = labels.len().max(1);
     let names = n <= 30;
     let cell = (600.0 / n as f64).min(36.0);
-    let left = if names { 150.0 } else { 4.0 };
+    let longest = labels.iter().map(|label| shortened(label).chars().count()).max().unwrap_or(0) as f64;
+    let (left, below) = if names { (14.0 + 6.5 * longest, 24.0 + 4.5 * longest) } else { (4.0, 4.0) };
     let side = cell * n as f64;
-    let bottom = if names { 110.0 } else { 4.0 };
+    let (width, height) = (left + side + if names { 5.0 * longest } else { 4.0 }, side + below);
+    // Names stay legible on a phone, where the page scrolls sideways instead.
+    let least = if names { 0.75 * width } else { 0.0 };
     let mut totals = vec![0usize; n];
     cells.iter().for_each(|c| totals[c.label] += c.count);
     let mut svg = format!(
-        r#"<svg viewBox="0 0 {:.0} {:.0}" style="max-width:{:.0}px" role="img" aria-label="Confusion matrix"><rect class="field" x="{left}" y="4" width="{side:.2}" height="{side:.2}"/>"#,
-        left + side + 40.0,
-        side + bottom,
-        left + side + 40.0
+        r#"<svg viewBox="0 0 {width:.0} {height:.0}" style="max-width:{width:.0}px;min-width:{least:.0}px" role="img" aria-label="Confusion matrix"><rect class="field" x="{left}" y="4" width="{side:.2}" height="{side:.2}"/>"#
     );
     for c in cells {
         let class = if c.label == c.predicted { "right" } else { "wrong" };
@@ -73,8 +73,9 @@ pub(super) fn confusion(cells: &[Confusion], labels: &[String]) -> String {
         );
         if cell >= 16.0 {
             let (x, y) = (x + cell / 2.0, y + cell / 2.0 + 4.0);
+            let class = if share > 0.5 { "number strong" } else { "number" };
             let _ =
-                write!(svg, r#"<text class="number" x="{x:.1}" y="{y:.1}" text-anchor="middle">{}</text>"#, c.count);
+                write!(svg, r#"<text class="{class}" x="{x:.1}" y="{y:.1}" text-anchor="middle">{}</text>"#, c.count);
         }
     }
     for (i, label) in labels.iter().enumerate().filter(|_| names) {
@@ -90,10 +91,12 @@ pub(super) fn confusion(cells: &[Confusion], labels: &[String]) -> String {
     svg + "</svg>"
 }
 
+/// A name of bearable length: the ends tell similar names apart.
 fn shortened(label: &str) -> String {
-    match label.char_indices().nth(20) {
-        Some((end, _)) => format!("{}…", &label[..end]),
-        None => label.into(),
+    let chars: Vec<char> = label.chars().collect();
+    match chars.len() {
+        0..=21 => label.into(),
+        n => chars[..10].iter().chain(&['…']).chain(&chars[n - 10..]).collect(),
     }
 }
 

@@ -4,6 +4,10 @@
 //! forbids everything from elsewhere. Templates escape whatever comes from file names, since those are anybody's.
 
 mod charts;
+mod curves;
+mod stages;
+
+pub use stages::Stage;
 
 use crate::event::Timing;
 use crate::{Error, Result, format};
@@ -26,10 +30,20 @@ pub struct Report {
     pub command: String,
     /// The `config.toml` that makes it again.
     pub config: String,
-    /// The pretrained network.
+    /// The network.
     pub network: String,
-    /// Licence of its weights.
+    /// Licence of the weights that it began with.
     pub licence: String,
+    /// Whether it began with random weights.
+    pub from_scratch: bool,
+    /// Whether its own layers learned from the photos, and not just a classifier on top of them.
+    pub retrained: bool,
+    /// The trainings of its layers, in order.
+    pub stages: Vec<Stage>,
+    /// Whether a training could go back to the epoch that suits the photos held out best.
+    pub best_epoch: bool,
+    /// Whether the user said which photos to hold out.
+    pub divided: bool,
     /// Names of the classes.
     pub labels: Vec<String>,
     /// Length in pixels to which a photo's shorter side is resized.
@@ -40,11 +54,11 @@ pub struct Report {
     pub bytes: u64,
     /// What the latency was measured on, such as `2 threads, avx512`.
     pub machine: String,
-    /// Photos that the model learned from.
+    /// Photos that the model learned from, and those held out from them.
     pub photos: usize,
     /// Scenes that they show; 0 if that was not looked at.
     pub scenes: usize,
-    /// Augmented views of each.
+    /// Augmented views of each that the classifier on top learned from.
     pub views: u32,
     /// Whether the accuracy was measured on a part that the user set aside for testing, on which nothing was chosen.
     pub tested: bool,
@@ -107,7 +121,7 @@ impl Report {
 
     /// The model card as Markdown.
     pub fn model_card(&self) -> Result<String> {
-        self.render("model_card.md", include_str!("model_card.md"))
+        Ok(self.render("model_card.md", include_str!("model_card.md"))? + "\n")
     }
 
     fn render(&self, name: &'static str, template: &'static str) -> Result<String> {
@@ -130,6 +144,11 @@ impl Report {
             version => env!("CARGO_PKG_VERSION"),
             rows => Serde(self.rows()),
             confused => Serde(self.confused()),
+            stage_rows => Serde(self.stage_rows()),
+            epochs => self.epochs(),
+            learners => self.learners(false),
+            kept_learners => self.learners(true),
+            chosen => self.chosen(),
             reliability => charts::reliability(&self.metrics.reliability),
             confusion => charts::confusion(&self.metrics.confusion, &self.labels),
             skipped => Serde(skipped),

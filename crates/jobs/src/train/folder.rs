@@ -3,6 +3,7 @@
 use crate::output::absent;
 use crate::{Config, Error, Result};
 use percept_graph::write_file;
+use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
@@ -21,7 +22,8 @@ pub(super) struct RunFolder {
 }
 
 impl RunFolder {
-    /// The folder of a new run; an error if there is something at `out`, or an unfinished run.
+    /// The folder of a new run; an error if there is something at `out`, or an unfinished run. One that was ended before anything was
+    /// decided is none.
     pub(super) fn create(out: &Path) -> Result<Self> {
         absent(out)?;
         let part = part_of(out)?;
@@ -29,17 +31,30 @@ impl RunFolder {
             std::fs::create_dir_all(parent).map_err(Error::io("create", out))?;
         }
         match std::fs::create_dir(&part) {
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Err(Error::Unfinished(out.into())),
-            made => made.map_err(Error::io("create", &part)),
-        }?;
-        Self::locked(part, out)
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            made => made.map_err(Error::io("create", &part))?,
+        }
+        if !is_blank(&part) {
+            return Err(Error::Unfinished(out.into()));
+        }
+        let folder = Self::locked(part, out)?;
+        // Its owner may have been at work until now.
+        if !is_blank(&folder.part) {
+            return Err(Error::Unfinished(out.into()));
+        }
+        let photos = folder.part.join(PHOTOS);
+        match std::fs::remove_file(&photos) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", &photos)(error)),
+            _ => Ok(folder),
+        }
     }
 
     /// The folder of an unfinished run, its configuration, and the command that began it.
     pub(super) fn resume(out: &Path) -> Result<(Self, Config, String)> {
         // Whoever names the folder as it is now means the same run.
         let named = out.as_os_str().to_string_lossy();
-        let out = named.trim_end_matches('/').strip_suffix(".part").map_or_else(|| out.to_path_buf(), PathBuf::from);
+        let stem = named.trim_end_matches('/').strip_suffix(".part").map(PathBuf::from);
+        let out = stem.filter(|_| !part_of(out).is_ok_and(|part| part.is_dir())).unwrap_or_else(|| out.to_path_buf());
         let part = part_of(&out)?;
         if !part.join(CONFIG).is_file() {
             let whole = if out.join("model.onnx").is_file() { ": it is finished" } else { "" };
@@ -61,7 +76,10 @@ impl RunFolder {
                 Err(Error::Setting(format!("another process is at work on {out}: wait for it, or stop it")))
             }
             // Where locks are not supported, the user sees to it.
-            Ok(()) | Err(TryLockError::Error(_)) => Ok(Self { part, out: out.into(), finished: false, _lock: lock }),
+            Ok(()) | Err(TryLockError::Error(_)) => {
+                remove_temporary(&part);
+                Ok(Self { part, out: out.into(), finished: false, _lock: lock })
+            }
         }
     }
 
@@ -98,9 +116,9 @@ impl RunFolder {
         absent(&self.out)?;
         let files = std::fs::read_dir(&self.part).map_err(Error::io("read", &self.part))?;
         for file in files.flatten() {
-            let name = file.file_name();
-            let working = WORKING.iter().any(|working| name == **working) || name.to_string_lossy().starts_with('.');
-            if working || file.path().extension().is_some_and(|extension| extension == "safetensors") {
+            if is_working(&file.file_name())
+                || file.path().extension().is_some_and(|extension| extension == "safetensors")
+            {
                 std::fs::remove_file(file.path()).map_err(Error::io("remove", &file.path()))?;
             }
         }
@@ -117,6 +135,25 @@ impl Drop for RunFolder {
             let _ = std::fs::remove_dir_all(&self.part);
         }
     }
+}
+
+/// Removes what killed processes were about to write, which can be as large as a checkpoint each.
+fn remove_temporary(part: &Path) {
+    let files = std::fs::read_dir(part).into_iter().flatten().flatten();
+    for file in files.filter(|file| file.file_name().as_encoded_bytes().starts_with(b".")) {
+        // What cannot be removed now is in nobody's way.
+        let _ = std::fs::remove_file(file.path());
+    }
+}
+
+/// Whether a file is of no use to a finished run, or is one that a killed process was about to write.
+fn is_working(name: &OsStr) -> bool {
+    WORKING.iter().any(|working| name == *working) || name.to_string_lossy().starts_with('.')
+}
+
+/// Whether nothing is in a folder that a run could go on from, nor anything that is not a run's.
+fn is_blank(part: &Path) -> bool {
+    std::fs::read_dir(part).is_ok_and(|files| files.flatten().all(|file| is_working(&file.file_name())))
 }
 
 fn part_of(out: &Path) -> Result<PathBuf> {

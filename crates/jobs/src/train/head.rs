@@ -46,8 +46,16 @@ pub(super) struct Fitted {
 pub(super) enum Learned {
     /// A classifier on top of the frozen part.
     Head(Weights),
-    /// A whole network, folded for inference, from byte pictures to logits.
-    Network(Graph, Params),
+    /// A whole network.
+    Network(Whole),
+}
+
+/// A whole network, folded for inference, from byte pictures to logits.
+pub(super) struct Whole {
+    pub(super) graph: Graph,
+    pub(super) params: Params,
+    /// What it says to the photos held out, also if it learned from them since they were measured on: photos × classes.
+    pub(super) answers: Vec<f32>,
 }
 
 /// What a classifier on top says to rows of features.

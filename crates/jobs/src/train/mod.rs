@@ -5,7 +5,8 @@
 //! made that division himself, the classifier is fitted once more on all photos, since a photo is worth more as an example than as
 //! a test that is over.
 //!
-//! Then, time allowing, the whole network is trained, and kept if the photos held out say that it is better.
+//! Then, time allowing, the top blocks of the network are trained on what the frozen lower part makes of the photos, and after them the
+//! whole network; each is kept if the photos held out say that it is better, and the last that was is repeated on all photos.
 //!
 //! Everything is made in `NAME.part` beside the output, which gets its name when it is whole. Every decision is written down there before
 //! it is acted on, and how far a training is too, so that an interrupted run goes on as if nothing had been.
@@ -17,19 +18,21 @@ mod plan;
 mod results;
 mod scenes;
 mod summary;
+mod top;
 
 use crate::evaluate::Evaluation;
 use crate::event::{Event, Events, Phase, Timing};
 use crate::features::{Extracted, Extractor};
 use crate::frozen::{Frozen, Origin};
-use crate::{Config, Error, Result, backbone, format, parallel};
+use crate::report::Stage;
+use crate::{Config, Error, Result, backbone, format, parallel, photos};
 use folder::RunFolder;
 use head::Fitted;
 use network::Stages;
-use percept_engine::Settings;
+use percept_engine::{Pool, Settings};
 use percept_models::cache;
 use percept_photos::decode;
-use percept_photos::scan::{self, DataSet, Part, Picture, Skipped};
+use percept_photos::scan::{DataSet, Part, Picture, Skipped};
 use percept_photos::split::{Split, split};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -61,6 +64,10 @@ struct Run<'a> {
     retrained: bool,
     /// Photos that cannot be decoded.
     unreadable: Vec<Skipped>,
+    /// Whether that network learned from all photos after it was measured.
+    refitted: bool,
+    /// How each training of the network went.
+    stages: Vec<Stage>,
     /// How many scenes the photos show.
     scenes: usize,
 }
@@ -94,12 +101,9 @@ fn run(
     settings: &Settings,
     events: Events<'_>,
 ) -> Result<Trained> {
-    let mut timings = Vec::new();
-    let phase = Phase::start(&mut *events, "Reading photos", None, "photos");
-    let data = scan::scan_in(&config.photos, &cache::folder()?.join("unpacked"))?;
+    let (data, timings) = photos::scan(&config.photos, &mut *events)?;
     data.check_trainable()?;
-    timings.push(phase.finish(summary(&data)));
-    folder.check_photos(&fingerprint(&data)?)?;
+    folder.check_photos(&fingerprint(&data, &settings.pool)?)?;
     let frozen = match &config.network {
         Some(_) => None,
         None => {
@@ -123,6 +127,8 @@ fn run(
         timings,
         planned: false,
         retrained: false,
+        refitted: false,
+        stages: Vec::new(),
         scenes: 0,
         unreadable: Vec::new(),
     };
@@ -147,24 +153,15 @@ fn run(
     Ok(Trained { out: out.to_path_buf(), config: run.config, evaluation })
 }
 
-/// A hash of which photos there are, and of which class.
-fn fingerprint(data: &DataSet) -> Result<String> {
-    let mut text = String::new();
-    for picture in &data.pictures {
-        let info = std::fs::metadata(&picture.path).map_err(Error::io("read", &picture.path))?;
-        let changed = info.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-        let changed = changed.map_or(0, |time| time.as_nanos());
-        text += &format!("{:?} {} {:?} {} {changed}\n", picture.path, picture.class, picture.part, info.len());
-    }
-    Ok(cache::sha256(text.as_bytes()))
-}
-
-fn summary(data: &DataSet) -> String {
-    let skipped = match data.skipped.len() {
-        0 => String::new(),
-        n => format!(", {} left out", format::count(n as u64)),
+/// A hash of what the photos are, wherever they lie.
+fn fingerprint(data: &DataSet, pool: &Pool) -> Result<String> {
+    let line = |picture: &Picture, _| {
+        let bytes = std::fs::read(&picture.path).map_err(Error::io("read", &picture.path))?;
+        let path = picture.path.strip_prefix(&data.root).unwrap_or(&picture.path);
+        Ok(format!("{path:?} {} {:?} {}\n", picture.class, picture.part, cache::sha256(&bytes)))
     };
-    format!("{} of {} classes{skipped}", format::count(data.pictures.len() as u64), data.classes.len())
+    let lines = parallel::map(pool, &data.pictures, line).into_iter().collect::<Result<String>>()?;
+    Ok(cache::sha256(lines.as_bytes()))
 }
 
 /// The pictures of one part.
@@ -188,10 +185,11 @@ impl Run<'_> {
         if self.config.stages.is_none() {
             let Split { train: training, validation } = split(&self.data, self.config.validation, self.config.seed);
             let stages = Stages::new(self, &training, &validation)?;
-            self.config.stages = Some(match stages {
+            let planned = match stages {
                 Some(stages) => network::plan(self, &stages, &mut *events)?,
-                None => Vec::new(),
-            });
+                None => (Vec::new(), false),
+            };
+            (self.config.stages, self.config.refit) = (Some(planned.0), planned.1);
             // Views would take the time of the better stage.
             if self.config.stages.as_ref().is_some_and(|stages| !stages.is_empty()) && self.config.views.is_none() {
                 self.config.views = Some(0);
@@ -248,9 +246,10 @@ impl Run<'_> {
             ));
         }
         if self.config.stages.is_none() {
-            self.config.stages = Some(network::plan(self, &stages, &mut *events)?);
-            folder.record(&self.config, command)?;
+            let (stages, refit) = network::plan(self, &stages, &mut *events)?;
+            (self.config.stages, self.config.refit) = (Some(stages), refit);
         }
+        folder.record(&self.config, command)?;
         stages.run(self, fitted, folder, events)
     }
 

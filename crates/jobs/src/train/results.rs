@@ -32,8 +32,8 @@ pub(super) fn write_all(
 ) -> Result<Evaluation> {
     let (labels, temperature) = (&run.data.classes, fitted.temperature);
     let model = match (&fitted.learned, frozen) {
-        (Learned::Network(graph, params), _) => {
-            package::classifier(&run.origin, graph.clone(), params.clone(), temperature, labels)?
+        (Learned::Network(whole), _) => {
+            package::classifier(&run.origin, whole.graph.clone(), whole.params.clone(), temperature, labels)?
         }
         (Learned::Head(weights), Some((frozen, _))) => package::model(frozen, weights, temperature, labels)?,
         (Learned::Head(_), None) => return Err(Error::Setting("a network from zero has no frozen part".into())),
@@ -97,10 +97,11 @@ fn compare(
             let rows = Subset::new(&features.file, sample.iter().map(|i| i * per_photo).collect())?;
             probabilities_of(weights, fitted.temperature, run.settings, &rows)?
         }
-        _ => {
-            let rows: Vec<_> = fitted.probabilities.chunks_exact(run.data.classes.len()).collect();
+        (Learned::Network(whole), _) => {
+            let rows: Vec<_> = whole.answers.chunks_exact(run.data.classes.len()).collect();
             sample.iter().flat_map(|&i| rows[i]).copied().collect()
         }
+        (Learned::Head(_), None) => Vec::new(),
     };
     let difference = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     if difference > TOLERANCE {

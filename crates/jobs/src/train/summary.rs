@@ -7,6 +7,7 @@ use crate::report::{Mistake, Picture, Report};
 use crate::{Result, format, parallel};
 use image::codecs::jpeg::JpegEncoder;
 use image::{RgbImage, imageops};
+use percept_models::Backbone;
 use percept_photos::decode;
 use percept_photos::scan::Part;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,11 @@ pub(super) fn report(run: &Run<'_>, evaluation: &Evaluation, bytes: u64, command
         config: run.config.to_toml()?,
         network: run.origin.name.clone(),
         licence: run.origin.licence.clone(),
+        from_scratch: run.config.network.is_some(),
+        retrained: run.retrained,
+        stages: run.stages.clone(),
+        best_epoch: run.config.stages.iter().flatten().any(|recipe| recipe.patience > 0),
+        divided: run.divided(),
         labels: run.data.classes.clone(),
         resize: run.origin.preprocess.shorter_side(),
         input: run.origin.preprocess.crop(),
@@ -39,7 +45,7 @@ pub(super) fn report(run: &Run<'_>, evaluation: &Evaluation, bytes: u64, command
         scenes: run.scenes,
         views: run.config.views.unwrap_or(0),
         tested: run.tested(),
-        refitted: !run.retrained && run.config.head.as_ref().is_some_and(|head| head.last.is_some()),
+        refitted: run.refitted || !run.retrained && run.config.head.as_ref().is_some_and(|head| head.last.is_some()),
         metrics: evaluation.metrics.clone(),
         latency_ms_p50: evaluation.latency_ms_p50,
         latency_ms_p99: evaluation.latency_ms_p99,
@@ -152,11 +158,24 @@ fn hints(run: &Run<'_>, evaluation: &Evaluation, learned: usize) -> Vec<String> 
             cell.count
         ));
     }
-    if run.planned && run.config.views.is_some_and(|views| views < super::plan::MOST) {
-        hints.push(format!(
-            "Give it more time: a longer --time-limit allows up to {} views of each photo.",
-            super::plan::MOST
+    hints.extend(more_time(run));
+    hints
+}
+
+/// What more time would be good for, if it was time that decided.
+fn more_time(run: &Run<'_>) -> Option<String> {
+    let built_in = run.config.network.is_none() && Backbone::find(&run.config.backbone).is_ok();
+    let whole = run.config.stages.iter().flatten().any(|recipe| recipe.frozen.is_none());
+    let few = run.planned && run.config.views.is_some_and(|views| views < super::plan::MOST);
+    let limit = run.config.time_limit.filter(|_| run.deadline.is_some())?;
+    if built_in && !whole {
+        let example = if limit <= 600 { "30m".into() } else { format!("{}h", limit.div_ceil(1200)) };
+        return Some(format!(
+            "Give it more time: with a longer --time-limit, such as {example}, the whole network is trained, which usually \
+             gains several points on photos unlike those of its pretraining."
         ));
     }
-    hints
+    (few && run.stages.is_empty()).then(|| {
+        format!("Give it more time: a longer --time-limit allows up to {} views of each photo.", super::plan::MOST)
+    })
 }

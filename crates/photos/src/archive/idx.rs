@@ -112,7 +112,7 @@ pub(super) fn pair_of(path: &Path) -> Result<Option<Pair>, Error> {
 }
 
 /// Writes the pictures of all pairs as `<part>/<label>/<name>-<number>.png`, or without a part if that says nothing.
-pub(super) fn unpack(pairs: &[Pair], mut output: Output) -> Result<PathBuf, Error> {
+pub(super) fn unpack(pairs: &[Pair], mut output: Output<'_>) -> Result<PathBuf, Error> {
     let parts: Vec<_> = pairs.iter().map(|pair| part(&pair.name)).collect();
     let divided = parts.iter().all(Option::is_some) && parts.iter().any(|part| *part != parts[0]);
     for (pair, part) in pairs.iter().zip(parts) {
@@ -129,7 +129,7 @@ fn part(name: &str) -> Option<&'static str> {
 }
 
 impl Pair {
-    fn unpack(&self, part: &Path, output: &mut Output) -> Result<(), Error> {
+    fn unpack(&self, part: &Path, output: &mut Output<'_>) -> Result<(), Error> {
         let (mut labels, [count]) = open(&self.labels)?;
         let (mut images, [pictures, height, width]) = open(&self.images)?;
         self.check(count, pictures, height, width)?;

@@ -8,6 +8,7 @@
 //! An archive is recognised by its content. IDX files are recognised by their names, because only the names say which
 //! images and labels belong together.
 
+mod cache;
 mod idx;
 mod output;
 mod stream;
@@ -36,12 +37,13 @@ const FORMAT_VERSION: u64 = 1;
 /// folder within `cache`, and returns that folder; `None` if `path` is none of these.
 ///
 /// An archive that did not change since is not unpacked a second time. Links, devices and names that lead out of the
-/// archive are left out, see [`left_out`].
+/// archive are left out, see [`left_out`]. While it unpacks, `progress` is told how many files there are, from 0 on. What
+/// killed processes had begun to unpack is removed.
 ///
 /// ```
 /// # let folder = tempfile::tempdir().unwrap();
 /// # let path = folder.path();
-/// let unpacked = percept_photos::archive::unpack(path, &path.join("cache"))?;
+/// let unpacked = percept_photos::archive::unpack(path, &path.join("cache"), &mut |_| ())?;
 /// assert_eq!(unpacked, None, "an ordinary folder stays as it is");
 /// # Ok::<(), percept_photos::Error>(())
 /// ```
@@ -49,7 +51,7 @@ const FORMAT_VERSION: u64 = 1;
 /// # Errors
 /// [`Error::Missing`], [`Error::Damaged`], [`Error::TooMuch`], [`Error::Unpaired`], and [`Error::Io`] if a file cannot
 /// be read or the cache not be written.
-pub fn unpack(path: &Path, cache: &Path) -> Result<Option<PathBuf>, Error> {
+pub fn unpack(path: &Path, cache: &Path, progress: &mut dyn FnMut(u64)) -> Result<Option<PathBuf>, Error> {
     let Some(packed) = Packed::of(path)? else {
         return Ok(None);
     };
@@ -57,15 +59,29 @@ pub fn unpack(path: &Path, cache: &Path) -> Result<Option<PathBuf>, Error> {
     if target.is_dir() {
         return Ok(Some(target));
     }
-    fs::create_dir_all(cache).map_err(Error::io("create", cache))?;
+    let _lock = cache::enter(cache)?;
     let temporary =
-        tempfile::Builder::new().prefix(".unpacking-").tempdir_in(cache).map_err(Error::io("write to", cache))?;
-    let whole = packed.unpack(Output::new(temporary.path(), cache)?)?;
+        tempfile::Builder::new().prefix(cache::UNFINISHED).tempdir_in(cache).map_err(Error::io("write to", cache))?;
+    let whole = packed.unpack(Output::new(temporary.path(), cache, progress)?)?;
     match fs::rename(whole, &target) {
         // If it exists by now, another process was faster and has unpacked the same.
         Err(error) if !target.is_dir() => Err(Error::io("create", &target)(error)),
         _ => Ok(Some(target)),
     }
+}
+
+/// Whether [`unpack`] has something to do with this path: an archive, an IDX file, or a folder of these.
+///
+/// ```
+/// # let folder = tempfile::tempdir().unwrap();
+/// assert!(!percept_photos::archive::is_packed(folder.path())?);
+/// # Ok::<(), percept_photos::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Missing`], [`Error::Damaged`], [`Error::Unpaired`], and [`Error::Io`] if it cannot be read.
+pub fn is_packed(path: &Path) -> Result<bool, Error> {
+    Packed::of(path).map(|packed| packed.is_some())
 }
 
 /// What [`unpack`] left out of the archive when it made this folder, and why.
@@ -122,7 +138,7 @@ impl Packed {
         Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
-    fn unpack(&self, output: Output) -> Result<PathBuf, Error> {
+    fn unpack(&self, output: Output<'_>) -> Result<PathBuf, Error> {
         match self {
             Self::Tar(path) => tarball::unpack(path, output, &tarball::LIMITS),
             Self::Idx(pairs) => idx::unpack(pairs, output),

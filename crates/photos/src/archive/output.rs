@@ -12,20 +12,25 @@ const LEFT_OUT: &str = ".left-out";
 const MAX_LISTED: usize = 1000;
 
 /// A new folder, and the cache that it lies in.
-pub(super) struct Output {
+pub(super) struct Output<'a> {
     root: PathBuf,
     cache: PathBuf,
     /// The folder made last, since most files lie beside the one before.
     made: PathBuf,
     left_out: Vec<String>,
+    files: u64,
+    /// Is told how many files there are.
+    progress: &'a mut dyn FnMut(u64),
 }
 
-impl Output {
+impl<'a> Output<'a> {
     /// Makes the folder within `temporary`; errors name `cache`, which is what the user knows.
-    pub(super) fn new(temporary: &Path, cache: &Path) -> Result<Self, Error> {
+    pub(super) fn new(temporary: &Path, cache: &Path, progress: &'a mut dyn FnMut(u64)) -> Result<Self, Error> {
         let root = temporary.join("photos");
-        let output = Self { made: root.clone(), root, cache: cache.to_owned(), left_out: Vec::new() };
+        let (made, cache, left_out) = (root.clone(), cache.to_owned(), Vec::new());
+        let output = Self { root, cache, made, left_out, files: 0, progress };
         fs::create_dir(&output.root).map_err(output.failed())?;
+        (output.progress)(0);
         Ok(output)
     }
 
@@ -42,12 +47,14 @@ impl Output {
     /// Makes a file; one of the same name that came before is replaced.
     pub(super) fn file(&mut self, relative: &Path) -> Result<File, Error> {
         self.folder(relative.parent().unwrap_or(Path::new("")))?;
+        self.files += 1;
+        (self.progress)(self.files);
         File::create(self.root.join(relative)).map_err(self.failed())
     }
 
     /// Wraps an error of writing.
-    pub(super) fn failed(&self) -> impl FnOnce(io::Error) -> Error {
-        Error::io("unpack into", &self.cache)
+    pub(super) fn failed(&self) -> impl FnOnce(io::Error) -> Error + use<> {
+        Error::io("unpack into", self.cache.clone())
     }
 
     /// Remembers an entry that was not unpacked.

@@ -51,7 +51,7 @@ pub(super) fn is_tar(path: &Path) -> Result<bool, Error> {
 }
 
 /// Unpacks an archive and returns the folder that holds its classes.
-pub(super) fn unpack(path: &Path, mut output: Output, limits: &Limits) -> Result<PathBuf, Error> {
+pub(super) fn unpack(path: &Path, mut output: Output<'_>, limits: &Limits) -> Result<PathBuf, Error> {
     let failed = stream::failed(path);
     let mut archive = Archive::new(Tail { stream: stream::open(path)?, zeros: 0 });
     let mut layout = Layout::default();
@@ -130,7 +130,7 @@ fn inside(name: &Path) -> Option<PathBuf> {
 }
 
 /// Writes an entry's content, and tells whether it begins as a picture does.
-fn copy<R: Read>(entry: &mut Entry<R>, archive: &Path, name: &Path, output: &mut Output) -> Result<bool, Error> {
+fn copy<R: Read>(entry: &mut Entry<R>, archive: &Path, name: &Path, output: &mut Output<'_>) -> Result<bool, Error> {
     let mut file = output.file(name)?;
     let mut chunk = Vec::new();
     let (mut copied, mut picture) = (0, false);
