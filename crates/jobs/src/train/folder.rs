@@ -89,8 +89,12 @@ impl RunFolder {
 
     /// Writes down everything that is decided by now.
     pub(super) fn record(&self, config: &Config, command: &str) -> Result<()> {
-        self.write(COMMAND, command.as_bytes())?;
-        self.write(CONFIG, config.to_toml()?.as_bytes())
+        for (name, text) in [(COMMAND, command.to_string()), (CONFIG, config.to_toml()?)] {
+            if std::fs::read_to_string(self.part.join(name)).ok().as_ref() != Some(&text) {
+                self.write(name, text.as_bytes())?;
+            }
+        }
+        Ok(())
     }
 
     /// Fails if the run began with other photos.
