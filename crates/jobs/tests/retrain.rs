@@ -18,7 +18,7 @@ fn a_retrained_network_is_the_same_at_any_number_of_threads() {
             draw(product, 96, seed).save(class.join(format!("{seed}.png"))).unwrap();
         }
     }
-    let top = Lower { up_to: "_blocks.10.add".into(), views: 2 };
+    let top = Lower { up_to: "Add_99_output".into(), views: 2 };
     let stages = vec![
         Recipe { epochs: 3, batch: 6, mixup: 0.2, frozen: Some(top), ..Recipe::default() },
         Recipe { epochs: 2, batch: 6, ..Recipe::default() },

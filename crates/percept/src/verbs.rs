@@ -14,6 +14,7 @@ use percept_jobs::{
     Classifier, Config, Error, Settings, augment, backbone, bench, classifier, demo, evaluate, predict, train,
 };
 use serde::Serialize;
+use std::error::Error as _;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
@@ -82,13 +83,12 @@ fn run_train(args: args::Train, settings: &Settings, events: Events<'_>) -> Resu
     finish_train(&args.output, &trained)
 }
 
-/// An error of a run, and what to do when a disk was at fault.
+/// An error of a run, and how to go on if the system was at fault, such as a full disk.
 fn failed(error: Error, out: &Path) -> anyhow::Error {
-    match (&error, interrupt::unfinished(out)) {
-        (Error::Io { .. }, Some(run)) => {
-            anyhow!("{error}: mend that, then go on with `percept train --resume {run}`")
-        }
-        _ => error.into(),
+    let system = error.source().is_some_and(|source| source.is::<std::io::Error>());
+    match interrupt::unfinished(out).filter(|_| system) {
+        Some(run) => anyhow!("{error}: mend that, then go on with `percept train --resume {run}`"),
+        None => error.into(),
     }
 }
 

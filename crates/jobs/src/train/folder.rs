@@ -166,3 +166,42 @@ fn part_of(out: &Path) -> Result<PathBuf> {
     name.push(".part");
     Ok(out.with_file_name(name))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn what_was_ended_before_anything_was_decided_is_begun_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("run");
+        let part = folder.path().join("run.part");
+        fs::create_dir(&part).unwrap();
+        for name in ["lock", PHOTOS, COMMAND, ".tmp123"] {
+            fs::write(part.join(name), "before").unwrap();
+        }
+        let run = RunFolder::create(&out).unwrap();
+        run.check_photos("others").unwrap();
+        let second = RunFolder::create(&out).err().unwrap().to_string();
+        assert!(second.contains("another process is at work on"), "{second}");
+        drop(run);
+        assert!(!part.exists(), "nothing was decided");
+        fs::create_dir(&part).unwrap();
+        fs::write(part.join("mine"), "precious").unwrap();
+        assert!(matches!(RunFolder::create(&out), Err(Error::Unfinished(_))));
+        assert_eq!(fs::read(part.join("mine")).unwrap(), b"precious");
+    }
+
+    #[test]
+    fn a_run_whose_name_ends_like_an_unfinished_one_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("odd.part");
+        let run = RunFolder::create(&out).unwrap();
+        run.record(&Config::default(), "percept").unwrap();
+        drop(run);
+        for name in ["odd.part", "odd.part.part", "odd.part.part/"] {
+            RunFolder::resume(&folder.path().join(name)).unwrap();
+        }
+    }
+}

@@ -200,7 +200,9 @@ impl Run<'_> {
             (None, None) => plan::MOST,
             (None, Some(limit)) => {
                 self.planned = true;
-                plan::views(&mut extractor, &self.data, photos, Duration::from_secs(limit), &mut *events)?
+                let limit = Duration::from_secs(limit);
+                let left = self.left().unwrap_or(limit);
+                plan::views(&mut extractor, &self.data, photos, [limit, left], &mut *events)?
             }
         };
         self.config.views = Some(views);

@@ -90,17 +90,17 @@ pub(super) fn stages(
     (recipes, refit, texts)
 }
 
-/// Decides how many views of each photo there is time for, and says so.
+/// Decides how many views of each photo there is time for within a limit, of which so much is left, and says so.
 pub(super) fn views(
     extractor: &mut Extractor<'_>,
     data: &DataSet,
     photos: &[usize],
-    limit: Duration,
+    [limit, left]: [Duration; 2],
     events: Events<'_>,
 ) -> Result<u32> {
     let start = Instant::now();
     let (plain, view) = extractor.measure(data, photos)?;
-    let budget = SHARE * limit.as_secs_f64() - start.elapsed().as_secs_f64();
+    let budget = SHARE * left.as_secs_f64() - start.elapsed().as_secs_f64();
     let (views, seconds) = affordable(photos.len() as f64, plain, view, budget);
     let count = format::count(photos.len() as u64);
     let (limit, took) = (format::duration(limit.as_secs_f64()), format::duration(seconds));

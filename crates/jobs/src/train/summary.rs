@@ -86,7 +86,7 @@ fn examples(run: &Run<'_>) -> Vec<Picture> {
 
 /// Some photos, each before its views.
 fn sheet(run: &Run<'_>) -> Vec<Picture> {
-    let count = run.config.views.unwrap_or(0).min(SHOWN.2);
+    let count = if run.retrained { SHOWN.2 } else { run.config.views.unwrap_or(0).min(SHOWN.2) };
     if count == 0 {
         return Vec::new();
     }

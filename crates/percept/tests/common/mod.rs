@@ -15,6 +15,7 @@ backbone = "efficientnet-lite0"
 network = "lenet"
 seed = 3
 validation = 0.25
+refit = true
 
 [augment]
 size = 28
@@ -49,6 +50,7 @@ optimizer = { name = "adamw", beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 }
 [[stages]]
 epochs = 12
 batch = 8
+mixup = 0.2
 learning_rate = 1e-2
 lowest_rate = 1.0
 schedule = { cosine = { warm_up = 0.1 } }

@@ -1,3 +1,5 @@
+mod kept;
+
 use std::collections::BTreeSet;
 use std::io::Write;
 
@@ -83,12 +85,17 @@ fn described(data: &DataSet) -> Vec<String> {
     data.pictures.iter().map(picture).chain(skipped).collect()
 }
 
+/// What archives became.
+fn folders(cache: &Path) -> Vec<PathBuf> {
+    fs::read_dir(cache).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect()
+}
+
 /// The message of the only outcome that these bytes may have.
 fn refused(files: &[(&str, Vec<u8>)], given: &str) -> String {
     let (_root, folder) = folder(files);
     let message = scanned(&folder.join(given)).unwrap_err().to_string();
-    let left = fs::read_dir(folder.with_file_name("cache")).map_or(0, Iterator::count);
-    assert_eq!(left, 0, "nothing may stay in the cache after: {message}");
+    let cache = folder.with_file_name("cache");
+    assert!(!cache.exists() || folders(&cache).is_empty(), "nothing may stay in the cache after: {message}");
     message
 }
 
@@ -199,59 +206,6 @@ fn an_archive_over_the_limits_is_refused() {
         let message = unpack(tarball::Limits { bytes, file_bytes, entries }).unwrap_err().to_string();
         assert!(message.contains(expected), "{message}");
     }
-}
-
-#[test]
-fn an_archive_is_unpacked_once_until_it_changes() {
-    let (_root, given) = folder(&[("photos.tar", tar(&["cup/a.jpg", "can/b.jpg"]))]);
-    let (path, cache) = (given.join("photos.tar"), given.with_file_name("cache"));
-    let both: Vec<_> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..4).map(|_| scope.spawn(|| unpacked(&path, &cache))).collect();
-        workers.into_iter().map(|worker| worker.join().unwrap()).collect()
-    });
-    fs::write(both[0].join("mark"), "").unwrap();
-    assert_eq!(unpacked(&path, &cache), both[0]);
-    assert!(both.iter().all(|folder| *folder == both[0]) && both[0].join("mark").exists());
-    assert_eq!(folders(&cache).len(), 1, "no temporary folder stays");
-    fs::write(&path, tar(&["cup/a.jpg", "can/b.jpg", "box/c.jpg"])).unwrap();
-    assert_eq!(scanned(&path).unwrap().classes, ["box", "can", "cup"]);
-}
-
-#[test]
-fn what_killed_processes_left_is_cleared_unless_somebody_is_at_work() {
-    let (_root, given) = folder(&[("a.tar", tar(&["cup/a.jpg"])), ("b.tar", tar(&["cup/b.jpg"]))]);
-    let cache = given.with_file_name("cache");
-    let left = cache.join(".unpacking-left/photos/cup");
-    fs::create_dir_all(&left).unwrap();
-    let other = cache::enter(&cache).unwrap();
-    assert!(!left.exists(), "nobody was at work");
-    fs::create_dir_all(&left).unwrap();
-    unpacked(&given.join("a.tar"), &cache);
-    assert!(left.is_dir(), "it may be the other's");
-    drop(other);
-    unpacked(&given.join("b.tar"), &cache);
-    assert!(!left.exists());
-    assert_eq!(folders(&cache).len(), 2);
-}
-
-#[test]
-fn unpacking_counts_files_and_what_is_unpacked_already_does_not() {
-    let (_root, given) = folder(&[("photos.tar", tar(&["cup/a.jpg", "can/b.jpg", "cup/c.jpg"]))]);
-    let (path, cache) = (given.join("photos.tar"), given.with_file_name("cache"));
-    for expected in [vec![0, 1, 2, 3], vec![]] {
-        let mut seen = Vec::new();
-        unpack(&path, &cache, &mut |files| seen.push(files)).unwrap().unwrap();
-        assert_eq!(seen, expected);
-    }
-    assert!(is_packed(&path).unwrap() && !is_packed(&given).unwrap());
-}
-
-fn unpacked(path: &Path, cache: &Path) -> PathBuf {
-    unpack(path, cache, &mut |_| ()).unwrap().unwrap()
-}
-
-fn folders(cache: &Path) -> Vec<PathBuf> {
-    fs::read_dir(cache).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect()
 }
 
 #[test]
