@@ -170,10 +170,11 @@ fn more_time(run: &Run<'_>) -> Option<String> {
     let limit = run.config.time_limit.filter(|_| run.deadline.is_some())?;
     if built_in && !whole {
         let example = if limit <= 600 { "30m".into() } else { format!("{}h", limit.div_ceil(1200)) };
-        return Some(format!(
-            "Give it more time: with a longer --time-limit, such as {example}, the whole network is trained, which usually \
-             gains several points on photos unlike those of its pretraining."
-        ));
+        let more = match run.stages.is_empty() {
+            true => "the network itself is trained, its top blocks first",
+            false => "the whole network is trained too, and the best stage once more on all photos",
+        };
+        return Some(format!("Give it more time: with a longer --time-limit, such as {example}, {more}."));
     }
     (few && run.stages.is_empty()).then(|| {
         format!("Give it more time: a longer --time-limit allows up to {} views of each photo.", super::plan::MOST)
