@@ -7,12 +7,12 @@
 mod arena;
 mod edge;
 mod fuse;
+mod lazy;
 mod lower;
 mod product;
 mod simple;
 mod step;
 mod training;
-mod training_lower;
 
 pub(crate) use lower::Packed;
 pub use step::Input;

@@ -140,6 +140,11 @@ impl Kernel {
         }
     }
 
+    /// The slots written beside the step's output.
+    pub(super) fn writes(&self) -> Vec<usize> {
+        if let Self::Training(training) = self { training.writes() } else { Vec::new() }
+    }
+
     /// Floats of scratch memory that each thread needs.
     pub(super) fn scratch(&self) -> usize {
         match self {
@@ -190,7 +195,7 @@ impl Memory<'_> {
         }
     }
 
-    fn write(&self, slot: usize) -> Out<'_> {
+    pub(super) fn write(&self, slot: usize) -> Out<'_> {
         let (offset, len) = self.slots[slot];
         // SAFETY: the slot lies inside the arena; the step that writes it reads no slot that overlaps.
         unsafe { Out::from_raw(self.arena.add(offset), len) }
