@@ -40,3 +40,6 @@ unsafe fn write<S: Simd>(p: *mut f32, v: S::V, n: usize) {
     // SAFETY: as the caller vouches.
     unsafe { if n == S::LANES { S::store(p, v) } else { S::store_part(p, v, n) } }
 }
+
+#[cfg(test)]
+mod tests;
