@@ -7,7 +7,7 @@ use super::edge::{Edge, plain, table};
 use super::fuse::{self, Action};
 use super::step::{Kernel, Place, Step};
 use crate::Error;
-use crate::kernels::{ConvWeights, DepthwiseWeights, PackedB};
+use crate::kernels::{BottleneckWeights, ConvWeights, DepthwiseWeights, PackedB};
 use crate::simd::{AlignedBuf, Isa};
 use percept_graph::{DType, Graph, Node, Op, Params, Source, Tensor, ValueId};
 use std::collections::HashMap;
@@ -18,6 +18,8 @@ use std::sync::Arc;
 pub(crate) struct Packed {
     pub(super) conv: HashMap<String, Arc<ConvWeights>>,
     pub(super) depthwise: HashMap<String, Arc<DepthwiseWeights>>,
+    /// By the names of all layers' weights.
+    pub(super) bottleneck: HashMap<[String; 3], Arc<BottleneckWeights>>,
     pub(super) dense: HashMap<(String, bool), Arc<PackedB>>,
 }
 
@@ -70,11 +72,12 @@ impl<'a> Lower<'a> {
             let order = plain(shape.len());
             self.edges[id.index()] = Some(Edge { place: Place::Input(i), shape, order });
         }
-        for (node, action) in graph.nodes().iter().zip(fuse::plan(graph, self.params)) {
+        for (node, action) in graph.nodes().iter().zip(fuse::plan(graph, self.params, self.isa)) {
             let lowered = match action {
                 Action::Absorbed => Ok(()),
                 Action::Alone => self.node(node),
                 Action::Product(fused) => self.product(node, &fused),
+                Action::Bottleneck(chain) => self.bottleneck(node, &chain),
                 Action::Normalize(normalize) => self.normalize(node, &normalize),
             };
             lowered.map_err(|reason| Error::Node { node: node.name.clone(), op: node.op.name(), reason })?;

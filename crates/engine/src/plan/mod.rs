@@ -5,6 +5,7 @@
 //! operands' layouts, and the slots of the arena are placed by their lifetimes. Running it allocates nothing.
 
 mod arena;
+mod bottleneck;
 mod edge;
 mod fuse;
 mod lower;

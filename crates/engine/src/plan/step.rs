@@ -2,6 +2,7 @@
 //!
 //! Tasks are cut by the size of the work alone, so a plan computes the same bits at any number of threads.
 
+use super::bottleneck::Bottleneck;
 use super::training::Training;
 use crate::Pool;
 use crate::kernels::{
@@ -104,6 +105,8 @@ pub(super) enum Kernel {
         reduced: Vec<[usize; 2]>,
         factor: f64,
     },
+    /// Expand → depthwise → project.
+    Bottleneck(Bottleneck),
     /// What only learning needs.
     Training(Training),
 }
@@ -136,6 +139,7 @@ impl Kernel {
             | Self::Softmax { x, .. }
             | Self::Gather { x, .. }
             | Self::Sum { x, .. } => vec![*x],
+            Self::Bottleneck(bottleneck) => bottleneck.reads(),
             Self::Training(training) => training.reads(),
         }
     }
@@ -144,6 +148,7 @@ impl Kernel {
     pub(super) fn scratch(&self) -> usize {
         match self {
             Self::Conv { window, weights, .. } => weights.scratch_len(window),
+            Self::Bottleneck(bottleneck) => bottleneck.scratch(),
             Self::Training(training) => training.scratch(),
             _ => 0,
         }
@@ -190,13 +195,13 @@ impl Memory<'_> {
         }
     }
 
-    fn write(&self, slot: usize) -> Out<'_> {
+    pub(super) fn write(&self, slot: usize) -> Out<'_> {
         let (offset, len) = self.slots[slot];
         // SAFETY: the slot lies inside the arena; the step that writes it reads no slot that overlaps.
         unsafe { Out::from_raw(self.arena.add(offset), len) }
     }
 
-    fn epilogue(&self, tail: &Tail) -> Epilogue<'_> {
+    pub(super) fn epilogue(&self, tail: &Tail) -> Epilogue<'_> {
         Epilogue {
             bias: tail.bias.map(|place| self.read(place)),
             residual: tail.residual.map(|place| self.read(place)),
@@ -230,7 +235,7 @@ pub(super) const GRAIN: usize = 4_000_000;
 pub(super) const ELEMENTS: usize = 16_384;
 
 /// Cuts a grid of `rows` (at multiples of `row_unit`) and `columns` into about `wish` parts, along the rows first.
-fn grid(rows: usize, row_unit: usize, columns: usize, column_unit: usize, wish: usize) -> (usize, usize) {
+pub(super) fn grid(rows: usize, row_unit: usize, columns: usize, column_unit: usize, wish: usize) -> (usize, usize) {
     let row_parts = wish.min(rows.div_ceil(row_unit)).max(1);
     (row_parts, (wish / row_parts).clamp(1, columns.div_ceil(column_unit).max(1)))
 }
@@ -347,6 +352,7 @@ impl Step {
                     }
                 });
             }
+            Kernel::Bottleneck(bottleneck) => bottleneck.run(memory, out, pool),
             Kernel::Training(training) => training.run(memory, out, pool, isa),
             Kernel::Sum { x, kept, reduced, factor } => {
                 let x = memory.read(*x);
