@@ -110,6 +110,34 @@ fn results_do_not_depend_on_the_number_of_threads() {
     }
 }
 
+#[test]
+fn a_large_batch_has_the_bits_of_its_pictures_one_by_one() {
+    for (graph, picture) in [(inverted_residuals(), [29, 31, 3]), (lenet(), [1, 28, 28])] {
+        let (params, batch, len) = (params(&graph, 3), 21, picture.iter().product::<usize>());
+        let bytes: Vec<u8> = (0..batch * len).map(|i| (i * 31 % 251) as u8).collect();
+        let floats = numbers(5, batch * len);
+        let mut network = Network::new(&graph, &params, settings()).unwrap();
+        let mut run = |pictures: std::ops::Range<usize>| {
+            let shape = [&[pictures.len()][..], &picture].concat();
+            let range = pictures.start * len..pictures.end * len;
+            let is_u8 = graph.value(graph.inputs()[0]).ty.dtype == DType::U8;
+            let input = if is_u8 { Input::U8(&bytes[range]) } else { Input::F32(&floats[range]) };
+            let (shape, values) = network.run(&[(&shape, input)]).unwrap().output(0);
+            assert_eq!(shape[0], pictures.len());
+            values.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
+        };
+        let alone: Vec<_> = (0..batch).flat_map(|i| run(i..i + 1)).collect();
+        assert!([3, 4, 8, 9, 21].into_iter().all(|size| run(0..size) == alone[..alone.len() / batch * size]));
+    }
+}
+
+#[test]
+fn what_mixes_pictures_is_not_run_in_parts() {
+    let graph = mixed();
+    let worst = difference(&graph, &params(&graph, 7), &[&[21, 6, 9, 12]], 3, &settings());
+    assert!(worst < 2e-5, "{worst}");
+}
+
 fn steps(graph: &Graph) -> Vec<String> {
     let mut network = Network::new(graph, &params(graph, 1), settings()).unwrap();
     let sizes = [("N".into(), 1), ("H".into(), 8), ("W".into(), 8)].into();
