@@ -132,7 +132,8 @@ impl Lower<'_> {
                 self.packed.bottleneck.entry(key).or_insert(Arc::new(weights)).clone()
             }
         };
-        let middle = by_channels(&window).then(|| self.slot(vec![weights.middle_len(&window)], vec![0]).place);
+        let middle =
+            by_channels(&window, &weights).then(|| self.slot(vec![weights.middle_len(&window)], vec![0]).place);
         let step = Bottleneck { window, x: x.place, weights, tail, middle };
         self.push(&depthwise.name, Kernel::Bottleneck(step), &y);
         self.set(last.outputs[0], y);
@@ -160,9 +161,11 @@ pub(super) struct Bottleneck {
     middle: Option<Place>,
 }
 
-/// Whether a few small pictures are better divided by channels: bands of them would have too many rows in common.
-fn by_channels(window: &Window) -> bool {
-    window.batch < 4 && window.output[0] <= 14
+/// Whether the work is better divided by channels: bands of a few small pictures would have too many rows in common, and for maps that are much
+/// smaller than their weights, the weights should pass by once for all pictures.
+fn by_channels(window: &Window, weights: &BottleneckWeights) -> bool {
+    let few = window.batch < 4 && window.output[0] <= 14;
+    few || weights.inputs() + weights.outputs() > window.output[0] * window.output[1] / 10
 }
 
 impl Bottleneck {

@@ -375,7 +375,9 @@ impl Step {
 
 fn run_gemm(gemm: &kernels::Gemm<'_>, out: Out<'_>, pool: &Pool) {
     let (m, panels) = (gemm.m, gemm.b.panels());
-    let (across, down) = grid(m, 56, panels, 1, tasks(2 * out.len() * gemm.b.k(), GRAIN));
+    // Of few rows, reading the weights is the work.
+    let work = (2 * out.len() * gemm.b.k()).max(GRAIN / ELEMENTS / 4 * gemm.b.k() * gemm.b.n());
+    let (across, down) = grid(m, 56, panels, 1, tasks(work, GRAIN));
     pool.run(across * down, &|task, _| {
         let (rows, columns) = (part(m, 56, across, task / down), part(panels, 1, down, task % down));
         // SAFETY: the parts of the grid are disjoint.

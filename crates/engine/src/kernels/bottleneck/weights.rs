@@ -93,6 +93,11 @@ impl BottleneckWeights {
         BottleneckWeights { isa, inputs, channels, kernel, expand, taps: columns, bias, activation, project }
     }
 
+    /// Channels of the input.
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
     /// Channels of the output.
     pub fn outputs(&self) -> usize {
         self.project.n()
