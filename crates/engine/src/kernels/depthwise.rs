@@ -170,8 +170,13 @@ impl Rows {
         let width = self.w.output[1];
         let mut done = 0;
         while done < width && !channels.is_empty() {
+            // Panels of two vectors in a ring, and vectors of their own behind it: the usual case of a bottleneck.
+            let panel = self.x.pixel == 2 * S::LANES && self.y.pixel == S::LANES;
             macro_rules! step {
-                ($t:literal) => {{
+                ($t:literal) => {
+                    if panel { step!($t, 2) } else { step!($t, 0) }
+                };
+                ($t:literal, $vectors:literal) => {{
                     let x = done.min(width - $t);
                     let first = (x * STRIDE) as isize - self.w.pad[1] as isize;
                     let end = first + (($t - 1) * STRIDE + K) as isize;
@@ -179,9 +184,9 @@ impl Rows {
                     // SAFETY: passed on from the caller; the tile covers columns of the row.
                     unsafe {
                         if first < 0 || end > self.w.input[1] as isize {
-                            S::enter(Columns::<$t, K, STRIDE, true> { rows, row, x, channels });
+                            S::enter(Columns::<$t, K, STRIDE, $vectors, true> { rows, row, x, channels });
                         } else {
-                            S::enter(Columns::<$t, K, STRIDE, false> { rows, row, x, channels });
+                            S::enter(Columns::<$t, K, STRIDE, $vectors, false> { rows, row, x, channels });
                         }
                     }
                     x + $t
@@ -199,15 +204,18 @@ impl Rows {
 }
 
 /// `T` neighbouring output pixels of a row, for whole vectors of channels; `BORDER` where some of their columns may be padding.
-struct Columns<'a, const T: usize, const K: usize, const STRIDE: usize, const BORDER: bool> {
+///
+/// Where input pixels are known to have `VECTORS` vectors, and those of the output one, distances are constants: with 16 columns of unknown distance the
+/// addresses alone fill the registers. 0 stands for any layout.
+struct Columns<'a, const T: usize, const K: usize, const STRIDE: usize, const VECTORS: usize, const BORDER: bool> {
     rows: &'a Rows,
     row: usize,
     x: usize,
     channels: Range<usize>,
 }
 
-impl<const T: usize, const K: usize, const STRIDE: usize, const BORDER: bool> Kernel
-    for Columns<'_, T, K, STRIDE, BORDER>
+impl<const T: usize, const K: usize, const STRIDE: usize, const VECTORS: usize, const BORDER: bool> Kernel
+    for Columns<'_, T, K, STRIDE, VECTORS, BORDER>
 {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
@@ -217,6 +225,7 @@ impl<const T: usize, const K: usize, const STRIDE: usize, const BORDER: bool> Ke
         let x0 = (self.x * STRIDE) as isize - w.pad[1] as isize;
         let line = (picture * w.input[0]).wrapping_add_signed(y0);
         let pixel = self.row * w.output[1] + self.x;
+        let (from, to) = if VECTORS > 0 { (VECTORS * S::LANES, S::LANES) } else { (r.x.pixel, r.y.pixel) };
         for c in self.channels.step_by(S::LANES) {
             // SAFETY: rows in `ys` and columns that are not padding lie inside the picture; channels c..c + LANES exist, and so do the
             // T output pixels (lengths checked by `depthwise`). Pointers to padding are formed by wrapping and never read.
@@ -227,11 +236,11 @@ impl<const T: usize, const K: usize, const STRIDE: usize, const BORDER: bool> Ke
                     let mut taps = [S::splat(0.0); K];
                     unroll!(5, K, |I| { taps[I] = S::load(r.taps.add((ky * K + I) * n + c)) });
                     let line = r.line_start(line.wrapping_add(ky));
-                    let x = line.wrapping_offset(x0 * r.x.pixel as isize).wrapping_add(c);
+                    let x = line.wrapping_offset(x0 * from as isize).wrapping_add(c);
                     unroll!(31, (T - 1) * STRIDE + K, |I| {
                         let inner = !BORDER || (K - 1..=(T - 1) * STRIDE).contains(&I);
                         if inner || ((x0 + I as isize) as usize) < w.input[1] {
-                            let value = S::load(x.wrapping_add(I * r.x.pixel));
+                            let value = S::load(x.wrapping_add(I * from));
                             unroll!(5, K, |J| {
                                 if let Some(o) = output(I, J, STRIDE, T) {
                                     acc[o] = S::mul_add(value, taps[J], acc[o]);
@@ -241,10 +250,11 @@ impl<const T: usize, const K: usize, const STRIDE: usize, const BORDER: bool> Ke
                     });
                 }
                 let [low, high] = r.finish.clamp.map(|x| S::splat(x));
+                let y = r.y.at(pixel, c);
                 for (i, &sum) in acc.iter().enumerate() {
                     let at = r.finish.residual.wrapping_add((pixel + i) * n + c);
                     let sum = if r.finish.residual.is_null() { sum } else { S::add(sum, S::load(at)) };
-                    S::store(r.y.at(pixel + i, c), S::min(high, S::max(low, sum)));
+                    S::store(y.wrapping_add(i * to), S::min(high, S::max(low, sum)));
                 }
             }
         }
