@@ -164,8 +164,7 @@ pub(super) struct Bottleneck {
 /// Whether the work is better divided by channels: bands of a few small pictures would have too many rows in common, and for maps that are much
 /// smaller than their weights, the weights should pass by once for all pictures.
 fn by_channels(window: &Window, weights: &BottleneckWeights) -> bool {
-    let few = window.batch < 4 && window.output[0] <= 14;
-    few || weights.inputs() + weights.outputs() > window.output[0] * window.output[1] / 10
+    weights.inputs() + weights.outputs() > 2 * window.output[0] * window.output[1]
 }
 
 impl Bottleneck {
@@ -201,7 +200,7 @@ impl Bottleneck {
         match parts.div_ceil(batch) {
             0 | 1 => height * batch.div_ceil(parts),
             _ if batch >= 8 => height,
-            bands => height.div_ceil(bands.min(4)),
+            bands => height.div_ceil(bands.min(if height > 28 { 4 } else { 2 })),
         }
     }
 
