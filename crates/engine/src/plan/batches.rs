@@ -18,7 +18,7 @@ const PART: usize = 8;
 /// The fewest pictures of a part.
 const FEWEST: usize = 4;
 /// Bytes of a part's activations, if that is not too few pictures: what stays in the L3 cache beside the weights.
-const BYTES: usize = 16 << 20;
+const BYTES: usize = 24 << 20;
 
 impl Plan {
     /// The plan of a graph for these sizes, in parts if the batch is large.

@@ -161,10 +161,10 @@ pub(super) struct Bottleneck {
     middle: Option<Place>,
 }
 
-/// Whether the work is better divided by channels: bands of a few small pictures would have too many rows in common, and for maps that are much
-/// smaller than their weights, the weights should pass by once for all pictures.
+/// Whether the work is better divided by channels: bands of a few pictures that are much smaller than their weights would have most rows in
+/// common and read all weights each.
 fn by_channels(window: &Window, weights: &BottleneckWeights) -> bool {
-    weights.inputs() + weights.outputs() > 2 * window.output[0] * window.output[1]
+    window.batch < 4 && weights.inputs() + weights.outputs() > 2 * window.output[0] * window.output[1]
 }
 
 impl Bottleneck {
