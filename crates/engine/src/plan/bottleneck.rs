@@ -199,7 +199,7 @@ impl Bottleneck {
         let parts = tasks(self.weights.flop(&self.window), GRAIN);
         match parts.div_ceil(batch) {
             0 | 1 => height * batch.div_ceil(parts),
-            _ if batch >= 8 => height,
+            _ if batch >= 4 => height,
             bands => height.div_ceil(bands.min(if height > 28 { 4 } else { 2 })),
         }
     }

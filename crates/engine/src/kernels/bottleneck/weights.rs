@@ -9,9 +9,7 @@ const RING: usize = 12 << 10;
 /// Floats of a chunk's middle, unless a picture's fits into the ring.
 const MIDDLE: usize = 64 << 10;
 /// Output pixels for which the weights are worth passing by: pictures that have fewer go together.
-const PIXELS: usize = 392;
-/// Floats of the middle of pictures that go together: the L2 cache.
-const TOGETHER: usize = 256 << 10;
+const PIXELS: usize = 98;
 
 /// One layer of a bottleneck: weights in ONNX's layout, and what follows them.
 #[derive(Clone, Copy)]
@@ -158,10 +156,7 @@ impl BottleneckWeights {
         let picture = w.input[0] * line;
         let fits = if self.expand.is_some() { picture <= RING } else { height * width * self.channels <= MIDDLE };
         if fits || w.input[0] <= 1 {
-            let pictures = (PIXELS / (height * width).max(1))
-                .min(2 * RING / picture.max(1))
-                .min(TOGETHER / (height * width * self.channels).max(1))
-                .clamp(1, w.batch.max(1));
+            let pictures = (PIXELS / (height * width).max(1)).min(RING / picture.max(1)).clamp(1, w.batch.max(1));
             let lines = (pictures * w.input[0]).next_power_of_two();
             return Cut { pictures, rows: height, lines, rings: false, pixels: pictures * height * width };
         }
