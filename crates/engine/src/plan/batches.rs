@@ -17,7 +17,8 @@ use std::collections::HashSet;
 const PART: usize = 8;
 /// The fewest pictures of a part.
 const FEWEST: usize = 4;
-/// Bytes of a part's activations, if that is not too few pictures: what stays in the L3 cache beside the weights.
+/// Bytes of the parameters up to which they pass by again for each part, and bytes of a part's activations, if that is not too few pictures: what
+/// stays in the L3 cache.
 const BYTES: usize = 24 << 20;
 
 impl Plan {
@@ -30,7 +31,9 @@ impl Plan {
         settings: &super::Settings,
     ) -> Result<Self, Error> {
         let whole = graph.bind(sizes)?;
-        let batch = batch_symbol(graph).and_then(|symbol| Some((symbol, *sizes.get(symbol)?)));
+        let floats = graph.parameters().filter_map(|value| Some(value.ty.concrete().ok()?.iter().product::<usize>()));
+        let light = floats.sum::<usize>() <= BYTES / 4;
+        let batch = batch_symbol(graph).filter(|_| light).and_then(|symbol| Some((symbol, *sizes.get(symbol)?)));
         let Some((symbol, batch)) = batch.filter(|(_, batch)| *batch > FEWEST) else {
             return Self::compile(&whole, params, packed, settings);
         };
