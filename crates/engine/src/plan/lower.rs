@@ -3,7 +3,7 @@
 //! The products (`Conv`, `Gemm`, `MatMul`) are in `product.rs`, everything else in `simple.rs`.
 
 use super::arena::Slot;
-use super::edge::{Edge, plain, table};
+use super::edge::{CHANNELS_LAST, Edge, plain, table};
 use super::fuse::{self, Action};
 use super::step::{Kernel, Place, Step};
 use crate::Error;
@@ -193,6 +193,16 @@ impl<'a> Lower<'a> {
     /// Copies a value into a new slot with its axes in `order`.
     pub(super) fn copy(&mut self, name: &str, from: &Edge, order: Vec<usize>) -> Edge {
         let to = self.slot(from.shape.clone(), order);
+        let channels_last = |order: &[usize]| order == CHANNELS_LAST;
+        if let &[batch, channels, height, width] = &from.shape[..]
+            && (channels_last(&from.order) && to.order == plain(4)
+                || from.order == plain(4) && channels_last(&to.order))
+        {
+            let pixels = height * width;
+            let (m, n) = if channels_last(&from.order) { (pixels, channels) } else { (channels, pixels) };
+            self.push(name, Kernel::Transpose { x: from.place, batch, m, n }, &to);
+            return to;
+        }
         let strides = from.strides();
         let tables = to.order.iter().map(|&axis| table(0, from.shape[axis], strides[axis])).collect();
         self.gather(name, from.place, tables, 0.0, &to, 0);

@@ -98,6 +98,13 @@ pub(super) enum Kernel {
         strides: Vec<usize>,
         offset: usize,
     },
+    /// The transposes of `batch` matrices m × n: pictures from channels-first to channels-last, or back.
+    Transpose {
+        x: Place,
+        batch: usize,
+        m: usize,
+        n: usize,
+    },
     /// Sums over the `reduced` axes times a factor, for each entry of the `kept` ones: (size, stride in `x`).
     Sum {
         x: Place,
@@ -138,6 +145,7 @@ impl Kernel {
             | Self::Activate { x, .. }
             | Self::Softmax { x, .. }
             | Self::Gather { x, .. }
+            | Self::Transpose { x, .. }
             | Self::Sum { x, .. } => vec![*x],
             Self::Bottleneck(bottleneck) => bottleneck.reads(),
             Self::Training(training) => training.reads(),
@@ -356,6 +364,16 @@ impl Step {
                     for row in part(rows, 1, parts, task) {
                         gather_row(x, tables, *fill, strides, *offset, row, out);
                     }
+                });
+            }
+            Kernel::Transpose { x, batch, m, n } => {
+                let (x, batch, m, n) = (memory.read(*x), *batch, *m, *n);
+                let parts = tasks(m * n, ELEMENTS).min(n);
+                pool.run(batch * parts, &|task, _| {
+                    let (begin, rows) = (task / parts * m * n, part(n, 16, parts, task % parts));
+                    // SAFETY: the parts are disjoint.
+                    let y = unsafe { out.slice_mut(begin + rows.start * m..begin + rows.end * m) };
+                    kernels::transpose([m, n], &x[begin..begin + m * n], rows, y);
                 });
             }
             Kernel::Bottleneck(bottleneck) => bottleneck.run(memory, out, pool),
