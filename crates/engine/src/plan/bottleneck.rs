@@ -1,8 +1,9 @@
 //! Depth-first steps: expand → depthwise → project, or depthwise → project, as one kernel.
 //!
 //! A chain is taken where its inner values have one reader each, its weights are constants and its inner activations clamps; anything else stays
-//! as it is. Its work is cut into bands of output rows; where a few pictures of low resolution leave too few bands, whose
-//! common rows would cost too much, first by channels and then, for the projection, by pixels or output channels. Shapes alone decide.
+//! as it is. Its work is cut by pictures, and, of one to three pictures, by bands of rows. Bands of maps that are much smaller than their weights would
+//! have most rows in common and read all weights each; those are cut by channels, and the projection, after a barrier, by pixels or
+//! output channels. Wherever bands do, they are better: a thread that reads the middle from the other core's cache waits for it. Shapes alone decide.
 
 use super::edge::CHANNELS_LAST;
 use super::fuse::{Action, Fused};
@@ -214,11 +215,12 @@ impl Bottleneck {
     ) {
         let (window, weights) = (&self.window, &self.weights);
         let (middle, panels) = (memory.write(slot), weights.panels());
+        let parts = panels.min(12);
         // The last panel may be the widest, so it comes first.
-        pool.run(panels, &|task, thread| {
-            let panel = panels - 1 - task;
-            // SAFETY: each task has a panel of its own.
-            unsafe { kernels::bottleneck_middle(bottleneck, middle, panel..panel + 1, memory.scratch(thread)) }
+        pool.run(parts, &|task, thread| {
+            let panels = part(panels, 1, parts, parts - 1 - task);
+            // SAFETY: each task has panels of its own.
+            unsafe { kernels::bottleneck_middle(bottleneck, middle, panels, memory.scratch(thread)) }
         });
         let middle = memory.read(Place::Slot(slot));
         let (pixels, panels) = (window.pixels(), weights.output_panels());
