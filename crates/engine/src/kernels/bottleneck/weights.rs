@@ -103,12 +103,12 @@ impl BottleneckWeights {
         self.project.n()
     }
 
-    /// Panels of the projection's columns: the second range of [`bottleneck_project`].
+    /// Panels of the projection's columns: the second range of [`bottleneck_project`](super::bottleneck_project).
     pub fn output_panels(&self) -> usize {
         self.project.panels()
     }
 
-    /// Panels of channels in the middle: the range of [`bottleneck_middle`].
+    /// Panels of channels in the middle: the range of [`bottleneck_middle`](super::bottleneck_middle).
     pub fn panels(&self) -> usize {
         match &self.expand {
             Some(expand) => expand.weights.panels(),
@@ -124,7 +124,7 @@ impl BottleneckWeights {
         }
     }
 
-    /// Floats of scratch that [`bottleneck`] and [`bottleneck_middle`] need in each thread.
+    /// Floats of scratch that [`bottleneck`](super::bottleneck()) and [`bottleneck_middle`](super::bottleneck_middle) need in each thread.
     pub fn scratch_len(&self, window: &Window) -> usize {
         let cut = self.cut(window);
         self.ring_len(&cut, window) + self.channels * spread(cut.pixels)
