@@ -6,6 +6,7 @@ Photos are decoded and resized once, by Pillow, so that the difference is that o
 """
 
 import argparse
+import os
 import pathlib
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from PIL import Image, ImageOps
 
 LIMIT = 1e-3
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("model")
+parser.add_argument("model", type=os.path.abspath)
 parser.add_argument("photos", type=pathlib.Path)
 parser.add_argument("--count", type=int, default=200)
 args = parser.parse_args()

@@ -38,7 +38,7 @@ pub enum Activation {
 
 impl Activation {
     /// The bounds, where the activation is a clamp.
-    pub(super) fn clamp(self) -> Option<[f32; 2]> {
+    pub(crate) fn clamp(self) -> Option<[f32; 2]> {
         match self {
             Activation::None => Some([f32::NEG_INFINITY, f32::INFINITY]),
             Activation::Relu => Some([0.0, f32::INFINITY]),

@@ -237,6 +237,7 @@ impl Kernel for Block<'_> {
                     row: self.row,
                     step: self.step,
                     b: self.b.data.as_ptr().wrapping_add(self.b.k * columns.start + self.k.start * width),
+                    b_step: width,
                     runs: self.runs,
                     run_step: self.run_step,
                     k,

@@ -28,8 +28,9 @@ pub(super) struct Tile {
     pub(super) step: usize,
     pub(super) runs: usize,
     pub(super) run_step: usize,
-    /// `runs · k` rows of `NV` vectors.
+    /// `runs · k` rows of `NV` vectors, `b_step` apart.
     pub(super) b: *const f32,
+    pub(super) b_step: usize,
     pub(super) k: usize,
     pub(super) c: *mut f32,
     pub(super) ldc: usize,
@@ -139,7 +140,7 @@ impl<const MR: usize, const NV: usize> Micro<MR, NV> {
                         unroll!(3, NV, |J| { acc[I][J] = S::mul_add(x, columns[J], acc[I][J]) });
                     });
                     a = a.map(|p| p.wrapping_add(t.step));
-                    b = b.add(NV * S::LANES);
+                    b = b.wrapping_add(t.b_step);
                 }
                 a = a.map(|p| p.wrapping_add(t.run_step).wrapping_sub(t.k * t.step));
             }

@@ -5,6 +5,7 @@
 use super::arena::Slot;
 use super::edge::{CHANNELS_LAST, Edge, plain, table};
 use super::fuse::{self, Action};
+use super::lazy::Lazy;
 use super::step::{Kernel, Place, Step};
 use crate::Error;
 use crate::kernels::{BottleneckWeights, ConvWeights, DepthwiseWeights, PackedB};
@@ -39,6 +40,14 @@ pub(super) struct Lower<'a> {
     reordered: HashMap<(ValueId, Vec<usize>), Edge>,
     /// Mean and variance over the batch of values that are normalised with them.
     pub(super) statistics: HashMap<ValueId, [Edge; 2]>,
+    /// Values that are computed when they are read.
+    pub(super) lazy: HashMap<ValueId, Lazy>,
+    /// Coefficients of normalisations by scale, bias, mean and variance, and the bits of epsilon.
+    pub(super) folds: HashMap<([Place; 4], u32), Place>,
+    /// The steps that compute gradients of weights, by the gradient of the output and the weight.
+    pub(super) weight_grads: HashMap<(ValueId, ValueId), usize>,
+    /// The steps that compute gradients of the inputs of convolutions, by the slot that they write.
+    pub(super) input_grads: HashMap<usize, usize>,
 }
 
 /// What is wrong with a node, in words; the walk adds the node's name and operator.
@@ -57,6 +66,10 @@ impl<'a> Lower<'a> {
             edges: vec![None; graph.values().len()],
             reordered: HashMap::new(),
             statistics: HashMap::new(),
+            lazy: HashMap::new(),
+            folds: HashMap::new(),
+            weight_grads: HashMap::new(),
+            input_grads: HashMap::new(),
         }
     }
 
@@ -112,6 +125,11 @@ impl<'a> Lower<'a> {
         if let Some(edge) = &self.edges[id.index()] {
             return Ok(edge.clone());
         }
+        if let Some(&lazy) = self.lazy.get(&id) {
+            let edge = self.store(&value.name, lazy, self.shape(id)?);
+            self.edges[id.index()] = Some(edge.clone());
+            return Ok(edge);
+        }
         let tensor = self.constant_tensor(id)?;
         let edge = self.constant(tensor.shape(), tensor.as_f32().map_err(|e| e.to_string())?);
         self.edges[id.index()] = Some(edge.clone());
@@ -143,6 +161,11 @@ impl<'a> Lower<'a> {
         found.try_into().map_err(|found: Vec<_>| format!("needs {N} inputs, has {}", found.len()))
     }
 
+    /// Whether the value lies in memory, or can be read from the parameters.
+    pub(super) fn is_stored(&self, id: ValueId) -> bool {
+        self.edges[id.index()].is_some() || !self.lazy.contains_key(&id)
+    }
+
     pub(super) fn set(&mut self, id: ValueId, edge: Edge) {
         self.edges[id.index()] = Some(edge);
     }
@@ -161,16 +184,23 @@ impl<'a> Lower<'a> {
 
     /// Adds a step that writes `output`.
     pub(super) fn push(&mut self, node: &str, kernel: Kernel, output: &Edge) {
-        let step = self.steps.len();
-        for place in kernel.reads() {
+        if let Place::Slot(i) = output.place {
+            self.steps.push(Step { node: node.into(), kernel, output: i });
+            self.note(self.steps.len() - 1);
+        }
+    }
+
+    /// Notes what a step reads and writes.
+    pub(super) fn note(&mut self, at: usize) {
+        let step = &self.steps[at];
+        for place in step.kernel.reads() {
             if let Place::Slot(i) = place {
-                self.slots[i].last = step;
+                self.slots[i].last = self.slots[i].last.max(at);
             }
         }
-        if let Place::Slot(i) = output.place {
-            self.slots[i].first = self.slots[i].first.min(step);
-            self.slots[i].last = self.slots[i].last.max(step);
-            self.steps.push(Step { node: node.into(), kernel, output: i });
+        for i in step.kernel.writes().into_iter().chain([step.output]) {
+            self.slots[i].first = self.slots[i].first.min(at);
+            self.slots[i].last = self.slots[i].last.max(at);
         }
     }
 

@@ -10,12 +10,12 @@ mod batches;
 mod bottleneck;
 mod edge;
 mod fuse;
+mod lazy;
 mod lower;
 mod product;
 mod simple;
 mod step;
 mod training;
-mod training_lower;
 
 pub(crate) use lower::Packed;
 pub use step::Input;

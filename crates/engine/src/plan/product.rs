@@ -99,6 +99,10 @@ impl Lower<'_> {
         activation: Activation,
     ) -> Lowered<()> {
         let [Some(x), Some(weight_id), ..] = node.inputs[..] else { return Err("lacks an input".into()) };
+        let alone = residual.is_none() && activation == Activation::None;
+        if alone && !self.is_constant(Some(weight_id)) && self.conv_while_training(node, op)? {
+            return Ok(());
+        }
         let Ok(shape) = <[usize; 4]>::try_from(self.shape(weight_id)?) else {
             return Err("runs with two spatial axes only".into());
         };

@@ -95,6 +95,9 @@ impl Lower<'_> {
     }
 
     fn binary(&mut self, node: &Node, op: BinaryOp) -> Lowered<()> {
+        if op == BinaryOp::Add && self.add_to_lazy(node)? {
+            return Ok(());
+        }
         let [(_, a), (_, b)] = self.inputs(node)?;
         let shape = self.shape(node.outputs[0])?;
         let y = self.arithmetic(&node.name, op, &a, &b, &shape);
@@ -103,8 +106,11 @@ impl Lower<'_> {
     }
 
     fn activate(&mut self, node: &Node) -> Lowered<()> {
-        let [(_, x)] = self.inputs(node)?;
         let activation = fuse::activation(&node.op).ok_or("is not an activation")?;
+        if self.clamp_lazily(node, activation) {
+            return Ok(());
+        }
+        let [(_, x)] = self.inputs(node)?;
         let y = self.slot(x.shape.clone(), x.order.clone());
         self.push(&node.name, Kernel::Activate { activation, x: x.place }, &y);
         self.set(node.outputs[0], y);

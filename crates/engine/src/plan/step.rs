@@ -152,6 +152,11 @@ impl Kernel {
         }
     }
 
+    /// The slots written beside the step's output.
+    pub(super) fn writes(&self) -> Vec<usize> {
+        if let Self::Training(training) = self { training.writes() } else { Vec::new() }
+    }
+
     /// Floats of scratch memory that each thread needs.
     pub(super) fn scratch(&self) -> usize {
         match self {

@@ -6,13 +6,17 @@
 mod activation;
 mod conv;
 mod depthwise;
+mod load;
 mod norm;
+mod outer;
 mod pool;
 
 pub use activation::{activation_grad, cross_entropy, cross_entropy_grad, softmax_grad};
 pub use conv::{ConvGrad, conv_input_grad, conv_weight_grad};
-pub use depthwise::{DepthwiseGrad, depthwise_input_grad, depthwise_weight_grad};
-pub use norm::{ChannelSums, affine, channel_sums};
+pub use depthwise::{DepthwiseBlock, depthwise_input_grad, depthwise_weight_grad, seen_by};
+pub use load::{Load, Mask, load};
+pub use norm::{ChannelSums, channel_sums};
+pub use outer::{Outer, SLACK, add_outer};
 pub use pool::{PoolGrad, pool_grad};
 
 use crate::simd::Simd;

@@ -1,22 +1,22 @@
 //! From the operators of learning to steps.
 
-use super::edge::{CHANNELS_LAST, Edge, padded_table, plain, table};
-use super::fuse;
-use super::lower::{Lower, Lowered};
-use super::product::window;
-use super::simple::{from_front, with_last};
-use super::step::Kernel;
-use super::training::{ConvShape, Training, pixel_parts, weight_parts};
-use crate::kernels::{BinaryOp, DepthwiseWeights, PackedB, PoolKind};
-use percept_graph::ops::{AveragePool, BatchNormalization, ConcatGrad, Conv, MaxPool, Pad, PadMode};
+use super::super::edge::{CHANNELS_LAST, Edge, padded_table, plain, table};
+use super::super::fuse;
+use super::super::lazy::{Lazy, Mask};
+use super::super::lower::{Lower, Lowered};
+use super::super::product::window;
+use super::super::simple::{from_front, with_last};
+use super::super::step::Kernel;
+use super::Training;
+use crate::kernels::{BinaryOp, PoolKind};
+use percept_graph::ops::{AveragePool, BatchNormalization, ConcatGrad, MaxPool, Pad, PadMode};
 use percept_graph::{Node, Op, ValueId};
-use std::sync::Mutex;
 
 /// The mean and the variance that a batch normalisation uses.
 type Statistics = [Edge; 2];
 
 impl Lower<'_> {
-    pub(super) fn training(&mut self, node: &Node) -> Lowered<()> {
+    pub(in super::super) fn training(&mut self, node: &Node) -> Lowered<()> {
         let ids: Vec<ValueId> = node.inputs.iter().flatten().copied().collect();
         match (&node.op, &ids[..]) {
             (Op::SoftmaxCrossEntropy(_), &[logits, targets]) => {
@@ -30,12 +30,7 @@ impl Lower<'_> {
                 let (classes, logits, targets) = (logits.shape[1], logits.place, targets.place);
                 self.make(node, plain(2), Training::CrossEntropyGrad { classes, logits, targets, gradient })
             }
-            (Op::ActivationGrad(op), &[x, gradient]) => {
-                let activation = fuse::activation(&op.of).ok_or("is not the gradient of an activation")?;
-                let x = self.float(x)?;
-                let gradient = self.reorder(gradient, &x.order)?.place;
-                self.make(node, x.order, Training::Activation { activation, x: x.place, gradient })
-            }
+            (Op::ActivationGrad(op), &[x, gradient]) => self.activation_grad(node, &op.of, x, gradient),
             (Op::SoftmaxGrad(op), &[y, gradient]) => {
                 let shape = self.shape(y)?;
                 let axis = from_front(op.axis, shape.len());
@@ -56,13 +51,13 @@ impl Lower<'_> {
         }
     }
 
-    fn plainly(&mut self, id: ValueId) -> Lowered<Edge> {
+    pub(super) fn plainly(&mut self, id: ValueId) -> Lowered<Edge> {
         let rank = self.graph.value(id).ty.rank();
         self.reorder(id, &plain(rank))
     }
 
     /// Adds the step that makes the node's first output.
-    fn make(&mut self, node: &Node, order: Vec<usize>, training: Training) -> Lowered<()> {
+    pub(super) fn make(&mut self, node: &Node, order: Vec<usize>, training: Training) -> Lowered<()> {
         let y = self.slot(self.shape(node.outputs[0])?, order);
         self.push(&node.name, Kernel::Training(training), &y);
         self.set(node.outputs[0], y);
@@ -70,7 +65,7 @@ impl Lower<'_> {
     }
 
     /// A step whose result is a list of numbers that no value of the graph is.
-    fn list(&mut self, node: &Node, len: usize, training: Training) -> Edge {
+    pub(super) fn list(&mut self, node: &Node, len: usize, training: Training) -> Edge {
         let to = self.slot(vec![len], plain(1));
         self.push(&node.name, Kernel::Training(training), &to);
         to
@@ -83,10 +78,21 @@ impl Lower<'_> {
         to
     }
 
-    /// A value with the channels (axis 1) innermost.
-    fn channels_last(&mut self, id: ValueId) -> Lowered<Edge> {
-        let rank = self.graph.value(id).ty.rank();
-        self.reorder(id, &with_last(&plain(rank), 1))
+    /// The gradient of a clamp is computed where it is read.
+    fn activation_grad(&mut self, node: &Node, of: &Op, x: ValueId, gradient: ValueId) -> Lowered<()> {
+        let activation = fuse::activation(of).ok_or("is not the gradient of an activation")?;
+        let (Some(clamp), true) = (activation.clamp(), self.graph.value(x).ty.rank() > 1) else {
+            let x = self.float(x)?;
+            let gradient = self.reorder(gradient, &x.order)?.place;
+            return self.make(node, x.order, Training::Activation { activation, x: x.place, gradient });
+        };
+        let mask = match self.operand(x)? {
+            Lazy { x, affine: Some((list, _)), .. } => Mask { x, coefficients: Some(list), clamp },
+            Lazy { x, .. } => Mask { x, coefficients: None, clamp },
+        };
+        let gradient = Lazy::stored(self.channels_last(gradient)?.place);
+        self.lazy.insert(node.outputs[0], Lazy { mask: Some(mask), ..gradient });
+        Ok(())
     }
 
     /// Mean and variance over the batch of a value, computed once in a plan.
@@ -95,11 +101,8 @@ impl Lower<'_> {
             return found.clone();
         }
         let channels = x.shape[1];
-        let pixels = x.len() / channels.max(1);
-        let parts = pixel_parts(pixels);
-        let sums = Training::ChannelSums { channels, x: x.place, gradient: None, mean: None, parts };
-        let partial = self.list(node, 2 * channels * parts, sums).place;
-        let both = self.list(node, 2 * channels, Training::Statistics { x: x.place, partial, pixels });
+        let (partial, counts) = self.forward_sums(node, x);
+        let both = self.list(node, 2 * channels, Training::Statistics { partial, counts });
         let found = [0, 1].map(|i| self.part_of(node, &both, i * channels, channels));
         self.statistics.insert(id, found.clone());
         found
@@ -120,21 +123,25 @@ impl Lower<'_> {
     }
 
     /// A batch normalisation whose statistics or parameters are known only at run time.
-    pub(super) fn batch_norm_at_run_time(&mut self, node: &Node, op: &BatchNormalization) -> Lowered<()> {
+    pub(in super::super) fn batch_norm_at_run_time(&mut self, node: &Node, op: &BatchNormalization) -> Lowered<()> {
         let [Some(id), Some(scale), Some(bias), Some(mean), Some(variance)] = node.inputs[..] else {
             return Err("needs 5 inputs".into());
         };
         let x = self.channels_last(id)?;
         let [used_mean, used_variance] = self.statistics_of(node, op, &x, [mean, variance])?;
-        let fold = Training::Fold {
-            scale: self.float(scale)?.place,
-            bias: self.float(bias)?.place,
-            mean: used_mean.place,
-            variance: used_variance.place,
-            epsilon: op.epsilon,
+        let (scale, bias) = (self.float(scale)?.place, self.float(bias)?.place);
+        let key = ([scale, bias, used_mean.place, used_variance.place], op.epsilon.to_bits());
+        let coefficients = match self.folds.get(&key) {
+            Some(&list) => list,
+            None => {
+                let [scale, bias, mean, variance] = key.0;
+                let fold = Training::Fold { scale, bias, mean, variance, epsilon: op.epsilon };
+                self.list(node, 3 * x.shape[1], fold).place
+            }
         };
-        let coefficients = self.list(node, 3 * x.shape[1], fold).place;
-        self.make(node, x.order.clone(), Training::Affine { x: x.place, z: None, coefficients })?;
+        self.folds.insert(key, coefficients);
+        let lazy = Lazy { affine: Some((coefficients, None)), ..Lazy::stored(x.place) };
+        self.lazy.insert(node.outputs[0], lazy);
         for (i, (old, new)) in [(mean, used_mean), (variance, used_variance)].into_iter().enumerate() {
             let Some(&output) = node.outputs.get(i + 1) else { break };
             let old = self.float(old)?;
@@ -154,13 +161,15 @@ impl Lower<'_> {
         let [Some(id), Some(scale), Some(mean), Some(variance), Some(gradient)] = node.inputs[..] else {
             return Err("needs 5 inputs".into());
         };
-        let (x, gradient) = (self.channels_last(id)?, self.channels_last(gradient)?.place);
+        let x = self.channels_last(id)?;
+        let gradient = match self.operand(gradient)? {
+            lazy @ Lazy { affine: None, .. } => lazy,
+            _ => Lazy::stored(self.channels_last(gradient)?.place),
+        };
         let [mean, variance] = self.statistics_of(node, op, &x, [mean, variance])?.map(|edge| edge.place);
         let (channels, epsilon) = (x.shape[1], op.epsilon);
         let pixels = x.len() / channels.max(1);
-        let parts = pixel_parts(pixels);
-        let sums = Training::ChannelSums { channels, x: x.place, gradient: Some(gradient), mean: Some(mean), parts };
-        let partial = self.list(node, 2 * channels * parts, sums).place;
+        let partial = self.backward_sums(node, &x, gradient, mean);
         let both = self.list(node, 2 * channels, Training::ParameterGradients { partial, variance, epsilon });
         for (output, begin) in [(1, channels), (2, 0)] {
             let slope = self.part_of(node, &both, begin, channels);
@@ -171,59 +180,8 @@ impl Lower<'_> {
         let fold = Training::FoldGradient { sums: both.place, scale, mean, variance, epsilon, pixels };
         let coefficients = self.list(node, 3 * channels, fold).place;
         let z = op.training_mode.then_some(x.place);
-        self.make(node, x.order, Training::Affine { x: gradient, z, coefficients })
-    }
-
-    fn conv_shape(&mut self, op: &Conv, x: ValueId, weight: ValueId, output: ValueId) -> Lowered<ConvShape> {
-        let (x, weight, output) = (self.shape(x)?, self.shape(weight)?, self.shape(output)?);
-        if x.len() != 4 {
-            return Err("runs with two spatial axes only".into());
-        }
-        let window = window(&x, &output, &weight[2..], (&op.strides, &op.dilations, &op.padding))?;
-        Ok(ConvShape { window, groups: op.group, inputs: x[1], outputs: weight[0] })
-    }
-
-    fn conv_input(&mut self, node: &Node, op: &Conv, dy: ValueId, weight: ValueId, like: ValueId) -> Lowered<()> {
-        let conv = self.conv_shape(op, like, weight, dy)?;
-        let (gradient, weight) = (self.channels_last(dy)?.place, self.plainly(weight)?.place);
-        let (n, patch) = (conv.outputs / conv.groups, conv.patch());
-        let w = conv.window;
-        let kernel = if is_depthwise(&conv) {
-            let zeros = vec![0.0; conv.inputs * patch];
-            let packed = DepthwiseWeights::pack(self.isa, conv.inputs, w.kernel, &zeros);
-            Kernel::Training(Training::DepthwiseInput { window: w, weight, gradient, packed })
-        } else if conv.groups == 1 && w.kernel == [1, 1] && w.stride == [1, 1] && w.input == w.output {
-            let packed = PackedB::pack(self.isa, n, patch, &vec![0.0; n * patch], [patch, 1]);
-            let (m, offsets) = (w.pixels(), vec![[0; 3]]);
-            Kernel::MatMul { m, a: gradient, b: weight, b_strides: [patch, 1], offsets, packed }
-        } else {
-            let rows = vec![0.0; n * patch];
-            let packed = vec![PackedB::pack(self.isa, n, patch, &rows, [patch, 1]); conv.groups];
-            Kernel::Training(Training::ConvInput { conv, weight, gradient, packed, rows })
-        };
-        let dx = self.slot(self.shape(like)?, CHANNELS_LAST.to_vec());
-        self.push(&node.name, kernel, &dx);
-        self.set(node.outputs[0], dx);
+        self.lazy.insert(node.outputs[0], Lazy { affine: Some((coefficients, z)), ..gradient });
         Ok(())
-    }
-
-    fn conv_weight(&mut self, node: &Node, op: &Conv, x: ValueId, dy: ValueId, like: ValueId) -> Lowered<()> {
-        let conv = self.conv_shape(op, x, like, dy)?;
-        let (x, gradient) = (self.channels_last(x)?.place, self.channels_last(dy)?.place);
-        let (window, len) = (conv.window, conv.outputs * conv.patch());
-        let taps = window.kernel[0] * window.kernel[1];
-        let parts = weight_parts(2 * window.pixels() * len);
-        let depthwise = is_depthwise(&conv);
-        let training = match depthwise {
-            true => Training::DepthwiseWeight { window, channels: conv.inputs, x, gradient, parts },
-            false => {
-                let packed = (0..parts).map(|_| Mutex::new(conv.packed(self.isa))).collect();
-                Training::ConvWeight { conv, x, gradient, packed }
-            }
-        };
-        let partial = self.list(node, parts * len, training).place;
-        let (outputs, inputs) = (conv.outputs, conv.inputs / conv.groups);
-        self.make(node, plain(4), Training::SumParts { partial, parts, outputs, inputs, taps, taps_first: depthwise })
     }
 
     fn max_pool_grad(&mut self, node: &Node, op: &MaxPool, x: ValueId, dy: ValueId) -> Lowered<()> {
@@ -317,8 +275,4 @@ impl Lower<'_> {
         self.set(node.outputs[0], y);
         Ok(())
     }
-}
-
-fn is_depthwise(conv: &ConvShape) -> bool {
-    conv.groups == conv.inputs && conv.groups == conv.outputs && conv.groups > 1
 }

@@ -1,14 +1,27 @@
 //! The steps that only learning needs, and how their work is cut into tasks.
 
+mod blocks;
+mod depthwise;
+mod lower;
+mod lower_conv;
+mod pointwise;
+
+pub(super) use depthwise::Depthwise;
+pub(super) use pointwise::Pointwise;
+
+use super::lazy::Lazy;
 use super::step::{ELEMENTS, GRAIN, Memory, Place, part, tasks};
 use crate::Pool;
-use crate::kernels::gradient::{
-    self, ChannelSums, ConvGrad, DepthwiseGrad, PoolGrad, conv_input_grad, conv_weight_grad, depthwise_input_grad,
-    depthwise_weight_grad,
-};
-use crate::kernels::{Activation, DepthwiseWeights, Out, PackedB, PoolKind, Window};
+use crate::kernels::gradient::{self, ChannelSums, ConvGrad, PoolGrad, conv_input_grad, conv_weight_grad};
+use crate::kernels::{Activation, Out, PackedB, PoolKind, Window};
 use crate::simd::Isa;
+use blocks::ForwardSums;
+use depthwise::DepthwiseGrad;
+use pointwise::PointwiseGrad;
 use std::sync::{Mutex, PoisonError};
+
+/// Pixels whose gradient is computed at once for its sums.
+const BLOCK: usize = 64;
 
 /// The shape of a convolution whose gradient is computed.
 #[derive(Clone, Copy)]
@@ -38,18 +51,20 @@ impl ConvShape {
 
 /// What a step computes.
 pub(super) enum Training {
-    /// Partial sums over pixels, a part after the other: see [`ChannelSums`]. Without a gradient the shift is the first pixel.
-    ChannelSums { channels: usize, x: Place, gradient: Option<Place>, mean: Option<Place>, parts: usize },
-    /// Mean and variance of each channel from partial sums.
-    Statistics { x: Place, partial: Place, pixels: usize },
-    /// `factor, –, summand` of a batch normalisation.
+    /// Stores what is computed on reading.
+    Store { x: Lazy, channels: usize },
+    /// Partial sums over pixels, a part after the other, as of [`ForwardSums`].
+    ForwardSums { channels: usize, x: Place, parts: usize },
+    /// Partial sums of a gradient, and of it times `x − mean`, a part after the other.
+    BackwardSums { channels: usize, x: Place, gradient: Lazy, mean: Place, parts: usize },
+    /// Mean and variance of each channel from partial sums over so many pixels each.
+    Statistics { partial: Place, counts: Vec<usize> },
+    /// `factor, 1, summand` of a batch normalisation: a summand of the whole tensor has the slope 1.
     Fold { scale: Place, bias: Place, mean: Place, variance: Place, epsilon: f32 },
     /// The gradients of bias and scale from partial sums.
     ParameterGradients { partial: Place, variance: Place, epsilon: f32 },
     /// `factor, slope, summand` of the gradient of a batch normalisation over so many pixels; 0 for fixed statistics.
     FoldGradient { sums: Place, scale: Place, mean: Place, variance: Place, epsilon: f32, pixels: usize },
-    /// Factor, slope and summand for each channel.
-    Affine { x: Place, z: Option<Place>, coefficients: Place },
     /// Gradient of a function of one number.
     Activation { activation: Activation, x: Place, gradient: Place },
     /// Gradient of softmax over runs of `n`.
@@ -62,12 +77,16 @@ pub(super) enum Training {
     ConvInput { conv: ConvShape, weight: Place, gradient: Place, packed: Vec<PackedB>, rows: Vec<f32> },
     /// Partial gradients of a convolution with respect to its weight, one for each right-hand side.
     ConvWeight { conv: ConvShape, x: Place, gradient: Place, packed: Vec<Mutex<PackedB>> },
-    /// Gradient of a depthwise convolution with respect to its input.
-    DepthwiseInput { window: Window, weight: Place, gradient: Place, packed: DepthwiseWeights },
-    /// Partial gradients with respect to its weight.
-    DepthwiseWeight { window: Window, channels: usize, x: Place, gradient: Place, parts: usize },
-    /// Sum of `parts` partial gradients, taps outermost, as ONNX lays weights out.
-    SumParts { partial: Place, parts: usize, outputs: usize, inputs: usize, taps: usize, taps_first: bool },
+    /// A 1×1 convolution.
+    Pointwise(Pointwise),
+    /// Its gradients.
+    PointwiseGrad(Box<PointwiseGrad>),
+    /// A depthwise convolution.
+    Depthwise(Depthwise),
+    /// Its gradients.
+    DepthwiseGrad(Box<DepthwiseGrad>),
+    /// Sum of `parts` partial results.
+    SumParts { partial: Place, parts: usize },
     /// Gradient of a pooling.
     Pool { window: Window, kind: PoolKind, channels: usize, x: Option<Place>, gradient: Place },
 }
@@ -75,35 +94,53 @@ pub(super) enum Training {
 impl Training {
     pub(super) fn reads(&self) -> Vec<Place> {
         let all = match self {
-            Self::ChannelSums { x, gradient, mean, .. } => vec![Some(*x), *gradient, *mean],
-            Self::Statistics { x, partial, .. } => vec![Some(*x), Some(*partial)],
+            Self::Store { x, .. } => x.reads(),
+            Self::ForwardSums { x, .. } => vec![Some(*x)],
+            Self::BackwardSums { x, gradient, mean, .. } => [&gradient.reads()[..], &[Some(*x), Some(*mean)]].concat(),
+            Self::Pointwise(step) => step.reads(),
+            Self::PointwiseGrad(step) => step.reads(),
+            Self::Depthwise(step) => step.reads(),
+            Self::DepthwiseGrad(step) => step.reads(),
+            Self::Statistics { partial, .. } => vec![Some(*partial)],
             Self::Fold { scale, bias, mean, variance, .. } => [scale, bias, mean, variance].map(|p| Some(*p)).to_vec(),
             Self::ParameterGradients { partial, variance, .. } => vec![Some(*partial), Some(*variance)],
             Self::FoldGradient { sums, scale, mean, variance, .. } => {
                 [sums, scale, mean, variance].map(|p| Some(*p)).to_vec()
             }
-            Self::Affine { x, z, coefficients } => vec![Some(*x), *z, Some(*coefficients)],
             Self::Activation { x, gradient, .. } => vec![Some(*x), Some(*gradient)],
             Self::Softmax { y, gradient, .. } => vec![Some(*y), Some(*gradient)],
             Self::CrossEntropy { logits, targets, .. } => vec![Some(*logits), Some(*targets)],
             Self::CrossEntropyGrad { logits, targets, gradient, .. } => {
                 [logits, targets, gradient].map(|p| Some(*p)).to_vec()
             }
-            Self::ConvInput { weight, gradient, .. } | Self::DepthwiseInput { weight, gradient, .. } => {
-                vec![Some(*weight), Some(*gradient)]
-            }
-            Self::ConvWeight { x, gradient, .. } | Self::DepthwiseWeight { x, gradient, .. } => {
-                vec![Some(*x), Some(*gradient)]
-            }
+            Self::ConvInput { weight, gradient, .. } => vec![Some(*weight), Some(*gradient)],
+            Self::ConvWeight { x, gradient, .. } => vec![Some(*x), Some(*gradient)],
             Self::SumParts { partial, .. } => vec![Some(*partial)],
             Self::Pool { x, gradient, .. } => vec![*x, Some(*gradient)],
         };
         all.into_iter().flatten().collect()
     }
 
+    /// The slots written, except for one that is the step's output.
+    pub(super) fn writes(&self) -> Vec<usize> {
+        match self {
+            Self::Pointwise(Pointwise { sums, .. }) | Self::Depthwise(Depthwise { sums, .. }) => {
+                sums.iter().map(|sums| sums.slot).collect()
+            }
+            Self::PointwiseGrad(step) => step.writes(),
+            Self::DepthwiseGrad(step) => step.writes(),
+            _ => Vec::new(),
+        }
+    }
+
     /// Floats of scratch memory that each thread needs.
     pub(super) fn scratch(&self) -> usize {
         match self {
+            Self::BackwardSums { channels, .. } => BLOCK * channels,
+            Self::Pointwise(step) => step.scratch(),
+            Self::PointwiseGrad(step) => step.scratch(),
+            Self::Depthwise(step) => step.scratch(),
+            Self::DepthwiseGrad(step) => step.scratch(),
             Self::ConvInput { conv, .. } | Self::ConvWeight { conv, .. } => conv.with(&[]).scratch_len(),
             _ => 0,
         }
@@ -114,23 +151,52 @@ impl Training {
         // SAFETY: small results are written by this thread alone.
         let whole = || unsafe { out.slice_mut(0..out.len()) };
         match self {
-            Self::ChannelSums { channels, x, gradient, mean, parts } => {
-                let (x, c, parts) = (read(*x), *channels, *parts);
-                let shift = mean.map_or(&x[..c], |mean| &read(mean)[..c]);
-                let sums = ChannelSums { channels: c, x, gradient: gradient.map(read), shift };
+            Self::Store { x, channels } => {
+                let (x, c) = (x.of(memory, *channels), (*channels).max(1));
+                let (pixels, parts) = (out.len() / c, tasks(out.len(), ELEMENTS));
                 pool.run(parts, &|task, _| {
+                    let pixels = part(pixels, 1, parts, task);
                     // SAFETY: the parts are disjoint.
-                    let to = unsafe { out.slice_mut(task * 2 * c..(task + 1) * 2 * c) };
-                    gradient::channel_sums(isa, &sums, part(x.len() / c, 1, parts, task), to);
+                    let to = unsafe { out.slice_mut(pixels.start * c..pixels.end * c) };
+                    gradient::load(isa, &x, pixels, 0..c, to, c);
                 });
             }
-            Self::Statistics { x, partial, pixels } => statistics(read(*x), read(*partial), *pixels, whole()),
+            Self::ForwardSums { channels, x, parts } => {
+                let (x, c, parts) = (read(*x), *channels, *parts);
+                pool.run(parts, &|task, _| {
+                    let pixels = part(x.len() / c, 1, parts, task);
+                    // SAFETY: the parts are disjoint.
+                    unsafe { ForwardSums::put(isa, out, task, c, &x[pixels.start * c..pixels.end * c], 0) };
+                });
+            }
+            Self::BackwardSums { channels, x, gradient, mean, parts } => {
+                let (x, c, parts) = (read(*x), *channels, *parts);
+                let (gradient, shift) = (gradient.of(memory, c), read(*mean));
+                pool.run(parts, &|task, thread| {
+                    // SAFETY: the parts are disjoint.
+                    let sums = unsafe { out.slice_mut(task * 2 * c..(task + 1) * 2 * c) };
+                    sums.fill(0.0);
+                    let scratch = memory.scratch(thread);
+                    for pixels in blocks::blocks(part(x.len() / c, 1, parts, task), BLOCK) {
+                        gradient::load(isa, &gradient, pixels.clone(), 0..c, scratch, c);
+                        let gradient = Some((&*scratch, c));
+                        let all = ChannelSums { channels: c, x, pixels, columns: 0..c, gradient, shift };
+                        gradient::channel_sums(isa, &all, sums);
+                    }
+                });
+            }
+            Self::Pointwise(step) => step.run(memory, out, pool, isa),
+            Self::PointwiseGrad(step) => step.run(memory, pool, isa),
+            Self::Depthwise(step) => step.run(memory, out, pool, isa),
+            Self::DepthwiseGrad(step) => step.run(memory, pool, isa),
+            Self::Statistics { partial, counts } => statistics(read(*partial), counts, whole()),
             Self::Fold { scale, bias, mean, variance, epsilon } => {
                 let (scale, bias, mean, variance) = (read(*scale), read(*bias), read(*mean), read(*variance));
                 let (to, c) = (whole(), scale.len());
                 for i in 0..c {
                     let factor = f64::from(scale[i]) / (f64::from(variance[i]) + f64::from(*epsilon)).sqrt();
                     to[i] = factor as f32;
+                    to[c + i] = 1.0;
                     to[2 * c + i] = (f64::from(bias[i]) - f64::from(mean[i]) * factor) as f32;
                 }
             }
@@ -149,20 +215,12 @@ impl Training {
                     let inverse = 1.0 / (f64::from(variance[i]) + f64::from(*epsilon)).sqrt();
                     let factor = f64::from(scale[i]) * inverse;
                     to[i] = factor as f32;
-                    // Fixed statistics do not move with x.
+                    // Fixed statistics do not move with x, and leave the slope to a summand.
                     let share = if *pixels > 0 { 1.0 / *pixels as f64 } else { 0.0 };
                     let slope = -factor * inverse * f64::from(sums[c + i]) * share;
-                    to[c + i] = slope as f32;
+                    to[c + i] = if *pixels > 0 { slope as f32 } else { 1.0 };
                     to[2 * c + i] = (-factor * f64::from(sums[i]) * share - slope * f64::from(mean[i])) as f32;
                 }
-            }
-            Self::Affine { x, z, coefficients } => {
-                let (x, z, coefficients) = (read(*x), z.map(read), read(*coefficients));
-                let (pixels, parts) = (out.len() / (coefficients.len() / 3).max(1), tasks(out.len(), ELEMENTS));
-                pool.run(parts, &|task, _| {
-                    // SAFETY: the parts are disjoint.
-                    unsafe { gradient::affine(isa, x, z, coefficients, out, part(pixels, 1, parts, task)) }
-                });
             }
             Self::Activation { activation, x, gradient } => {
                 let (x, dy, parts) = (read(*x), read(*gradient), tasks(out.len(), ELEMENTS));
@@ -200,35 +258,17 @@ impl Training {
                     conv_weight_grad(isa, &grad, x, pixels, &mut packed, memory.scratch(thread), to);
                 });
             }
-            Self::DepthwiseInput { window, weight, gradient, packed } => {
-                packed.repack(read(*weight));
-                let grad = DepthwiseGrad { window: *window, channels: packed.channels(), gradient: read(*gradient) };
-                let (rows, parts) = (window.batch * window.input[0], tasks(out.len(), ELEMENTS));
-                pool.run(parts, &|task, _| {
+            Self::SumParts { partial, parts } => {
+                let (partial, len, split) = (read(*partial), out.len(), tasks(out.len() * *parts, ELEMENTS));
+                pool.run(split, &|task, _| {
+                    let range = part(len, 64, split, task);
                     // SAFETY: the parts are disjoint.
-                    unsafe { depthwise_input_grad(isa, &grad, packed.taps(), out, part(rows, 1, parts, task)) }
+                    let to = unsafe { out.slice_mut(range.clone()) };
+                    to.copy_from_slice(&partial[range.clone()]);
+                    for from in partial.chunks_exact(len).skip(1) {
+                        to.iter_mut().zip(&from[range.clone()]).for_each(|(to, from)| *to += from);
+                    }
                 });
-            }
-            Self::DepthwiseWeight { window, channels, x, gradient, parts } => {
-                let grad = DepthwiseGrad { window: *window, channels: *channels, gradient: read(*gradient) };
-                let (x, parts, len) = (read(*x), *parts, out.len() / (*parts).max(1));
-                pool.run(parts, &|task, _| {
-                    // SAFETY: the parts are disjoint.
-                    let to = unsafe { out.slice_mut(task * len..(task + 1) * len) };
-                    depthwise_weight_grad(isa, &grad, x, part(window.rows(), 1, parts, task), to);
-                });
-            }
-            Self::SumParts { partial, parts, outputs, inputs, taps, taps_first } => {
-                let (partial, to) = (read(*partial), whole());
-                let len = partial.len() / (*parts).max(1);
-                for (i, to) in to.iter_mut().enumerate() {
-                    let (tap, input, output) = (i % *taps, i / *taps % *inputs, i / *taps / *inputs);
-                    let from = match *taps_first {
-                        true => tap * *outputs + output,
-                        false => (output * *taps + tap) * *inputs + input,
-                    };
-                    *to = (0..*parts).map(|part| partial[part * len + from]).sum();
-                }
             }
             Self::Pool { window, kind, channels, x, gradient } => {
                 let grad = PoolGrad {
@@ -255,14 +295,22 @@ fn add_parts(partial: &[f32], to: &mut [f32]) {
     }
 }
 
-fn statistics(x: &[f32], partial: &[f32], pixels: usize, to: &mut [f32]) {
+/// Mean and variance from those of the parts (Chan et al., "Updating Formulae and a Pairwise Algorithm for Computing Sample Variances",
+/// 1979).
+fn statistics(partial: &[f32], counts: &[usize], to: &mut [f32]) {
     let (mean, variance) = to.split_at_mut(to.len() / 2);
     let c = mean.len();
     for i in 0..c {
-        let sum = |from: usize| partial[from..].iter().step_by(2 * c).map(|&x| f64::from(x)).sum::<f64>();
-        let shifted = sum(i) / pixels as f64;
-        mean[i] = (f64::from(x[i]) + shifted) as f32;
-        variance[i] = (sum(c + i) / pixels as f64 - shifted * shifted).max(0.0) as f32;
+        let (mut n, mut middle, mut squares) = (0.0, 0.0, 0.0);
+        for (list, &count) in partial.chunks_exact(3 * c).zip(counts).filter(|(_, count)| **count > 0) {
+            let [shift, sum, square] = [0, 1, 2].map(|k| f64::from(list[k * c + i]));
+            let count = count as f64;
+            let away = shift + sum / count - middle;
+            squares += (square - sum * sum / count).max(0.0) + away * away * n * count / (n + count);
+            middle += away * count / (n + count);
+            n += count;
+        }
+        (mean[i], variance[i]) = (middle as f32, (squares / n) as f32);
     }
 }
 

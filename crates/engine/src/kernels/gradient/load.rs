@@ -1,0 +1,156 @@
+//! Operands that are computed while they are read: what follows a convolution, and the gradient of that.
+//!
+//! Of a normalised and activated convolution only the convolution's result is stored. Whoever needs what comes after it, or the
+//! gradient of it, computes a block of pixels into scratch memory that stays in cache and works on that: arithmetic is cheap, and every
+//! pass over a large tensor that is saved is time.
+
+use super::{read, write};
+use crate::kernels::check_range;
+use crate::simd::{Isa, Kernel, Simd};
+use std::ops::Range;
+
+/// Pixels of a block, whose coefficients stay in registers.
+const BLOCK: usize = 32;
+
+/// `clamp(factor · x·m + slope · z + summand)` for each element; what is absent is left out, and `m` is 1 or 0 as [`Mask`] says.
+#[derive(Clone, Copy)]
+pub struct Load<'a> {
+    /// Channels, innermost in every buffer.
+    pub channels: usize,
+    /// NHWC, dense, as all the others.
+    pub x: &'a [f32],
+    /// The derivative of a clamp, if `x` is the gradient of one.
+    pub mask: Option<Mask<'a>>,
+    /// Factors, slopes and summands of all channels, one list after the other, and `z`, without which the slopes are not looked at.
+    pub affine: Option<(&'a [f32], Option<&'a [f32]>)>,
+    /// Bounds of the result.
+    pub clamp: [f32; 2],
+}
+
+/// 1 where `factor · x + summand` lies between the bounds, else 0.
+#[derive(Clone, Copy)]
+pub struct Mask<'a> {
+    /// What the clamp was applied to, up to factor and summand.
+    pub x: &'a [f32],
+    /// Factors, slopes (not looked at) and summands.
+    pub coefficients: Option<&'a [f32]>,
+    /// The bounds.
+    pub clamp: [f32; 2],
+}
+
+impl<'a> Load<'a> {
+    /// What is stored, as it is.
+    pub fn stored(channels: usize, x: &'a [f32]) -> Self {
+        Self { channels, x, mask: None, affine: None, clamp: [f32::NEG_INFINITY, f32::INFINITY] }
+    }
+
+    /// Whether nothing is computed.
+    pub fn is_stored(&self) -> bool {
+        self.mask.is_none() && self.affine.is_none() && self.clamp == [f32::NEG_INFINITY, f32::INFINITY]
+    }
+
+    fn check(&self) {
+        let like_x = |other: Option<&[f32]>| other.is_none_or(|other| other.len() == self.x.len());
+        let three = |list: Option<&[f32]>| list.is_none_or(|list| list.len() == 3 * self.channels);
+        assert!(like_x(self.mask.map(|m| m.x)) && like_x(self.affine.and_then(|(_, z)| z)), "operands of one size");
+        assert!(three(self.mask.and_then(|m| m.coefficients)) && three(self.affine.map(|(c, _)| c)), "coefficients");
+    }
+}
+
+/// Computes `channels` of `pixels` of an operand into `to`, where pixels are `stride` apart; what `stride` exceeds the channels by may
+/// be overwritten.
+///
+/// ```
+/// use percept_engine::{kernels::gradient::{Load, load}, simd::Isa};
+/// let x = Load { affine: Some((&[2.0, 0.0, 1.0], None)), clamp: [0.0, f32::INFINITY], ..Load::stored(1, &[-3.0, 4.0]) };
+/// let mut y = [0.0; 2];
+/// load(Isa::SCALAR, &x, 0..2, 0..1, &mut y, 1);
+/// assert_eq!(y, [0.0, 9.0]);
+/// ```
+pub fn load(isa: Isa, l: &Load<'_>, pixels: Range<usize>, channels: Range<usize>, to: &mut [f32], stride: usize) {
+    l.check();
+    check_range(&channels, l.channels, "channels");
+    check_range(&pixels, l.x.len() / l.channels.max(1), "pixels");
+    assert!(stride >= channels.len() && to.len() >= pixels.len() * stride, "{} for {pixels:?} by {stride}", to.len());
+    // SAFETY: the lengths were checked above.
+    unsafe { isa.run(Block { l, pixels, channels, to, stride }) }
+}
+
+struct Block<'a> {
+    l: &'a Load<'a>,
+    pixels: Range<usize>,
+    channels: Range<usize>,
+    to: &'a mut [f32],
+    stride: usize,
+}
+
+impl Kernel for Block<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let mask = self.l.mask.map(|m| m.coefficients.is_some());
+        let affine = self.l.affine.map(|(_, z)| z.is_some());
+        // SAFETY: passed on from the caller.
+        unsafe {
+            match (mask, affine) {
+                (None, None) => self.pass::<S, 0, 0>(),
+                (None, Some(false)) => self.pass::<S, 0, 1>(),
+                (None, Some(true)) => self.pass::<S, 0, 2>(),
+                (Some(false), None) => self.pass::<S, 1, 0>(),
+                (Some(false), Some(false)) => self.pass::<S, 1, 1>(),
+                (Some(false), Some(true)) => self.pass::<S, 1, 2>(),
+                (Some(true), None) => self.pass::<S, 2, 0>(),
+                (Some(true), Some(false)) => self.pass::<S, 2, 1>(),
+                (Some(true), Some(true)) => self.pass::<S, 2, 2>(),
+            }
+        }
+    }
+}
+
+impl Block<'_> {
+    /// `MASK`: 1 for a mask, 2 for one with coefficients. `AFFINE`: 1 for factor and summand, 2 for a slope too.
+    #[inline(always)]
+    unsafe fn pass<S: Simd, const MASK: u8, const AFFINE: u8>(self) {
+        let (l, c, width) = (self.l, self.l.channels, self.channels.len());
+        let null = std::ptr::null();
+        let (mask, mask_list, mask_clamp) = l
+            .mask
+            .map_or((null, null, [0.0; 2]), |m| (m.x.as_ptr(), m.coefficients.map_or(null, <[f32]>::as_ptr), m.clamp));
+        let (list, z) = l.affine.map_or((null, null), |(list, z)| (list.as_ptr(), z.map_or(null, <[f32]>::as_ptr)));
+        for block in (0..self.pixels.len()).step_by(BLOCK) {
+            let end = self.pixels.len().min(block + BLOCK);
+            for i in (0..width).step_by(S::LANES) {
+                let (n, room) = (S::LANES.min(width - i), S::LANES.min(self.stride - i));
+                let at = self.channels.start + i;
+                // SAFETY: the channels and pixels lie inside all buffers, and `to` has room for them (`load` checked).
+                unsafe {
+                    let zero = S::splat(0.0);
+                    let of = |list: *const f32, k: usize| read::<S>(list.add(k * c + at), n);
+                    let [mask_factor, mask_summand] =
+                        if MASK == 2 { [of(mask_list, 0), of(mask_list, 2)] } else { [zero; 2] };
+                    let [factor, summand] = if AFFINE > 0 { [of(list, 0), of(list, 2)] } else { [zero; 2] };
+                    let slope = if AFFINE == 2 { of(list, 1) } else { zero };
+                    let [[low, high], [above, below]] = [l.clamp, mask_clamp].map(|pair| pair.map(|x| S::splat(x)));
+                    for pixel in block..end {
+                        let from = (self.pixels.start + pixel) * c + at;
+                        let mut v = read::<S>(l.x.as_ptr().add(from), n);
+                        if MASK > 0 {
+                            let mut p = read::<S>(mask.add(from), n);
+                            if MASK == 2 {
+                                p = S::mul_add(mask_factor, p, mask_summand);
+                            }
+                            v = S::select_lt(above, p, S::select_lt(p, below, v, zero), zero);
+                        }
+                        if AFFINE > 0 {
+                            v = S::mul_add(factor, v, summand);
+                        }
+                        if AFFINE == 2 {
+                            v = S::mul_add(slope, read::<S>(z.add(from), n), v);
+                        }
+                        let to = self.to.as_mut_ptr().add(pixel * self.stride + i);
+                        write::<S>(to, S::min(high, S::max(low, v)), room);
+                    }
+                }
+            }
+        }
+    }
+}
