@@ -43,8 +43,7 @@ impl Network {
                 self.plans.extend(plan);
             }
             None => {
-                let bound = self.graph.bind(bindings)?;
-                let plan = Plan::compile(&bound, &self.params, &mut self.packed, &self.settings)?;
+                let plan = Plan::for_sizes(&self.graph, &self.params, bindings, &mut self.packed, &self.settings)?;
                 if self.plans.len() == PLANS {
                     self.plans.pop_front();
                 }

@@ -111,17 +111,66 @@ fn results_do_not_depend_on_the_number_of_threads() {
 }
 
 #[test]
+fn a_large_batch_has_the_bits_of_its_pictures_one_by_one() {
+    for (graph, picture) in [(inverted_residuals(), [29, 31, 3]), (lenet(), [1, 28, 28])] {
+        let (params, batch, len) = (params(&graph, 3), 21, picture.iter().product::<usize>());
+        let bytes: Vec<u8> = (0..batch * len).map(|i| (i * 31 % 251) as u8).collect();
+        let floats = numbers(5, batch * len);
+        let mut network = Network::new(&graph, &params, settings()).unwrap();
+        let mut run = |pictures: std::ops::Range<usize>| {
+            let shape = [&[pictures.len()][..], &picture].concat();
+            let range = pictures.start * len..pictures.end * len;
+            let is_u8 = graph.value(graph.inputs()[0]).ty.dtype == DType::U8;
+            let input = if is_u8 { Input::U8(&bytes[range]) } else { Input::F32(&floats[range]) };
+            let (shape, values) = network.run(&[(&shape, input)]).unwrap().output(0);
+            assert_eq!(shape[0], pictures.len());
+            values.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
+        };
+        let alone: Vec<_> = (0..batch).flat_map(|i| run(i..i + 1)).collect();
+        assert!([3, 4, 8, 9, 21].into_iter().all(|size| run(0..size) == alone[..alone.len() / batch * size]));
+    }
+}
+
+#[test]
+fn what_mixes_pictures_is_not_run_in_parts() {
+    let graph = mixed();
+    let worst = difference(&graph, &params(&graph, 7), &[&[21, 6, 9, 12]], 3, &settings());
+    assert!(worst < 2e-5, "{worst}");
+}
+
+fn steps(graph: &Graph) -> Vec<String> {
+    let mut network = Network::new(graph, &params(graph, 1), settings()).unwrap();
+    let sizes = [("N".into(), 1), ("H".into(), 8), ("W".into(), 8)].into();
+    network.plan(&sizes).unwrap().step_names().map(String::from).collect()
+}
+
+#[test]
 fn what_follows_a_product_is_fused() {
-    let graph = inverted_residuals();
-    let mut network = Network::new(&graph, &params(&graph, 1), settings()).unwrap();
-    let names: Vec<_> = network
-        .plan(&[("N".into(), 1), ("H".into(), 8), ("W".into(), 8)].into())
-        .unwrap()
-        .step_names()
-        .map(String::from)
-        .collect();
-    // Picture, five convolutions, pooling, head, softmax.
-    assert_eq!(names.len(), 9, "{names:?}");
+    // Picture, stem, bottleneck, depthwise convolution, pooling, head, softmax.
+    let names = steps(&inverted_residuals());
+    assert_eq!(names.len(), 7, "{names:?}");
+}
+
+#[test]
+fn chains_are_fused_where_nobody_else_reads_what_is_inside() {
+    type Read = for<'a> fn(Var<'a>, Var<'a>) -> Option<Var<'a>>;
+    let count = |inner: fn(Var<'_>) -> Var<'_>, twice: Read, output: bool| {
+        let net = Builder::new("chain");
+        let expand = inner(picture(&net, 6).conv("expand", 32, 1, |conv| conv));
+        let depth = expand.conv("depth", 32, 3, |conv| conv.padding(1).group(32)).relu6();
+        let project = depth.conv("project", 8, 1, |conv| conv);
+        let mut outputs = vec![("y", project)];
+        outputs.extend(twice(expand, depth).map(|again| ("again", again)));
+        outputs.extend(output.then_some(("depth", depth)));
+        steps(&net.finish(&outputs).unwrap()).iter().filter(|name| name.starts_with(['e', 'd', 'p'])).count()
+    };
+    // One step and the copy of the output; the steps that stand apart are the node itself, or its two neighbours.
+    let whole = count(|x| x.relu(), |_, _| None, false);
+    assert_eq!(count(|x| x, |_, _| None, false), whole);
+    assert_eq!(count(|x| x.sigmoid(), |_, _| None, false), whole + 1);
+    assert!(count(|x| x.relu(), |expand, _| Some(expand.tanh()), false) > whole);
+    assert!(count(|x| x.relu(), |_, depth| Some(depth.tanh()), false) > whole + 1);
+    assert!(count(|x| x.relu(), |_, _| None, true) > whole + 1);
 }
 
 #[test]

@@ -146,70 +146,74 @@ pub unsafe fn conv(c: &Conv<'_>, out: Out<'_>, pixels: Range<usize>, panels: Ran
     );
     assert!(scratch.len() >= weights.scratch_len(&window), "scratch of {}", scratch.len());
     c.epilogue.check(total, n);
-    let (isa, finish) = (weights.groups[0].isa(), c.epilogue.finish());
-    let product = |b, group: usize| {
-        let first = group * n / weights.groups.len();
-        let finish = Finish { bias: offset(finish.bias, first), residual: offset(finish.residual, first), ..finish };
-        let (a, c_ptr) = (c.x.as_ptr(), out.ptr.wrapping_add(first));
-        Block {
-            a,
-            row: weights.inputs,
-            step: 1,
-            k: 0..weights.groups[0].k(),
-            runs: 1,
-            run_step: 0,
-            b,
-            c: c_ptr,
-            ldc: c.ldc,
-            accumulate: false,
-            finish,
-            ld_residual: n,
-            rows: pixels.clone(),
-            panels: panels.clone(),
-        }
-    };
-    if weights.pointwise(&window) {
-        // SAFETY: the lengths of x, output, bias and residual were checked above; disjointness is the caller's.
-        return unsafe { isa.run(product(&weights.groups[0], 0)) };
-    }
-    let row = weights.patch_stride();
-    let channels = weights.inputs / weights.groups.len();
-    let mut left = pixels.clone();
-    while !left.is_empty() {
-        let (some, whole) = c.next(&left);
-        left.start = some.end;
-        if let Some(first) = whole {
-            let (taps, line) = (window.kernel[1] * weights.inputs, window.input[1] * weights.inputs);
-            let row = window.stride[1] * weights.inputs;
-            let a = c.x.as_ptr().wrapping_add(first * weights.inputs).wrapping_sub(some.start * row);
-            let (runs, run_step) = (window.kernel[0], window.dilation[0] * line);
-            let patches = Block { a, row, k: 0..taps, runs, run_step, rows: some, ..product(&weights.groups[0], 0) };
-            // SAFETY: row `some.start` of A is at input pixel `first`, and all taps of these pixels lie inside x (`Conv::next`).
-            unsafe { isa.run(patches) };
-            continue;
-        }
-        for (group, b) in weights.groups.iter().enumerate() {
-            let gather = Patches {
-                window: &window,
-                x: c.x,
-                inputs: weights.inputs,
-                channels: group * channels..(group + 1) * channels,
-                pixels: some.clone(),
-                scratch,
-                row,
-            };
-            // SAFETY: `gather` fills the scratch from checked slices; row 0 of the product's A is such that its rows `some` are the
-            // patches; the other lengths were checked above; disjointness is the caller's.
-            unsafe {
-                isa.run(gather);
-                let a = scratch.as_ptr().wrapping_sub(some.start * row);
-                isa.run(Block { a, row, rows: some.clone(), ..product(b, group) });
-            }
-        }
-    }
+    // SAFETY: the lengths of x, output, bias and residual were checked above; disjointness is the caller's.
+    unsafe { c.run(out.ptr, pixels, panels, scratch) }
 }
 
 impl Conv<'_> {
+    /// Computes `pixels` × `panels`; `y` is where the first channel of pixel 0 lies, or would lie.
+    ///
+    /// # Safety
+    /// The arguments fit the window as [`conv`] checks them, and output pixels `pixels`, `ldc` apart, can be written.
+    pub(super) unsafe fn run(&self, y: *mut f32, pixels: Range<usize>, panels: Range<usize>, scratch: &mut [f32]) {
+        let (window, weights, n) = (&self.window, self.weights, self.weights.outputs);
+        let (isa, finish) = (weights.groups[0].isa(), self.epilogue.finish());
+        let product = |b, group: usize| {
+            let first = group * n / weights.groups.len();
+            let bias = offset(finish.bias, first);
+            Block {
+                a: self.x.as_ptr(),
+                row: weights.inputs,
+                step: 1,
+                k: 0..weights.groups[0].k(),
+                runs: 1,
+                run_step: 0,
+                b,
+                c: y.wrapping_add(first),
+                ldc: self.ldc,
+                accumulate: false,
+                finish: Finish { bias, residual: offset(finish.residual, first), ..finish },
+                ld_residual: n,
+                rows: pixels.clone(),
+                panels: panels.clone(),
+            }
+        };
+        if weights.pointwise(window) {
+            // SAFETY: passed on from the caller.
+            return unsafe { isa.run(product(&weights.groups[0], 0)) };
+        }
+        let row = weights.patch_stride();
+        let channels = weights.inputs / weights.groups.len();
+        let mut left = pixels.clone();
+        while !left.is_empty() {
+            let (some, whole) = self.next(&left);
+            left.start = some.end;
+            if let Some(first) = whole {
+                let (taps, line) = (window.kernel[1] * weights.inputs, window.input[1] * weights.inputs);
+                let row = window.stride[1] * weights.inputs;
+                let a = self.x.as_ptr().wrapping_add(first * weights.inputs).wrapping_sub(some.start * row);
+                let (runs, run_step) = (window.kernel[0], window.dilation[0] * line);
+                let patches =
+                    Block { a, row, k: 0..taps, runs, run_step, rows: some, ..product(&weights.groups[0], 0) };
+                // SAFETY: row `some.start` of A is at input pixel `first`, and all taps of these pixels lie inside x (`Conv::next`).
+                unsafe { isa.run(patches) };
+                continue;
+            }
+            for (group, b) in weights.groups.iter().enumerate() {
+                let channels = group * channels..(group + 1) * channels;
+                let (x, inputs, pixels) = (self.x, weights.inputs, some.clone());
+                let gather = Patches { window, x, inputs, channels, pixels, scratch, row };
+                // SAFETY: `gather` fills the scratch from checked slices; row 0 of the product's A is such that its rows `some` are the
+                // patches; the rest is passed on from the caller.
+                unsafe {
+                    isa.run(gather);
+                    let a = scratch.as_ptr().wrapping_sub(some.start * row);
+                    isa.run(Block { a, row, rows: some.clone(), ..product(b, group) });
+                }
+            }
+        }
+    }
+
     /// The next pixels that are computed together; with the input pixel of their first tap if they are read where they stand.
     ///
     /// Where the taps of a kernel row are a short run of floats (the first layer: 3 channels), the copy would cost more than the

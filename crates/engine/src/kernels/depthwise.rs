@@ -77,21 +77,51 @@ pub unsafe fn depthwise(d: &Depthwise<'_>, out: Out<'_>, rows: Range<usize>, cha
     assert_eq!(out.len, window.pixels() * n, "output for {window:?}");
     d.epilogue.check(window.pixels(), n);
     let finish = d.epilogue.finish();
-    let run = Rows { w: window, x: d.x.as_ptr(), taps: d.weights.taps.as_ptr(), y: out.ptr, n, finish, rows, channels };
+    let x = Lines { start: d.x.as_ptr(), first: 0, mask: usize::MAX, pixel: n };
+    let y = Place { start: out.ptr, pixel: n, channel: 1 };
+    let run = Rows { w: window, x, taps: d.weights.taps.as_ptr(), y, n, finish, rows, channels };
     // SAFETY: the lengths of x, taps, output, bias and residual were checked above; disjointness is the caller's.
     unsafe { d.weights.isa.run(run) }
 }
 
+/// Where the input lies: line `l`, counted over all pictures, is the one number `(l − first) & mask` behind `start`.
+#[derive(Clone, Copy)]
+pub(super) struct Lines {
+    /// The first channel of the first line.
+    pub(super) start: *const f32,
+    pub(super) first: usize,
+    /// All ones, or the lines of a ring (a power of two) less one.
+    pub(super) mask: usize,
+    /// Distance of pixels.
+    pub(super) pixel: usize,
+}
+
+/// Where the output lies: channel `c` of pixel `p`, `c` a multiple of the vector, at `start + p·pixel + c·channel`.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub(super) start: *mut f32,
+    pub(super) pixel: usize,
+    pub(super) channel: usize,
+}
+
+impl Place {
+    #[inline(always)]
+    fn at(&self, pixel: usize, channel: usize) -> *mut f32 {
+        self.start.wrapping_add(pixel * self.pixel + channel * self.channel)
+    }
+}
+
 /// A depthwise convolution of checked arguments.
-struct Rows {
-    w: Window,
-    x: *const f32,
-    taps: *const f32,
-    y: *mut f32,
-    n: usize,
-    finish: Finish,
-    rows: Range<usize>,
-    channels: Range<usize>,
+pub(super) struct Rows {
+    pub(super) w: Window,
+    pub(super) x: Lines,
+    /// Tap by tap, `n` apart.
+    pub(super) taps: *const f32,
+    pub(super) y: Place,
+    pub(super) n: usize,
+    pub(super) finish: Finish,
+    pub(super) rows: Range<usize>,
+    pub(super) channels: Range<usize>,
 }
 
 impl Kernel for Rows {
@@ -100,7 +130,9 @@ impl Kernel for Rows {
         let w = &self.w;
         let whole = self.channels.start..self.channels.end - self.channels.len() % S::LANES;
         let tail = whole.end..self.channels.end;
-        let tiled = w.dilation == [1, 1] && w.kernel[1] > 0 && w.kernel[0] > 0;
+        // In a tile, only the columns before the last tap of the first pixel and after the first tap of the last may be padding.
+        let reach = (w.output[1].max(1) - 1) * w.stride[1];
+        let tiled = w.dilation == [1, 1] && w.pad[1] < w.kernel[1] && reach < w.input[1] + w.pad[1];
         for row in self.rows.clone() {
             // SAFETY: the caller checked that all buffers cover the rows and channels.
             unsafe {
@@ -115,7 +147,7 @@ impl Kernel for Rows {
                     S::enter(Pixels { rows: &self, row, channels: tail.clone() });
                 }
                 if self.finish.later != Activation::None {
-                    let y = self.y.add(row * w.output[1] * self.n + self.channels.start);
+                    let y = self.y.start.add(row * w.output[1] * self.n + self.channels.start);
                     let (rows, len) = (w.output[1], self.channels.len());
                     S::enter(Activate { x: y, y, rows, stride: self.n, len, activation: self.finish.later });
                 }
@@ -125,14 +157,26 @@ impl Kernel for Rows {
 }
 
 impl Rows {
+    /// The first channel of the first pixel of a line of input.
+    #[inline(always)]
+    fn line_start(&self, line: usize) -> *const f32 {
+        let place = line.wrapping_sub(self.x.first) & self.x.mask;
+        self.x.start.wrapping_add(place * self.w.input[1] * self.x.pixel)
+    }
+
     /// A row of output in tiles.
     #[inline(always)]
     unsafe fn line<S: Simd, const K: usize, const STRIDE: usize>(&self, row: usize, channels: Range<usize>) {
         let width = self.w.output[1];
         let mut done = 0;
         while done < width && !channels.is_empty() {
+            // Panels of two vectors in a ring, and vectors of their own behind it: the usual case of a bottleneck.
+            let panel = self.x.pixel == 2 * S::LANES && self.y.pixel == S::LANES;
             macro_rules! step {
-                ($t:literal) => {{
+                ($t:literal) => {
+                    if panel { step!($t, 2) } else { step!($t, 0) }
+                };
+                ($t:literal, $vectors:literal) => {{
                     let x = done.min(width - $t);
                     let first = (x * STRIDE) as isize - self.w.pad[1] as isize;
                     let end = first + (($t - 1) * STRIDE + K) as isize;
@@ -140,9 +184,9 @@ impl Rows {
                     // SAFETY: passed on from the caller; the tile covers columns of the row.
                     unsafe {
                         if first < 0 || end > self.w.input[1] as isize {
-                            S::enter(Columns::<$t, K, STRIDE, true> { rows, row, x, channels });
+                            S::enter(Columns::<$t, K, STRIDE, $vectors, true> { rows, row, x, channels });
                         } else {
-                            S::enter(Columns::<$t, K, STRIDE, false> { rows, row, x, channels });
+                            S::enter(Columns::<$t, K, STRIDE, $vectors, false> { rows, row, x, channels });
                         }
                     }
                     x + $t
@@ -160,15 +204,18 @@ impl Rows {
 }
 
 /// `T` neighbouring output pixels of a row, for whole vectors of channels; `BORDER` where some of their columns may be padding.
-struct Columns<'a, const T: usize, const K: usize, const STRIDE: usize, const BORDER: bool> {
+///
+/// Where input pixels are known to have `VECTORS` vectors, and those of the output one, distances are constants: with 16 columns of unknown distance the
+/// addresses alone fill the registers. 0 stands for any layout.
+struct Columns<'a, const T: usize, const K: usize, const STRIDE: usize, const VECTORS: usize, const BORDER: bool> {
     rows: &'a Rows,
     row: usize,
     x: usize,
     channels: Range<usize>,
 }
 
-impl<const T: usize, const K: usize, const STRIDE: usize, const BORDER: bool> Kernel
-    for Columns<'_, T, K, STRIDE, BORDER>
+impl<const T: usize, const K: usize, const STRIDE: usize, const VECTORS: usize, const BORDER: bool> Kernel
+    for Columns<'_, T, K, STRIDE, VECTORS, BORDER>
 {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
@@ -176,8 +223,9 @@ impl<const T: usize, const K: usize, const STRIDE: usize, const BORDER: bool> Ke
         let (picture, oy) = (self.row / w.output[0], self.row % w.output[0]);
         let (ys, y0) = w.reach(0, oy);
         let x0 = (self.x * STRIDE) as isize - w.pad[1] as isize;
-        let line = (picture * w.input[0]) as isize + y0;
+        let line = (picture * w.input[0]).wrapping_add_signed(y0);
         let pixel = self.row * w.output[1] + self.x;
+        let (from, to) = if VECTORS > 0 { (VECTORS * S::LANES, S::LANES) } else { (r.x.pixel, r.y.pixel) };
         for c in self.channels.step_by(S::LANES) {
             // SAFETY: rows in `ys` and columns that are not padding lie inside the picture; channels c..c + LANES exist, and so do the
             // T output pixels (lengths checked by `depthwise`). Pointers to padding are formed by wrapping and never read.
@@ -187,11 +235,12 @@ impl<const T: usize, const K: usize, const STRIDE: usize, const BORDER: bool> Ke
                 for ky in ys.clone() {
                     let mut taps = [S::splat(0.0); K];
                     unroll!(5, K, |I| { taps[I] = S::load(r.taps.add((ky * K + I) * n + c)) });
-                    let start = (line + ky as isize) * w.input[1] as isize + x0;
-                    let x = r.x.wrapping_offset(start * n as isize + c as isize);
+                    let line = r.line_start(line.wrapping_add(ky));
+                    let x = line.wrapping_offset(x0 * from as isize).wrapping_add(c);
                     unroll!(31, (T - 1) * STRIDE + K, |I| {
-                        if !BORDER || ((x0 + I as isize) as usize) < w.input[1] {
-                            let value = S::load(x.wrapping_add(I * n));
+                        let inner = !BORDER || (K - 1..=(T - 1) * STRIDE).contains(&I);
+                        if inner || ((x0 + I as isize) as usize) < w.input[1] {
+                            let value = S::load(x.wrapping_add(I * from));
                             unroll!(5, K, |J| {
                                 if let Some(o) = output(I, J, STRIDE, T) {
                                     acc[o] = S::mul_add(value, taps[J], acc[o]);
@@ -201,11 +250,11 @@ impl<const T: usize, const K: usize, const STRIDE: usize, const BORDER: bool> Ke
                     });
                 }
                 let [low, high] = r.finish.clamp.map(|x| S::splat(x));
+                let y = r.y.at(pixel, c);
                 for (i, &sum) in acc.iter().enumerate() {
-                    let at = (pixel + i) * n + c;
-                    let sum =
-                        if r.finish.residual.is_null() { sum } else { S::add(sum, S::load(r.finish.residual.add(at))) };
-                    S::store(r.y.add(at), S::min(high, S::max(low, sum)));
+                    let at = r.finish.residual.wrapping_add((pixel + i) * n + c);
+                    let sum = if r.finish.residual.is_null() { sum } else { S::add(sum, S::load(at)) };
+                    S::store(y.wrapping_add(i * to), S::min(high, S::max(low, sum)));
                 }
             }
         }
@@ -238,7 +287,7 @@ impl Kernel for Pixels<'_> {
             let (xs, x0) = w.reach(1, ox);
             for c in self.channels.clone().step_by(S::LANES) {
                 let lanes = S::LANES.min(self.channels.end - c);
-                let at = (self.row * w.output[1] + ox) * n + c;
+                let pixel = self.row * w.output[1] + ox;
                 // SAFETY: taps in `ys` × `xs` lie inside the picture, and at most the channels that are left are touched.
                 unsafe {
                     let f = &r.finish;
@@ -247,17 +296,17 @@ impl Kernel for Pixels<'_> {
                         let y = y0.wrapping_add_unsigned(ky * w.dilation[0]) as usize;
                         for kx in xs.clone() {
                             let x = x0.wrapping_add_unsigned(kx * w.dilation[1]) as usize;
-                            let value =
-                                S::load_part(r.x.add(((picture * w.input[0] + y) * w.input[1] + x) * n + c), lanes);
+                            let at = r.line_start(picture * w.input[0] + y).wrapping_add(x * r.x.pixel + c);
+                            let value = S::load_part(at, lanes);
                             let tap = S::load_part(r.taps.add((ky * w.kernel[1] + kx) * n + c), lanes);
                             sum = S::mul_add(value, tap, sum);
                         }
                     }
                     if !f.residual.is_null() {
-                        sum = S::add(sum, S::load_part(f.residual.add(at), lanes));
+                        sum = S::add(sum, S::load_part(f.residual.add(pixel * n + c), lanes));
                     }
                     let [low, high] = f.clamp.map(|x| S::splat(x));
-                    S::store_part(r.y.add(at), S::min(high, S::max(low, sum)), lanes);
+                    S::store_part(r.y.at(pixel, c), S::min(high, S::max(low, sum)), lanes);
                 }
             }
         }

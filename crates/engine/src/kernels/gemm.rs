@@ -225,7 +225,7 @@ impl Kernel for Block<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let (k, n) = (self.k.len(), self.b.n);
-        let fitting = (BLOCK_BYTES / 4 / k.max(1)).max(1);
+        let fitting = (BLOCK_BYTES / 4 / (self.runs * k).max(1)).max(1);
         let block = if self.runs * k * n * 4 <= SMALL_BYTES { 56 } else { fitting.next_multiple_of(56) };
         for r in self.rows.clone().step_by(block) {
             let rows = block.min(self.rows.end - r);

@@ -14,6 +14,8 @@
 //! | [`gemm_at_b`] | `C += Aᵀ·B` | rows of the output (features) | panels of columns |
 //! | [`conv`] | any convolution (1×1 without scratch) | output pixels `n·oh·ow` | panels, `0..weights.panels()` |
 //! | [`depthwise`] | one filter a channel | output rows `n·oh` | channels (multiples of 16 are best) |
+//! | [`bottleneck`] | expand → depthwise → project, depth first | output rows `n·oh` | – |
+//! | [`bottleneck_middle`], [`bottleneck_project`] | the same in two parts | panels of channels in the middle; output pixels | –; panels |
 //! | [`pool`] | max and average pooling, global too | output pixels `n·oh·ow` | – |
 //! | [`binary`] | `+ − × ÷` with numpy broadcasting | flat output elements | – |
 //! | [`activate`], [`softmax`], [`normalize_u8`], [`transpose`] | safe, on slices that the caller cuts | – | – |
@@ -30,6 +32,7 @@
 //!
 //! Lengths are asserted once a call, at the boundary; a failed assertion is a planner's mistake and names the argument.
 
+mod bottleneck;
 mod conv;
 mod depthwise;
 mod elementwise;
@@ -42,6 +45,9 @@ mod pool;
 mod tile;
 mod whole;
 
+pub use bottleneck::{
+    Bottleneck, BottleneckWeights, Layer, bottleneck, bottleneck_middle, bottleneck_project, is_clamp,
+};
 pub use conv::{Conv, ConvWeights, conv};
 pub use depthwise::{Depthwise, DepthwiseWeights, depthwise};
 pub use elementwise::{Binary, BinaryOp, activate, binary, softmax};

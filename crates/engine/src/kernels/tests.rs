@@ -102,15 +102,29 @@ fn convolution(
     y
 }
 
+/// Fills in the output of a window with so much padding at the end.
+fn set_output(w: &mut Window, end: [usize; 2]) {
+    w.output = [0, 1].map(|i| {
+        let reach = w.dilation[i] * (w.kernel[i] - 1) + 1;
+        (w.input[i] + w.pad[i] + end[i]).checked_sub(reach).map_or(0, |room| room / w.stride[i] + 1)
+    });
+}
+
+/// The same window over another input, padded at the end as at the start.
+fn sized(mut w: Window, input: [usize; 2]) -> Window {
+    let end = w.pad;
+    w.input = input;
+    set_output(&mut w, end);
+    w
+}
+
 prop_compose! {
     /// Windows of every kind, with 0 to 2 pictures and end padding that differs from the padding at the start.
     fn windows()(batch in 0usize..3, input in [1usize..18, 1usize..40], kernel in [1usize..6, 1usize..6], stride in [1usize..4, 1usize..4],
                  dilation in [1usize..3, 1usize..3], pad in [0usize..4, 0usize..4], end in [0usize..4, 0usize..4]) -> Window {
-        let output = [0, 1].map(|i| {
-            let reach = dilation[i] * (kernel[i] - 1) + 1;
-            (input[i] + pad[i] + end[i]).checked_sub(reach).map_or(0, |room| room / stride[i] + 1)
-        });
-        Window { batch, input, output, kernel, stride, dilation, pad }
+        let mut w = Window { batch, input, output: [0; 2], kernel, stride, dilation, pad };
+        set_output(&mut w, end);
+        w
     }
 }
 
@@ -214,6 +228,66 @@ proptest! {
                 depthwise(&args, out, rows, some..n);
             }
         });
+    }
+
+    #[test]
+    fn bottleneck_is_its_layers(w in windows(), large in 1usize..5, form in 0usize..3, expand in any::<bool>(),
+                                sizes in [1usize..20, 1usize..80, 1usize..40], parts in epilogues(), inner in [0usize..3, 0usize..3], cut in 0usize..999) {
+        let w = Window { kernel: if form > 0 { w.kernel.map(|k| [3, 5, 7][k % 3]) } else { w.kernel }, ..w };
+        let w = if form > 1 { Window { stride: w.stride.map(|s| s.min(2)), dilation: [1, 1], pad: w.kernel.map(|k| k / 2), ..w } } else { w };
+        let w = sized(w, w.input.map(|side| side * large));
+        let [inputs, n, outputs] = sizes;
+        let inner = inner.map(|i| ACTIVATIONS[i]);
+        let taps = w.kernel[0] * w.kernel[1];
+        for isa in Isa::available() {
+            let n = if expand { n } else { n.next_multiple_of(isa.lanes()) };
+            let inputs = if expand { inputs } else { n };
+            let x = values(w.input_pixels() * inputs, 1);
+            let (first, filters, last) = (values(n * inputs, 2), values(n * taps, 3), values(outputs * n, 4));
+            let (biases, residual) = ([values(n, 5), values(n, 6), values(outputs, 7)], values(w.pixels() * outputs, 8));
+            let bias = |i: usize| (cut % (i + 2) > 0).then_some(&biases[i][..]);
+            let epilogue = Epilogue { bias: bias(2), residual: parts.1.then_some(&residual), activation: parts.2 };
+            // Layer by layer.
+            let pointwise = |w: Window, output: [usize; 2]| Window { input: output, output, kernel: [1, 1], stride: [1, 1], dilation: [1, 1], pad: [0, 0], ..w };
+            let dense = |window: Window, shape: [usize; 2], x: &[f32], weights: &[f32], epilogue| {
+                let weights = ConvWeights::pack(isa, 1, [shape[1], shape[0], 1, 1], weights);
+                let mut y = vec![f32::NAN; window.pixels() * shape[1]];
+                let conv_args = Conv { window, x, weights: &weights, ldc: shape[1], epilogue };
+                // SAFETY: one call at a time.
+                unsafe { conv(&conv_args, Out::new(&mut y), 0..window.pixels(), 0..weights.panels(), &mut []) };
+                y
+            };
+            let between = |i: usize| Epilogue { bias: bias(i), residual: None, activation: inner[i] };
+            let wide = if expand { dense(pointwise(w, w.input), [inputs, n], &x, &first, between(0)) } else { x.clone() };
+            let weights = DepthwiseWeights::pack(isa, n, w.kernel, &filters);
+            let mut middle = vec![f32::NAN; w.pixels() * n];
+            let args = Depthwise { window: w, x: &wide, weights: &weights, epilogue: between(1) };
+            // SAFETY: one call at a time.
+            unsafe { depthwise(&args, Out::new(&mut middle), 0..w.rows(), 0..n) };
+            let want = dense(pointwise(w, w.output), [n, outputs], &middle, &last, epilogue);
+            // Fused, in two bands of rows; and divided by channels.
+            let layer = |weights, i: usize| Layer { weights, bias: bias(i), activation: inner[i] };
+            let expand = expand.then(|| layer(&first, 0));
+            let weights = BottleneckWeights::pack(isa, [inputs, n, outputs], w.kernel, expand.as_ref(), &layer(&filters, 1), &last);
+            let args = Bottleneck { window: w, x: &x, weights: &weights, epilogue };
+            let mut scratch = vec![f32::NAN; weights.scratch_len(&w)];
+            let (mut bands, mut channels) = (vec![f32::NAN; want.len()], vec![f32::NAN; want.len()]);
+            let mut middle = vec![f32::NAN; weights.middle_len(&w)];
+            let (row, panel, pixel) = (cut % (w.rows() + 1), cut % (weights.panels() + 1), cut % (w.pixels() + 1));
+            // SAFETY: one call at a time.
+            unsafe {
+                bottleneck(&args, Out::new(&mut bands), row..w.rows(), &mut scratch);
+                bottleneck(&args, Out::new(&mut bands), 0..row, &mut scratch);
+                bottleneck_middle(&args, Out::new(&mut middle), panel..weights.panels(), &mut scratch);
+                bottleneck_middle(&args, Out::new(&mut middle), 0..panel, &mut scratch);
+                bottleneck_project(&args, &middle, Out::new(&mut channels), 0..pixel, 0..weights.output_panels());
+                bottleneck_project(&args, &middle, Out::new(&mut channels), pixel..w.pixels(), 0..weights.output_panels());
+            }
+            for (how, got) in [("bands", bands), ("channels", channels)] {
+                let differs = got.iter().zip(&want).position(|(a, b)| a.to_bits() != b.to_bits());
+                prop_assert!(differs.is_none(), "{} in {how}: element {differs:?}", isa.name());
+            }
+        }
     }
 
     #[test]

@@ -56,11 +56,13 @@ pub(super) fn offset(p: *const f32, n: usize) -> *const f32 {
 pub(super) unsafe fn panel<S: Simd>(mut tile: Tile, rows: usize, vectors: usize) {
     let mut left = rows;
     while left > 0 {
+        // All tiles of a shape in one call.
         macro_rules! step {
             ($mr:literal, $nv:literal) => {{
-                // SAFETY: passed on from the caller; the tile covers rows that are left.
-                unsafe { S::enter(Micro::<$mr, $nv>(tile)) };
-                $mr
+                let tiles = left / $mr;
+                // SAFETY: passed on from the caller; the tiles cover rows that are left.
+                unsafe { S::enter(Micro::<$mr, $nv> { tile, tiles }) };
+                tiles * $mr
             }};
         }
         let done = match (vectors, left) {
@@ -86,12 +88,29 @@ pub(super) unsafe fn panel<S: Simd>(mut tile: Tile, rows: usize, vectors: usize)
     }
 }
 
-struct Micro<const MR: usize, const NV: usize>(Tile);
+/// `tiles` tiles one below the other.
+struct Micro<const MR: usize, const NV: usize> {
+    tile: Tile,
+    tiles: usize,
+}
 
 impl<const MR: usize, const NV: usize> Kernel for Micro<MR, NV> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let t = self.0;
+        let mut t = self.tile;
+        for _ in 0..self.tiles {
+            // SAFETY: passed on from the caller.
+            unsafe { Self::tile::<S>(&t) };
+            t.a = t.a.wrapping_add(MR * t.row);
+            t.c = t.c.wrapping_add(MR * t.ldc);
+            t.finish.residual = offset(t.finish.residual, MR * t.ld_residual);
+        }
+    }
+}
+
+impl<const MR: usize, const NV: usize> Micro<MR, NV> {
+    #[inline(always)]
+    unsafe fn tile<S: Simd>(t: &Tile) {
         let whole = t.columns == NV * S::LANES;
         let tail = t.columns - (NV - 1) * S::LANES;
         // SAFETY: the caller vouches for MR rows of `a`, `c` and `residual` and for all the rows of NV vectors behind `b`; `bias` has

@@ -1,6 +1,8 @@
 //! Which nodes become one step: a product with the residual and the activation that follow it, a picture's normalisation.
 
+use super::bottleneck;
 use crate::kernels::Activation;
+use crate::simd::Isa;
 use percept_graph::{DType, Graph, Node, NodeId, Op, Params, Source, ValueId};
 
 /// A convolution or matrix product and what is applied to its result before it is stored.
@@ -34,6 +36,8 @@ pub(super) enum Action {
     Absorbed,
     /// The node is the last of a fused product.
     Product(Fused),
+    /// The node is the last of an expand → depthwise → project chain.
+    Bottleneck(Box<bottleneck::Chain>),
     /// The node is the last of a picture's normalisation.
     Normalize(Normalize),
 }
@@ -53,7 +57,7 @@ pub(super) fn activation(op: &Op) -> Option<Activation> {
 }
 
 /// What happens at each node of `graph` (by index).
-pub(super) fn plan(graph: &Graph, constants: &Params) -> Vec<Action> {
+pub(super) fn plan(graph: &Graph, constants: &Params, isa: Isa) -> Vec<Action> {
     let readers = sole_readers(graph);
     let mut actions = vec![Action::Alone; graph.nodes().len()];
     for (i, node) in graph.nodes().iter().enumerate() {
@@ -70,6 +74,7 @@ pub(super) fn plan(graph: &Graph, constants: &Params) -> Vec<Action> {
             actions[chain[chain.len() - 1]] = action;
         }
     }
+    bottleneck::find(graph, constants, &readers, isa, &mut actions);
     actions
 }
 

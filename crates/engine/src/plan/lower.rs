@@ -3,12 +3,12 @@
 //! The products (`Conv`, `Gemm`, `MatMul`) are in `product.rs`, everything else in `simple.rs`.
 
 use super::arena::Slot;
-use super::edge::{Edge, plain, table};
+use super::edge::{CHANNELS_LAST, Edge, plain, table};
 use super::fuse::{self, Action};
 use super::lazy::Lazy;
 use super::step::{Kernel, Place, Step};
 use crate::Error;
-use crate::kernels::{ConvWeights, DepthwiseWeights, PackedB};
+use crate::kernels::{BottleneckWeights, ConvWeights, DepthwiseWeights, PackedB};
 use crate::simd::{AlignedBuf, Isa};
 use percept_graph::{DType, Graph, Node, Op, Params, Source, Tensor, ValueId};
 use std::collections::HashMap;
@@ -19,6 +19,8 @@ use std::sync::Arc;
 pub(crate) struct Packed {
     pub(super) conv: HashMap<String, Arc<ConvWeights>>,
     pub(super) depthwise: HashMap<String, Arc<DepthwiseWeights>>,
+    /// By the names of all layers' weights.
+    pub(super) bottleneck: HashMap<[String; 3], Arc<BottleneckWeights>>,
     pub(super) dense: HashMap<(String, bool), Arc<PackedB>>,
 }
 
@@ -83,11 +85,12 @@ impl<'a> Lower<'a> {
             let order = plain(shape.len());
             self.edges[id.index()] = Some(Edge { place: Place::Input(i), shape, order });
         }
-        for (node, action) in graph.nodes().iter().zip(fuse::plan(graph, self.params)) {
+        for (node, action) in graph.nodes().iter().zip(fuse::plan(graph, self.params, self.isa)) {
             let lowered = match action {
                 Action::Absorbed => Ok(()),
                 Action::Alone => self.node(node),
                 Action::Product(fused) => self.product(node, &fused),
+                Action::Bottleneck(chain) => self.bottleneck(node, &chain),
                 Action::Normalize(normalize) => self.normalize(node, &normalize),
             };
             lowered.map_err(|reason| Error::Node { node: node.name.clone(), op: node.op.name(), reason })?;
@@ -220,6 +223,16 @@ impl<'a> Lower<'a> {
     /// Copies a value into a new slot with its axes in `order`.
     pub(super) fn copy(&mut self, name: &str, from: &Edge, order: Vec<usize>) -> Edge {
         let to = self.slot(from.shape.clone(), order);
+        let channels_last = |order: &[usize]| order == CHANNELS_LAST;
+        if let &[batch, channels, height, width] = &from.shape[..]
+            && (channels_last(&from.order) && to.order == plain(4)
+                || from.order == plain(4) && channels_last(&to.order))
+        {
+            let pixels = height * width;
+            let (m, n) = if channels_last(&from.order) { (pixels, channels) } else { (channels, pixels) };
+            self.push(name, Kernel::Transpose { x: from.place, batch, m, n }, &to);
+            return to;
+        }
         let strides = from.strides();
         let tables = to.order.iter().map(|&axis| table(0, from.shape[axis], strides[axis])).collect();
         self.gather(name, from.place, tables, 0.0, &to, 0);

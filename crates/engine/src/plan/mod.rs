@@ -1,10 +1,13 @@
 //! A graph made ready to run: steps in order, packed weights, and one arena for all activations.
 //!
 //! A plan belongs to one set of sizes. It is made in four walks: constants and batch normalisation are folded
-//! ([`Network`](crate::Network) does that once for all sizes), products take in what follows them, every node becomes a kernel with its
-//! operands' layouts, and the slots of the arena are placed by their lifetimes. Running it allocates nothing.
+//! ([`Network`](crate::Network) does that once for all sizes), products take in what follows them and chains of expand, depthwise and project
+//! become one (`bottleneck.rs`), every node becomes a kernel with its operands' layouts, and the slots of the arena are placed by their lifetimes.
+//! A large batch runs in parts that stay in the cache (`batches.rs`). Steps allocate nothing.
 
 mod arena;
+mod batches;
+mod bottleneck;
 mod edge;
 mod fuse;
 mod lazy;
@@ -60,12 +63,27 @@ pub struct Plan {
     inputs: Vec<InputSpec>,
     outputs: Vec<OutputSpec>,
     settings: Settings,
+    /// Plans for parts of the batch and how often each runs, instead of steps.
+    parts: Vec<(Plan, usize)>,
 }
 
 struct InputSpec {
     name: String,
     dtype: DType,
     len: usize,
+}
+
+impl InputSpec {
+    /// The inputs of a graph whose sizes are numbers.
+    fn of(graph: &Graph) -> Result<Vec<Self>, Error> {
+        let mut inputs = Vec::with_capacity(graph.inputs().len());
+        for &id in graph.inputs() {
+            let value = graph.value(id);
+            let len = value.ty.concrete()?.iter().product();
+            inputs.push(Self { name: value.name.clone(), dtype: value.ty.dtype, len });
+        }
+        Ok(inputs)
+    }
 }
 
 struct OutputSpec {
@@ -95,12 +113,6 @@ impl Plan {
         slots.iter_mut().for_each(|slot| slot.first = slot.first.min(slot.last));
         let floats = arena_len(&mut slots, settings)?;
         let scratch_len = steps.iter().map(|step| step.kernel.scratch()).max().unwrap_or(0).next_multiple_of(16);
-        let mut inputs = Vec::with_capacity(graph.inputs().len());
-        for &id in graph.inputs() {
-            let value = graph.value(id);
-            let len = value.ty.concrete()?.iter().product();
-            inputs.push(InputSpec { name: value.name.clone(), dtype: value.ty.dtype, len });
-        }
         Ok(Self {
             steps,
             slots: slots.iter().map(|slot| (slot.offset, slot.len)).collect(),
@@ -108,9 +120,10 @@ impl Plan {
             arena: AlignedBuf::zeroed(floats),
             scratch: AlignedBuf::zeroed(scratch_len * settings.pool.threads()),
             scratch_len,
-            inputs,
+            inputs: InputSpec::of(graph)?,
             outputs: specs,
             settings: settings.clone(),
+            parts: Vec::new(),
         })
     }
 
@@ -130,6 +143,9 @@ impl Plan {
                 let reason = format!("needs {} elements of {}, not {len} of {dtype}", spec.len, spec.dtype);
                 return Err(Error::Input { name: spec.name.clone(), reason });
             }
+        }
+        if !self.parts.is_empty() {
+            return self.run_parts(inputs);
         }
         let memory = Memory {
             arena: self.arena.as_mut_ptr(),
@@ -154,12 +170,13 @@ impl Plan {
 
     /// Bytes of the arena.
     pub fn arena_bytes(&self) -> usize {
-        self.arena.len() * size_of::<f32>()
+        self.arena.len() * size_of::<f32>() + self.parts.iter().map(|(plan, _)| plan.arena_bytes()).sum::<usize>()
     }
 
     /// The nodes that steps stand for, in the order in which they run.
     pub fn step_names(&self) -> impl Iterator<Item = &str> {
-        self.steps.iter().map(|step| step.node.as_str())
+        let first = self.parts.first().map_or(self, |(plan, _)| plan);
+        first.steps.iter().map(|step| step.node.as_str())
     }
 }
 

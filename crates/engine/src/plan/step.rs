@@ -2,6 +2,7 @@
 //!
 //! Tasks are cut by the size of the work alone, so a plan computes the same bits at any number of threads.
 
+use super::bottleneck::Bottleneck;
 use super::training::Training;
 use crate::Pool;
 use crate::kernels::{
@@ -97,6 +98,13 @@ pub(super) enum Kernel {
         strides: Vec<usize>,
         offset: usize,
     },
+    /// The transposes of `batch` matrices m × n: pictures from channels-first to channels-last, or back.
+    Transpose {
+        x: Place,
+        batch: usize,
+        m: usize,
+        n: usize,
+    },
     /// Sums over the `reduced` axes times a factor, for each entry of the `kept` ones: (size, stride in `x`).
     Sum {
         x: Place,
@@ -104,6 +112,8 @@ pub(super) enum Kernel {
         reduced: Vec<[usize; 2]>,
         factor: f64,
     },
+    /// Expand → depthwise → project.
+    Bottleneck(Bottleneck),
     /// What only learning needs.
     Training(Training),
 }
@@ -135,7 +145,9 @@ impl Kernel {
             | Self::Activate { x, .. }
             | Self::Softmax { x, .. }
             | Self::Gather { x, .. }
+            | Self::Transpose { x, .. }
             | Self::Sum { x, .. } => vec![*x],
+            Self::Bottleneck(bottleneck) => bottleneck.reads(),
             Self::Training(training) => training.reads(),
         }
     }
@@ -149,6 +161,7 @@ impl Kernel {
     pub(super) fn scratch(&self) -> usize {
         match self {
             Self::Conv { window, weights, .. } => weights.scratch_len(window),
+            Self::Bottleneck(bottleneck) => bottleneck.scratch(),
             Self::Training(training) => training.scratch(),
             _ => 0,
         }
@@ -201,7 +214,7 @@ impl Memory<'_> {
         unsafe { Out::from_raw(self.arena.add(offset), len) }
     }
 
-    fn epilogue(&self, tail: &Tail) -> Epilogue<'_> {
+    pub(super) fn epilogue(&self, tail: &Tail) -> Epilogue<'_> {
         Epilogue {
             bias: tail.bias.map(|place| self.read(place)),
             residual: tail.residual.map(|place| self.read(place)),
@@ -235,9 +248,15 @@ pub(super) const GRAIN: usize = 4_000_000;
 pub(super) const ELEMENTS: usize = 16_384;
 
 /// Cuts a grid of `rows` (at multiples of `row_unit`) and `columns` into about `wish` parts, along the rows first.
-fn grid(rows: usize, row_unit: usize, columns: usize, column_unit: usize, wish: usize) -> (usize, usize) {
-    let row_parts = wish.min(rows.div_ceil(row_unit)).max(1);
-    (row_parts, (wish / row_parts).clamp(1, columns.div_ceil(column_unit).max(1)))
+///
+/// More than two parts along the rows are a multiple of four, and many parts along the columns as many as there are units, so that a few
+/// threads get equally many.
+pub(super) fn grid(rows: usize, row_unit: usize, columns: usize, column_unit: usize, wish: usize) -> (usize, usize) {
+    let even = if wish > 2 { wish.next_multiple_of(4) } else { wish };
+    let row_parts = even.min(rows.div_ceil(row_unit)).max(1);
+    let units = columns.div_ceil(column_unit).max(1);
+    let column_parts = (wish / row_parts).clamp(1, units);
+    (row_parts, if column_parts > 1 && 2 * column_parts > units { units } else { column_parts })
 }
 
 impl Step {
@@ -352,6 +371,17 @@ impl Step {
                     }
                 });
             }
+            Kernel::Transpose { x, batch, m, n } => {
+                let (x, batch, m, n) = (memory.read(*x), *batch, *m, *n);
+                let parts = tasks(m * n, ELEMENTS).min(n);
+                pool.run(batch * parts, &|task, _| {
+                    let (begin, rows) = (task / parts * m * n, part(n, 16, parts, task % parts));
+                    // SAFETY: the parts are disjoint.
+                    let y = unsafe { out.slice_mut(begin + rows.start * m..begin + rows.end * m) };
+                    kernels::transpose([m, n], &x[begin..begin + m * n], rows, y);
+                });
+            }
+            Kernel::Bottleneck(bottleneck) => bottleneck.run(memory, out, pool),
             Kernel::Training(training) => training.run(memory, out, pool, isa),
             Kernel::Sum { x, kept, reduced, factor } => {
                 let x = memory.read(*x);
@@ -374,7 +404,9 @@ impl Step {
 
 fn run_gemm(gemm: &kernels::Gemm<'_>, out: Out<'_>, pool: &Pool) {
     let (m, panels) = (gemm.m, gemm.b.panels());
-    let (across, down) = grid(m, 56, panels, 1, tasks(2 * out.len() * gemm.b.k(), GRAIN));
+    // Of few rows, reading the weights is the work.
+    let work = (2 * out.len() * gemm.b.k()).max(GRAIN / ELEMENTS / 4 * gemm.b.k() * gemm.b.n());
+    let (across, down) = grid(m, 56, panels, 1, tasks(work, GRAIN));
     pool.run(across * down, &|task, _| {
         let (rows, columns) = (part(m, 56, across, task / down), part(panels, 1, down, task % down));
         // SAFETY: the parts of the grid are disjoint.

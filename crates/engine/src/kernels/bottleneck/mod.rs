@@ -1,0 +1,275 @@
+//! Inverted residuals and separable convolutions, depth first: expand → depthwise → project without the wide maps in between.
+//!
+//! The wide map of a mobile network is six times its input; written to memory and read back it costs more time than the arithmetic. Here
+//! a task computes a band of output rows, a few rows (a chunk) at a time: for each panel of channels the rows of the expanding convolution that the
+//! chunk needs and the one before did not have go to a ring of rows that stays in the L1 cache, the depthwise convolution reads the ring and
+//! writes the chunk's pixels to the middle, in blocks of a vector of channels, and the projection multiplies the middle, which is still in the L2 cache.
+//! A row is computed twice only where two bands meet. At low resolution a chunk is a whole picture, or several.
+//!
+//! Where there are fewer bands than threads, [`bottleneck_middle`] and [`bottleneck_project`] divide the same work by channels, with the middle
+//! of all pictures in memory. Every element goes through the operations of [`conv`](super::conv()) and
+//! [`depthwise`](super::depthwise()) in their order, so the result has the bits of the layers one by one.
+
+mod weights;
+
+pub use weights::{BottleneckWeights, Layer, is_clamp};
+
+use super::depthwise::{Lines, Place, Rows};
+use super::epilogue::Epilogue;
+use super::gemm::Block;
+use super::{Conv, Out, Window, check_range};
+use crate::simd::{Kernel, Simd};
+use std::ops::Range;
+use weights::{Cut, Expand, spread};
+
+/// The arguments of [`bottleneck`].
+#[derive(Clone, Copy)]
+pub struct Bottleneck<'a> {
+    /// How the depthwise kernel slides.
+    pub window: Window,
+    /// NHWC, dense.
+    pub x: &'a [f32],
+    /// The layers.
+    pub weights: &'a BottleneckWeights,
+    /// Comes after the projection; its residual is dense.
+    pub epilogue: Epilogue<'a>,
+}
+
+impl Bottleneck<'_> {
+    fn check(&self, out: Option<Out<'_>>) {
+        let (w, weights) = (&self.window, self.weights);
+        w.check();
+        assert_eq!(w.kernel, weights.kernel, "kernel of window and weights");
+        assert_eq!(self.x.len(), w.input_pixels() * weights.inputs, "x for {w:?}");
+        self.epilogue.check(w.pixels(), weights.outputs());
+        if let Some(out) = out {
+            assert_eq!(out.len, w.pixels() * weights.outputs(), "output for {w:?}");
+        }
+    }
+}
+
+/// Computes the output `rows` (flat over batch and height).
+///
+/// `scratch` holds [`BottleneckWeights::scratch_len`] floats and belongs to this call.
+///
+/// # Safety
+/// Of calls that run at the same time no two have a common element of `out`, and nobody reads what they write.
+pub unsafe fn bottleneck(b: &Bottleneck<'_>, out: Out<'_>, rows: Range<usize>, scratch: &mut [f32]) {
+    check_range(&rows, b.window.rows(), "rows");
+    b.check(Some(out));
+    let cut = b.weights.cut(&b.window);
+    let (ring, middle) = scratch.split_at_mut(b.weights.ring_len(&cut, &b.window));
+    let block = spread(cut.pixels);
+    assert!(middle.len() >= b.weights.channels * block, "scratch of {}", middle.len());
+    let (ring, middle) = (ring.as_mut_ptr(), Middle { start: middle.as_mut_ptr(), block, chunk: true });
+    let run = Chunks { b, cut, ring, middle, panels: 0..b.weights.panels(), out: Some(out.ptr), rows };
+    // SAFETY: the lengths of x, output, bias, residual, ring and middle were checked above; disjointness is the caller's.
+    unsafe { b.weights.isa.run(run) }
+}
+
+/// Computes the `panels` of all pixels up to the projection, into `middle` ([`BottleneckWeights::middle_len`] floats).
+///
+/// `scratch` holds [`BottleneckWeights::scratch_len`] floats and belongs to this call.
+///
+/// # Safety
+/// Of calls that run at the same time no two have a common panel, and nobody reads what they write.
+pub unsafe fn bottleneck_middle(b: &Bottleneck<'_>, middle: Out<'_>, panels: Range<usize>, scratch: &mut [f32]) {
+    check_range(&panels, b.weights.panels(), "panels");
+    b.check(None);
+    assert_eq!(middle.len, b.weights.middle_len(&b.window), "middle for {:?}", b.window);
+    let cut = b.weights.cut(&b.window);
+    assert!(scratch.len() >= b.weights.ring_len(&cut, &b.window), "scratch of {}", scratch.len());
+    let middle = Middle { start: middle.ptr, block: spread(b.window.pixels()), chunk: false };
+    let run = Chunks { b, cut, ring: scratch.as_mut_ptr(), middle, panels, out: None, rows: 0..b.window.rows() };
+    // SAFETY: the lengths of x, ring and middle were checked above; disjointness is the caller's.
+    unsafe { b.weights.isa.run(run) }
+}
+
+/// Computes the output `pixels` × `panels` ([`BottleneckWeights::output_panels`]) from the middle of all pixels.
+///
+/// # Safety
+/// Of calls that run at the same time no two have a common element of `out`, and nobody reads what they write.
+pub unsafe fn bottleneck_project(
+    b: &Bottleneck<'_>,
+    middle: &[f32],
+    out: Out<'_>,
+    pixels: Range<usize>,
+    panels: Range<usize>,
+) {
+    check_range(&pixels, b.window.pixels(), "pixels");
+    check_range(&panels, b.weights.output_panels(), "panels");
+    b.check(Some(out));
+    assert_eq!(middle.len(), b.weights.middle_len(&b.window), "middle for {:?}", b.window);
+    let block = b.project(middle.as_ptr(), spread(b.window.pixels()), out.ptr, pixels, panels);
+    // SAFETY: the lengths of middle, output, bias and residual were checked above; disjointness is the caller's.
+    unsafe { b.weights.isa.run(block) }
+}
+
+impl<'a> Bottleneck<'a> {
+    /// The product of the projection; `middle` is where pixel 0 lies or would lie, its blocks of channels are `block` pixels apart.
+    fn project(
+        &self,
+        middle: *const f32,
+        block: usize,
+        out: *mut f32,
+        pixels: Range<usize>,
+        panels: Range<usize>,
+    ) -> Block<'a> {
+        let (lanes, n) = (self.weights.isa.lanes(), self.weights.outputs());
+        Block {
+            a: middle,
+            row: lanes,
+            step: 1,
+            k: 0..lanes,
+            runs: self.weights.channels / lanes,
+            run_step: block * lanes,
+            b: &self.weights.project,
+            c: out,
+            ldc: n,
+            accumulate: false,
+            finish: self.epilogue.finish(),
+            ld_residual: n,
+            rows: pixels,
+            panels,
+        }
+    }
+
+    /// The input lines, counted over all pictures, between the first and the last that an output row can meet.
+    fn lines(&self, row: usize) -> Range<usize> {
+        let w = &self.window;
+        let (picture, oy) = (row / w.output[0], row % w.output[0]);
+        let (taps, first) = w.reach(0, oy);
+        let reach = (w.kernel[0].max(1) - 1) * w.dilation[0] + 1;
+        let end = first.saturating_add_unsigned(reach).max(0).unsigned_abs().min(w.input[0]);
+        let start = first.max(0).unsigned_abs();
+        let line = picture * w.input[0];
+        if taps.is_empty() { 0..0 } else { line + start..line + end }
+    }
+}
+
+/// The blocks between depthwise convolution and projection: of one chunk, or of all pixels.
+#[derive(Clone, Copy)]
+struct Middle {
+    start: *mut f32,
+    /// Distance of blocks, in pixels.
+    block: usize,
+    /// Whether the first pixel is that of the chunk.
+    chunk: bool,
+}
+
+/// Rows of a bottleneck whose arguments are checked, in some panels; with the projection if there is an output.
+struct Chunks<'a> {
+    b: &'a Bottleneck<'a>,
+    cut: Cut,
+    ring: *mut f32,
+    middle: Middle,
+    panels: Range<usize>,
+    out: Option<*mut f32>,
+    rows: Range<usize>,
+}
+
+impl Kernel for Chunks<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let (height, cut) = (self.b.window.output[0], &self.cut);
+        let mut row = self.rows.start;
+        while row < self.rows.end {
+            let left = self.rows.end - row;
+            let (rows, chunk) = match row % height {
+                0 if left >= height => {
+                    let pictures = cut.pictures.min(left / height);
+                    (pictures * height, if cut.rings { cut.rows } else { pictures * height })
+                }
+                begun => (left.min(height - begun), cut.rows),
+            };
+            // SAFETY: passed on from the caller; the band lies in `rows`.
+            unsafe { self.band::<S>(row..row + rows, chunk) };
+            row += rows;
+        }
+    }
+}
+
+impl Chunks<'_> {
+    /// A band of rows of one picture, or of whole pictures if they are one chunk.
+    #[inline(always)]
+    unsafe fn band<S: Simd>(&self, band: Range<usize>, chunk: usize) {
+        let base = band.clone().map(|row| self.b.lines(row)).find(|lines| !lines.is_empty()).map_or(0, |l| l.start);
+        let mut next = base;
+        for row in band.clone().step_by(chunk) {
+            let rows = row..band.end.min(row + chunk);
+            // The lines that the chunk needs and the ring does not have.
+            let mut lines = next..next;
+            for needed in rows.clone().map(|row| self.b.lines(row)).filter(|lines| !lines.is_empty()) {
+                let start = if lines.is_empty() { next.max(needed.start) } else { lines.start };
+                lines = start..needed.end.max(start);
+            }
+            next = lines.end;
+            // SAFETY: passed on from the caller.
+            unsafe { self.chunk::<S>(rows, lines, base) }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn chunk<S: Simd>(&self, rows: Range<usize>, lines: Range<usize>, base: usize) {
+        let (b, w, weights) = (self.b, &self.b.window, self.b.weights);
+        let pixels = rows.start * w.output[1]..rows.end * w.output[1];
+        let first = if self.middle.chunk { pixels.start * S::LANES } else { 0 };
+        let middle = self.middle.start.wrapping_sub(first);
+        for panel in self.panels.clone() {
+            let channels = weights.panel(panel);
+            let x = match &weights.expand {
+                None => Lines { start: b.x.as_ptr(), first: 0, mask: usize::MAX, pixel: weights.channels },
+                Some(expand) => {
+                    // SAFETY: passed on from the caller.
+                    unsafe { self.expand(expand, panel, lines.clone(), base) };
+                    let ring = self.ring(&channels).cast_const().wrapping_sub(channels.start);
+                    Lines { start: ring, first: base, mask: self.cut.lines - 1, pixel: channels.len() }
+                }
+            };
+            let epilogue = Epilogue { bias: Some(&weights.bias), residual: None, activation: weights.activation };
+            let depthwise = Rows {
+                w: *w,
+                x,
+                taps: weights.taps.as_ptr(),
+                y: Place { start: middle, pixel: S::LANES, channel: self.middle.block },
+                n: weights.channels,
+                finish: epilogue.finish(),
+                rows: rows.clone(),
+                channels,
+            };
+            // SAFETY: the lines that the rows meet are in x or in the ring, and the middle has room for the chunk's pixels.
+            unsafe { S::enter(depthwise) }
+        }
+        if let Some(out) = self.out {
+            let panels = 0..weights.output_panels();
+            // SAFETY: the middle holds the chunk's pixels; output, bias and residual were checked.
+            unsafe { S::enter(b.project(middle, self.middle.block, out, pixels, panels)) }
+        }
+    }
+
+    /// The ring of a panel.
+    fn ring(&self, channels: &Range<usize>) -> *mut f32 {
+        let before = if self.cut.rings { channels.start } else { 0 };
+        self.ring.wrapping_add(self.cut.lines * self.b.window.input[1] * before)
+    }
+
+    /// Computes lines of a panel into its ring, whose first line is `base`.
+    unsafe fn expand(&self, expand: &Expand, panel: usize, lines: Range<usize>, base: usize) {
+        let (b, w) = (self.b, &self.b.window);
+        let (channels, width) = (expand.weights.columns(panel), w.input[1]);
+        let window = Window { output: w.input, kernel: [1, 1], stride: [1, 1], dilation: [1, 1], pad: [0, 0], ..*w };
+        let epilogue = Epilogue { bias: Some(&expand.bias), residual: None, activation: expand.activation };
+        let conv = Conv { window, x: b.x, weights: &expand.weights, ldc: channels.len(), epilogue };
+        let mut line = lines.start;
+        while line < lines.end {
+            let place = (line - base) & (self.cut.lines - 1);
+            let end = lines.end.min(line + self.cut.lines - place);
+            let start = place.wrapping_sub(line).wrapping_mul(width * channels.len()).wrapping_sub(channels.start);
+            // SAFETY: pixel 0 would lie such that the lines up to `end` lie in the ring; x was checked.
+            unsafe {
+                conv.run(self.ring(&channels).wrapping_add(start), line * width..end * width, panel..panel + 1, &mut [])
+            }
+            line = end;
+        }
+    }
+}

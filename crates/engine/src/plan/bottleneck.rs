@@ -1,0 +1,234 @@
+//! Depth-first steps: expand → depthwise → project, or depthwise → project, as one kernel.
+//!
+//! A chain is taken where its inner values have one reader each, its weights are constants and its inner activations clamps; anything else stays
+//! as it is. Its work is cut by pictures, and, of one to three pictures, by bands of rows. Bands of maps that are much smaller than their weights would
+//! have most rows in common and read all weights each; those are cut by channels, and the projection, after a barrier, by pixels or
+//! output channels. Wherever bands do, they are better: a thread that reads the middle from the other core's cache waits for it. Shapes alone decide.
+
+use super::edge::CHANNELS_LAST;
+use super::fuse::{Action, Fused};
+use super::lower::{Lower, Lowered};
+use super::product::window;
+use super::step::{GRAIN, Kernel, Memory, Place, Tail, grid, part, tasks};
+use crate::Pool;
+use crate::kernels::{self, Activation, BottleneckWeights, Layer, Out, Window, is_clamp};
+use crate::simd::Isa;
+use percept_graph::{Graph, Node, Op, Params, ValueId, ops};
+use std::sync::Arc;
+
+/// The layers of a bottleneck.
+#[derive(Clone, Debug)]
+pub(super) struct Chain {
+    expand: Option<Fused>,
+    depthwise: Fused,
+    project: Fused,
+}
+
+/// Turns chains of products into one action, at the last node of the projection.
+pub(super) fn find(graph: &Graph, constants: &Params, readers: &[Option<usize>], isa: Isa, actions: &mut [Action]) {
+    let finder = Finder { graph, constants, isa };
+    // The last node of each product, by the value that it makes.
+    let mut makers = vec![None; graph.values().len()];
+    for (i, node) in graph.nodes().iter().enumerate() {
+        let Some(project) = finder.product(i, &actions[i]) else { continue };
+        makers[node.outputs[0].index()] = Some(i);
+        let maker = |id: ValueId| makers[id.index()].filter(|_| readers[id.index()].is_some());
+        if let Some((absorbed, chain)) = finder.chain(project, maker, actions) {
+            absorbed.into_iter().for_each(|j| actions[j] = Action::Absorbed);
+            actions[i] = Action::Bottleneck(Box::new(chain));
+        }
+    }
+}
+
+struct Finder<'a> {
+    graph: &'a Graph,
+    constants: &'a Params,
+    isa: Isa,
+}
+
+impl Finder<'_> {
+    /// The convolution with constant parameters that ends at node `i`.
+    fn product(&self, i: usize, action: &Action) -> Option<Fused> {
+        let fused = match action {
+            Action::Product(fused) => fused.clone(),
+            Action::Alone => Fused { anchor: self.graph.node_id(i), residual: None, activation: Activation::None },
+            _ => return None,
+        };
+        let node = self.graph.node(fused.anchor);
+        let constant = |id: &ValueId| self.constants.contains_key(&self.graph.value(*id).name);
+        let conv = matches!(node.op, Op::Conv(_)) && self.graph.value(node.inputs[0]?).ty.rank() == 4;
+        (conv && node.inputs[1..].iter().flatten().all(constant)).then_some(fused)
+    }
+
+    /// The chain that ends with `project`, and the nodes that its other layers end with.
+    fn chain(
+        &self,
+        project: Fused,
+        maker: impl Fn(ValueId) -> Option<usize>,
+        actions: &[Action],
+    ) -> Option<(Vec<usize>, Chain)> {
+        let inner = |of: &Fused| {
+            let i = maker(self.graph.node(of.anchor).inputs[0]?)?;
+            let fused = self.product(i, &actions[i])?;
+            (fused.residual.is_none() && is_clamp(fused.activation)).then_some((i, fused))
+        };
+        let pointwise = |fused: &Fused| self.sizes(fused).is_some_and(|(op, shape)| is_pointwise(op, shape));
+        let (last, depthwise) = inner(&project).filter(|_| pointwise(&project))?;
+        let (op, shape) = self.sizes(&depthwise)?;
+        if op.group != shape[0] || shape[1] != 1 || shape[0] == 1 {
+            return None;
+        }
+        match inner(&depthwise).filter(|(_, expand)| pointwise(expand)) {
+            Some((first, expand)) => Some((vec![first, last], Chain { expand: Some(expand), depthwise, project })),
+            None if shape[0] % self.isa.lanes() == 0 => Some((vec![last], Chain { expand: None, depthwise, project })),
+            None => None,
+        }
+    }
+
+    fn sizes(&self, fused: &Fused) -> Option<(&ops::Conv, &[usize])> {
+        let node = self.graph.node(fused.anchor);
+        let Op::Conv(op) = &node.op else { return None };
+        let weight = self.constants.get(&self.graph.value(node.inputs[1]?).name)?;
+        (weight.shape().len() == 4).then_some((op, weight.shape()))
+    }
+}
+
+fn is_pointwise(op: &ops::Conv, shape: &[usize]) -> bool {
+    let padded = matches!(&op.padding, ops::Padding::Explicit(pads) if pads.iter().any(|&pad| pad != 0));
+    op.group == 1 && shape[2..] == [1, 1] && op.strides == [1, 1] && !padded
+}
+
+impl Lower<'_> {
+    /// The step of a chain; `last` is the node whose output is made.
+    pub(super) fn bottleneck(&mut self, last: &Node, chain: &Chain) -> Lowered<()> {
+        let graph = self.graph;
+        let [depthwise, project] = [&chain.depthwise, &chain.project].map(|fused| graph.node(fused.anchor));
+        let expand = chain.expand.as_ref().map(|fused| (graph.node(fused.anchor), fused.activation));
+        let Op::Conv(op) = &depthwise.op else { return Err("is not a convolution".into()) };
+        let (Some(x), Some(residual)) =
+            (expand.map_or(depthwise, |(node, _)| node).inputs[0], Some(chain.project.residual))
+        else {
+            return Err("lacks an input".into());
+        };
+        let x = self.reorder(x, &CHANNELS_LAST)?;
+        let y = self.slot(self.shape(last.outputs[0])?, CHANNELS_LAST.to_vec());
+        let kernel = self.weight_shape(depthwise)?;
+        let wide = self.shape(depthwise.outputs[0])?;
+        let input = [x.shape[0], wide[1], x.shape[2], x.shape[3]];
+        let window = window(&input, &wide, &kernel[2..], (&op.strides, &op.dilations, &op.padding))?;
+        let residual = residual.map(|id| self.reorder(id, &CHANNELS_LAST)).transpose()?.map(|edge| edge.place);
+        let bias = project.inputs.get(2).copied().flatten().map(|id| self.float(id)).transpose()?;
+        let tail = Tail { bias: bias.map(|edge| edge.place), residual, activation: chain.project.activation };
+        let name = |node: &Node| node.inputs[1].map_or(String::new(), |id| graph.value(id).name.clone());
+        let key = [expand.map_or(String::new(), |(node, _)| name(node)), name(depthwise), name(project)];
+        let weights = match self.packed.bottleneck.get(&key) {
+            Some(weights) => Arc::clone(weights),
+            None => {
+                let expand = expand.map(|(node, activation)| self.layer(node, activation)).transpose()?;
+                let inner = self.layer(depthwise, chain.depthwise.activation)?;
+                let last = self.layer(project, Activation::None)?;
+                let sizes = [x.shape[1], wide[1], y.shape[1]];
+                let kernel = [kernel[2], kernel[3]];
+                let weights = BottleneckWeights::pack(self.isa, sizes, kernel, expand.as_ref(), &inner, last.weights);
+                self.packed.bottleneck.entry(key).or_insert(Arc::new(weights)).clone()
+            }
+        };
+        let middle =
+            by_channels(&window, &weights).then(|| self.slot(vec![weights.middle_len(&window)], vec![0]).place);
+        let step = Bottleneck { window, x: x.place, weights, tail, middle };
+        self.push(&depthwise.name, Kernel::Bottleneck(step), &y);
+        self.set(last.outputs[0], y);
+        Ok(())
+    }
+
+    fn weight_shape(&self, node: &Node) -> Lowered<Vec<usize>> {
+        self.shape(node.inputs[1].ok_or("lacks its weights")?)
+    }
+
+    fn layer(&self, node: &Node, activation: Activation) -> Lowered<Layer<'_>> {
+        let values = |id: ValueId| self.constant_tensor(id)?.as_f32().map_err(|e| e.to_string());
+        let weights = values(node.inputs[1].ok_or("lacks its weights")?)?;
+        Ok(Layer { weights, bias: node.inputs.get(2).copied().flatten().map(values).transpose()?, activation })
+    }
+}
+
+/// The step of a chain.
+pub(super) struct Bottleneck {
+    window: Window,
+    x: Place,
+    weights: Arc<BottleneckWeights>,
+    tail: Tail,
+    /// Memory for the middle of all pictures, where the work is divided by channels.
+    middle: Option<Place>,
+}
+
+/// Whether the work is better divided by channels: bands of a few pictures that are much smaller than their weights would have most rows in
+/// common and read all weights each.
+fn by_channels(window: &Window, weights: &BottleneckWeights) -> bool {
+    window.batch < 4 && weights.inputs() + weights.outputs() > 2 * window.output[0] * window.output[1]
+}
+
+impl Bottleneck {
+    pub(super) fn reads(&self) -> Vec<Place> {
+        [Some(self.x), self.tail.bias, self.tail.residual, self.middle].into_iter().flatten().collect()
+    }
+
+    pub(super) fn scratch(&self) -> usize {
+        self.weights.scratch_len(&self.window)
+    }
+
+    pub(super) fn run(&self, memory: &Memory<'_>, out: Out<'_>, pool: &Pool) {
+        let (window, weights) = (self.window, &*self.weights);
+        let bottleneck =
+            kernels::Bottleneck { window, x: memory.read(self.x), weights, epilogue: memory.epilogue(&self.tail) };
+        match self.middle {
+            Some(Place::Slot(slot)) => self.run_by_channels(&bottleneck, memory, slot, out, pool),
+            _ => {
+                let (rows, band) = (window.rows(), self.band());
+                pool.run(rows.div_ceil(band), &|task, thread| {
+                    let rows = task * band..rows.min((task + 1) * band);
+                    // SAFETY: the bands are disjoint.
+                    unsafe { kernels::bottleneck(&bottleneck, out, rows, memory.scratch(thread)) }
+                });
+            }
+        }
+    }
+
+    /// Output rows of a task: one or several pictures, or, of a few large pictures, parts.
+    fn band(&self) -> usize {
+        let (height, batch) = (self.window.output[0], self.window.batch);
+        let parts = tasks(self.weights.flop(&self.window), GRAIN);
+        match parts.div_ceil(batch) {
+            0 | 1 => height * batch.div_ceil(parts),
+            _ if batch >= 4 => height,
+            bands => height.div_ceil(bands.min(if height > 28 { 4 } else { 2 })),
+        }
+    }
+
+    fn run_by_channels(
+        &self,
+        bottleneck: &kernels::Bottleneck<'_>,
+        memory: &Memory<'_>,
+        slot: usize,
+        out: Out<'_>,
+        pool: &Pool,
+    ) {
+        let (window, weights) = (&self.window, &self.weights);
+        let (middle, panels) = (memory.write(slot), weights.panels());
+        let parts = panels.min(12);
+        // The last panel may be the widest, so it comes first.
+        pool.run(parts, &|task, thread| {
+            let panels = part(panels, 1, parts, parts - 1 - task);
+            // SAFETY: each task has panels of its own.
+            unsafe { kernels::bottleneck_middle(bottleneck, middle, panels, memory.scratch(thread)) }
+        });
+        let middle = memory.read(Place::Slot(slot));
+        let (pixels, panels) = (window.pixels(), weights.output_panels());
+        let (across, down) = grid(pixels, 56, panels, 1, tasks(weights.flop(window) / 2, GRAIN));
+        pool.run(across * down, &|task, _| {
+            let (pixels, panels) = (part(pixels, 14, across, task / down), part(panels, 1, down, task % down));
+            // SAFETY: the parts of the grid are disjoint, and nobody writes the middle any more.
+            unsafe { kernels::bottleneck_project(bottleneck, middle, out, pixels, panels) }
+        });
+    }
+}
