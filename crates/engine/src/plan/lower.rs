@@ -33,6 +33,8 @@ pub(super) struct Lower<'a> {
     pub(super) constants: Vec<AlignedBuf>,
     pub(super) steps: Vec<Step>,
     pub(super) slots: Vec<Slot>,
+    /// The operator that the next steps are part of.
+    op: &'static str,
     edges: Vec<Option<Edge>>,
     reordered: HashMap<(ValueId, Vec<usize>), Edge>,
     /// Mean and variance over the batch of values that are normalised with them.
@@ -52,6 +54,7 @@ impl<'a> Lower<'a> {
             constants: Vec::new(),
             steps: Vec::new(),
             slots: Vec::new(),
+            op: "",
             edges: vec![None; graph.values().len()],
             reordered: HashMap::new(),
             statistics: HashMap::new(),
@@ -71,6 +74,11 @@ impl<'a> Lower<'a> {
             self.edges[id.index()] = Some(Edge { place: Place::Input(i), shape, order });
         }
         for (node, action) in graph.nodes().iter().zip(fuse::plan(graph, self.params)) {
+            self.op = match &action {
+                Action::Product(fused) => graph.node(fused.anchor).op.name(),
+                Action::Normalize(_) => "Cast",
+                _ => node.op.name(),
+            };
             let lowered = match action {
                 Action::Absorbed => Ok(()),
                 Action::Alone => self.node(node),
@@ -167,7 +175,7 @@ impl<'a> Lower<'a> {
         if let Place::Slot(i) = output.place {
             self.slots[i].first = self.slots[i].first.min(step);
             self.slots[i].last = self.slots[i].last.max(step);
-            self.steps.push(Step { node: node.into(), kernel, output: i });
+            self.steps.push(Step { node: node.into(), op: self.op, kernel, output: i });
         }
     }
 
