@@ -59,7 +59,7 @@ fn figures_of_a_model_and_of_a_network() {
     let value = measured(&["net.onnx", "--batch", "3", "--isa", "scalar", "--threads", "2"], folder.path());
     assert_eq!((&value["batch"], &value["threads"], &value["isa"]), (&3.into(), &2.into(), &"scalar".into()));
     assert_eq!((&value["train"], value.get("profile"), value.get("difference")), (&false.into(), None, None));
-    let value = measured(&["--network", "lenet", "--classes", "10", "--seconds", "0.1"], folder.path());
+    let value = measured(&["--network", "lenet", "--classes", "10"], folder.path());
     assert_eq!((&value["batch"], &value["model"]), (&1.into(), &"lenet".into()));
 }
 
@@ -151,9 +151,10 @@ fn what_makes_no_sense_is_refused() {
     refuses(&["net.onnx", "--isa", "sse9"], root, 2, &["sse9", "avx512"]);
     refuses(&["net.onnx", "--batch", "0"], root, 2, &["--batch"]);
     refuses(&["net.onnx", "--network", "lenet"], root, 2, &["--network"]);
-    refuses(&["net.onnx", "--classes", "5"], root, 2, &["--network"]);
+    refuses(&["net.onnx", "--classes", "5"], root, 2, &["--classes"]);
     refuses(&["net.onnx", "--page", "a.html"], root, 2, &["--profile"]);
     refuses(&[], root, 2, &["MODEL"]);
+    assert_eq!(bench(&["net.onnx", "--seconds", "0.05", "-q"], root).status.code(), Some(0));
     refuses(&["--network", "lenet-5"], root, 1, &["lenet-5", "resnet18"]);
     refuses(&["net.onnx", "--profile", "--page", "mine.html"], root, 1, &["mine.html exists already"]);
     assert_eq!(std::fs::read(root.join("mine.html")).unwrap(), b"precious");

@@ -93,12 +93,13 @@ pub fn bench(subject: &Subject, options: &Options, settings: &Settings, events: 
     let timed = if options.train { train(subject, options, settings)? } else { forward(subject, options, settings)? };
     let peak_memory_bytes = peak_memory();
     let Timed { batch, flops, work, mut runs, parts } = timed;
+    let in_order = runs.clone();
     let [p50, p99] = [0.5, 0.99].map(|q| quantile(&mut runs, q));
     let profile = options.profile.then(|| {
         let phase = Phase::start(events, "Measuring the machine", None, "");
         let machine = Machine::measure(settings);
         phase.finish("");
-        Profile::new(&machine, work, parts, p50)
+        Profile::new(&machine, work, parts, &in_order)
     });
     let bench = Bench {
         model: subject.name.clone(),

@@ -39,7 +39,7 @@ mod tests {
             gflops: 1.0,
             peak_memory_bytes: 1,
             difference: Some(1e-7),
-            profile: Some(Profile::new(&machine, vec![work], vec![vec![1e-3]], 2e-3)),
+            profile: Some(Profile::new(&machine, vec![work], vec![vec![1e-3]], &[2e-3])),
         };
         let page = html(&bench, bench.profile.as_ref().unwrap()).unwrap();
         assert!(!page.contains("<script>") && page.contains("&lt;script&gt;"), "{page}");

@@ -38,7 +38,7 @@ pub struct Row {
     pub steps: usize,
     /// Median time in milliseconds.
     pub ms: f64,
-    /// Its share of a run, 0 to 1.
+    /// Its share of the sum of all medians, 0 to 1.
     pub share: f64,
     /// Billions of floating-point operations a second.
     pub gflops: f64,
@@ -74,31 +74,26 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// A profile of steps from the seconds of each in some runs, and the median seconds of a run.
-    pub(super) fn new(machine: &Machine, work: Vec<Work>, mut seconds: Vec<Vec<f64>>, run: f64) -> Self {
-        let medians = seconds.iter_mut().map(|times| crate::evaluate::quantile(times, 0.5));
-        let row = |(work, seconds): (Work, f64)| Row {
+    /// A profile of steps from the seconds of each in some runs, and the seconds of those runs.
+    pub(super) fn new(machine: &Machine, mut work: Vec<Work>, mut seconds: Vec<Vec<f64>>, runs: &[f64]) -> Self {
+        // Copies of gradients, checks of arguments, and what else is not a step.
+        let rest = |(i, run): (usize, &f64)| run - seconds.iter().filter_map(|times| times.get(i)).sum::<f64>();
+        let kept = seconds.first().map_or(0, Vec::len);
+        let rest: Vec<f64> = runs.iter().take(kept).enumerate().map(rest).collect();
+        seconds.push(rest);
+        let (node, kind) = ("between the steps".into(), "Other".into());
+        work.push(Work { node, kind, flops: 0, bytes_read: 0, bytes_written: 0 });
+        let row = |(work, times): (Work, &mut Vec<f64>)| Row {
             name: work.node,
             kind: work.kind,
             steps: 1,
-            ms: seconds * 1e3,
+            ms: 1e3 * crate::evaluate::quantile(times, 0.5).max(0.0),
             flops: work.flops,
             bytes_read: work.bytes_read,
             bytes_written: work.bytes_written,
             ..Row::default()
         };
-        let mut steps: Vec<Row> = work.into_iter().zip(medians).map(row).collect();
-        // Copies of gradients, checks of arguments, and what the medians of steps lack of the median of runs.
-        let rest = run * 1e3 - steps.iter().map(|row| row.ms).sum::<f64>();
-        if rest > 0.0 {
-            steps.push(Row {
-                name: "between the steps".into(),
-                kind: "Other".into(),
-                steps: 1,
-                ms: rest,
-                ..Row::default()
-            });
-        }
+        let mut steps: Vec<Row> = work.into_iter().zip(&mut seconds).map(row).collect();
         let mut kinds: Vec<Row> = Vec::new();
         for step in &steps {
             match kinds.iter_mut().find(|kind| kind.kind == step.kind) {
@@ -162,7 +157,7 @@ mod tests {
             work("d", "Concat moves", 0, 0, 0),
         ];
         let seconds = vec![vec![1e-3, 2e-3, 9.0], vec![4e-3; 3], vec![2e-3; 3], vec![0.0; 3]];
-        let profile = Profile::new(&machine, work, seconds, 10e-3);
+        let profile = Profile::new(&machine, work, seconds, &[9e-3, 10e-3, 10.0, 77.0]);
         let names: Vec<_> = profile.steps.iter().map(|row| (row.name.as_str(), row.ms.round())).collect();
         assert_eq!(names, [("b", 4.0), ("a", 2.0), ("c", 2.0), ("between the steps", 2.0), ("d", 0.0)]);
         let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-9, "{a}, not {b}");
@@ -181,9 +176,9 @@ mod tests {
     }
 
     #[test]
-    fn without_a_rest_there_is_no_row_for_it() {
+    fn nothing_that_was_timed_is_no_profile() {
         let machine = Machine { gflops: 100.0, read_gb: 20.0, write_gb: 10.0 };
-        let profile = Profile::new(&machine, vec![work("a", "Relu", 1, 4, 4)], vec![vec![2e-3]], 1e-3);
-        assert_eq!((profile.steps.len(), profile.steps[0].share), (1, 1.0));
+        let profile = Profile::new(&machine, vec![], vec![], &[1e-3]);
+        assert_eq!((profile.steps.len(), profile.steps[0].share), (1, 0.0));
     }
 }

@@ -29,7 +29,7 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "NAME")]
     pub(crate) network: Option<String>,
     /// Classes that the network tells apart
-    #[arg(long, default_value_t = 1000, value_name = "N", requires = "network", value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    #[arg(long, default_value_t = 1000, value_name = "N", conflicts_with = "model", value_parser = clap::value_parser!(u32).range(2..=100_000))]
     pub(crate) classes: u32,
     /// Pictures at once [default: as many as the model fixes, else 1, with --train 32]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]

@@ -40,7 +40,7 @@ pub(super) fn run(args: args::Bench, settings: &Settings, events: Events<'_>) ->
 fn say_measured(bench: &Bench) {
     let (verb, run) = if bench.train { ("learned from ", "a step") } else { ("", "a run") };
     say!("{:.1} pictures a second, {verb}{} at once", bench.images_per_second, bench.batch);
-    say!("  {run:<11}  {:.2} ms (median), {:.2} ms (99th percentile)", bench.latency_ms_p50, bench.latency_ms_p99);
+    say!("  {run:<11}  {:.3} ms (median), {:.3} ms (99th percentile)", bench.latency_ms_p50, bench.latency_ms_p99);
     say!("  arithmetic   {:.1} GFLOP/s", bench.gflops);
     say!("  memory       {} at most", bytes(bench.peak_memory_bytes));
     if let Some(difference) = bench.difference {
