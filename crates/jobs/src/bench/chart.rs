@@ -178,7 +178,7 @@ mod tests {
             limit_ms: ms / 2.0,
             ..Row::default()
         };
-        Row { flops, bytes_read: 100, bytes_written: 20, gflops: flops as f64 / ms / 1e6, ..row }
+        Row { flops, bytes_read: 100, bytes_written: 20, gflops: flops as f64 / ms.max(1e-3) / 1e6, ..row }
     }
 
     fn numbers(svg: &str, attribute: &str) -> Vec<f64> {
