@@ -6,6 +6,7 @@
 
 mod error;
 pub mod kernels;
+mod machine;
 mod network;
 mod plan;
 mod pool;
@@ -13,6 +14,7 @@ pub mod reference;
 pub mod simd;
 
 pub use error::Error;
+pub use machine::Machine;
 pub use network::Network;
-pub use plan::{Input, Plan, Settings};
+pub use plan::{Input, Plan, Settings, Work};
 pub use pool::Pool;

@@ -41,6 +41,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         eprintln!("{:.3} s", start.elapsed().as_secs_f64());
     }
     let shape = if takes_bytes { [batch, size, size, 3] } else { [batch, 3, size, size] };
-    eprintln!("{} MB of activations", trainer.arena_bytes(&shape)? >> 20);
+    eprintln!("{} MB of activations", trainer.plan(&shape)?.arena_bytes() >> 20);
     Ok(())
 }

@@ -5,7 +5,7 @@
 
 use crate::gradient::gradients;
 use crate::{Error, Result};
-use percept_engine::{Input, Network, Settings};
+use percept_engine::{Input, Network, Plan, Settings};
 use percept_graph::ops::{BatchNormalization, SoftmaxCrossEntropy};
 use percept_graph::{Bindings, DType, Graph, Node, Op, Params, Source, Tensor, Value, ValueId};
 use serde::{Deserialize, Serialize};
@@ -145,8 +145,11 @@ impl Trainer {
         Ok(loss)
     }
 
-    /// Bytes of activations that a step with a batch of this shape needs.
-    pub fn arena_bytes(&mut self, shape: &[usize]) -> Result<usize> {
+    /// The plan of a step with a batch of this shape.
+    ///
+    /// # Errors
+    /// A batch that does not fit the network or memory.
+    pub fn plan(&mut self, shape: &[usize]) -> Result<&mut Plan> {
         let mut bindings = Bindings::new();
         let graph = self.network.graph();
         for (dim, &size) in graph.value(graph.inputs()[0]).ty.shape.iter().zip(shape) {
@@ -154,7 +157,7 @@ impl Trainer {
                 bindings.insert(symbol.into(), size);
             }
         }
-        Ok(self.network.plan(&bindings)?.arena_bytes())
+        Ok(self.network.plan(&bindings)?)
     }
 
     /// All parameters as they are now, by name.

@@ -1,5 +1,9 @@
 //! What can be said on the command line: one struct for each verb, its help and its examples.
 
+mod bench;
+
+pub(crate) use bench::Bench;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::path::PathBuf;
@@ -145,25 +149,6 @@ pub(crate) struct Model {
     /// Standard deviation of red, green and blue (0 to 1), likewise [default: ImageNet's]
     #[arg(long, value_name = "R,G,B", value_delimiter = ',', num_args = 1)]
     pub(crate) std: Vec<f32>,
-}
-
-/// Measure how fast a model runs here
-#[derive(Args)]
-#[command(after_help = "\
-Examples:
-  percept bench run/model.onnx
-  percept bench run/model.onnx --batch 32 --threads 1 --format json")]
-pub(crate) struct Bench {
-    /// The model, an ONNX file
-    pub(crate) model: PathBuf,
-    /// Pictures that run at once
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub(crate) batch: u32,
-    /// How long to measure
-    #[arg(long, default_value = "5s", value_parser = duration, value_name = "TIME")]
-    pub(crate) time: Duration,
-    #[command(flatten)]
-    pub(crate) output: Output,
 }
 
 /// Make twenty photos from one

@@ -1,5 +1,7 @@
 //! From parsed arguments to jobs, and from what they give back to what is printed.
 
+mod bench;
+
 use crate::args::{self, Backbone, Cli, Format, Verb};
 use crate::interrupt;
 use crate::progress::Progress;
@@ -11,7 +13,7 @@ use percept_jobs::event::Event;
 use percept_jobs::format::{bytes, count, duration, percent, percent_range};
 use percept_jobs::tensorboard::Writer;
 use percept_jobs::{
-    Classifier, Config, Error, Settings, augment, backbone, bench, classifier, demo, evaluate, predict, train,
+    Classifier, Config, Error, Settings, augment, backbone, classifier, demo, evaluate, predict, train,
 };
 use serde::Serialize;
 use std::error::Error as _;
@@ -20,7 +22,10 @@ use std::path::Path;
 
 /// Does what the command line says.
 pub(crate) fn run(cli: Cli) -> Result<()> {
-    let mut settings = Settings::detect()?;
+    let mut settings = match &cli.verb {
+        Verb::Bench(args::Bench { isa: Some(isa), .. }) => Settings::for_isa(isa)?,
+        _ => Settings::detect()?,
+    };
     if let Some(threads) = cli.threads {
         settings = settings.with_threads(threads as usize)?;
     }
@@ -34,7 +39,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         }
         Verb::Evaluate(args) => run_evaluate(args, &settings, events),
         Verb::Predict(args) => run_predict(args, &settings),
-        Verb::Bench(args) => run_bench(args, &settings),
+        Verb::Bench(args) => bench::run(args, &settings, events),
         Verb::Augment(args) => run_augment(args, &settings, events),
         Verb::Demo(args) => run_demo(args, &settings, events),
         Verb::Backbone(args) => run_backbone(args, events),
@@ -193,22 +198,6 @@ fn run_predict(args: args::Predict, settings: &Settings) -> Result<()> {
     if !skipped.is_empty() {
         bail!("{} of the pictures could not be read", count(skipped.len() as u64));
     }
-    Ok(())
-}
-
-fn run_bench(args: args::Bench, settings: &Settings) -> Result<()> {
-    let measured = bench::bench(&args.model, args.batch as usize, args.time.as_secs_f64(), settings)?;
-    if args.output.format == Format::Json {
-        return json(&measured);
-    }
-    say!("{:.1} pictures a second, {} at once", measured.images_per_second, measured.batch);
-    say!(
-        "  a run        {:.2} ms (median), {:.2} ms (99th percentile)",
-        measured.latency_ms_p50,
-        measured.latency_ms_p99
-    );
-    say!("  memory       {} at most", bytes(measured.peak_memory_bytes));
-    say!("  measured on  {} threads, {}, {} runs", measured.threads, measured.isa, measured.runs);
     Ok(())
 }
 

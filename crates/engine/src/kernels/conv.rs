@@ -77,6 +77,11 @@ impl ConvWeights {
         self.outputs
     }
 
+    /// Groups of channels.
+    pub fn groups(&self) -> usize {
+        self.groups.len()
+    }
+
     /// Panels of output channels *of one group*: the unit in which channels are divided among threads.
     pub fn panels(&self) -> usize {
         self.groups[0].panels()

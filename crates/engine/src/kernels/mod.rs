@@ -156,6 +156,11 @@ impl Window {
         self.rows() * self.output[1]
     }
 
+    /// Taps of the kernel.
+    pub fn taps(&self) -> usize {
+        self.kernel[0] * self.kernel[1]
+    }
+
     /// Input pixels, `batch · height · width`.
     pub fn input_pixels(&self) -> usize {
         self.batch * self.input[0] * self.input[1]

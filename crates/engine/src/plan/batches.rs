@@ -12,6 +12,7 @@ use crate::Error;
 use crate::simd::AlignedBuf;
 use percept_graph::{Bindings, Dim, Graph, Node, Op, Params, ValueId};
 use std::collections::HashSet;
+use std::time::Duration;
 
 /// Pictures of a part: enough that weights are not the greater part of what is read.
 const PART: usize = 8;
@@ -75,7 +76,19 @@ impl Plan {
         let inputs = InputSpec::of(graph)?;
         let (arena, scratch) = (AlignedBuf::zeroed(floats), AlignedBuf::zeroed(0));
         let (steps, constants, settings) = (Vec::new(), Vec::new(), settings.clone());
-        Ok(Self { steps, slots, constants, arena, scratch, scratch_len: 0, inputs, outputs, settings, parts })
+        Ok(Self {
+            steps,
+            slots,
+            constants,
+            arena,
+            scratch,
+            scratch_len: 0,
+            inputs,
+            outputs,
+            settings,
+            parts,
+            times: None,
+        })
     }
 
     /// Runs the parts on their slices of the inputs, which fit.
@@ -83,8 +96,10 @@ impl Plan {
         let mut done = vec![0; inputs.len()];
         let mut filled = vec![0; self.outputs.len()];
         let mut slices = Vec::with_capacity(inputs.len());
-        for (plan, times) in &mut self.parts {
-            for _ in 0..*times {
+        let mut times = self.times.as_deref_mut().unwrap_or_default();
+        times.fill(Duration::ZERO);
+        for (plan, count) in &mut self.parts {
+            for _ in 0..*count {
                 slices.clear();
                 for ((input, spec), done) in inputs.iter().zip(&plan.inputs).zip(&mut done) {
                     let range = *done..*done + spec.len;
@@ -95,6 +110,7 @@ impl Plan {
                     });
                 }
                 plan.run(&slices)?;
+                times.iter_mut().zip(plan.step_times()).for_each(|(all, time)| *all += *time);
                 for (i, (spec, filled)) in self.outputs.iter().zip(&mut filled).enumerate() {
                     let (_, values) = plan.output(i);
                     let begin = self.slots[spec.slot].0 + *filled;
@@ -102,6 +118,7 @@ impl Plan {
                     *filled += values.len();
                 }
             }
+            times = &mut times[plan.step_times().len()..];
         }
         Ok(())
     }

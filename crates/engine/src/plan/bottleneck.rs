@@ -177,6 +177,29 @@ impl Bottleneck {
         self.weights.scratch_len(&self.window)
     }
 
+    /// Whether the chain begins with an expansion.
+    pub(super) fn expands(&self) -> bool {
+        self.weights.expands()
+    }
+
+    /// Floating-point operations of the layers one by one.
+    pub(super) fn flops(&self) -> usize {
+        let (w, b) = (&self.window, &self.weights);
+        let expand = if b.expands() { 2 * w.input_pixels() * (b.inputs() + 1) * b.channels() } else { 0 };
+        let middle = w.pixels() * (2 * w.taps() + 2) * b.channels();
+        expand
+            + middle
+            + 2 * w.pixels() * b.channels() * b.outputs()
+            + self.tail.operations() * w.pixels() * b.outputs()
+    }
+
+    /// Elements of the packed weights.
+    pub(super) fn weights(&self) -> usize {
+        let b = &self.weights;
+        let expand = if b.expands() { b.inputs() } else { 0 };
+        (expand + self.window.taps() + b.outputs()) * b.channels()
+    }
+
     pub(super) fn run(&self, memory: &Memory<'_>, out: Out<'_>, pool: &Pool) {
         let (window, weights) = (self.window, &*self.weights);
         let bottleneck =

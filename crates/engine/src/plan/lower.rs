@@ -36,6 +36,8 @@ pub(super) struct Lower<'a> {
     pub(super) constants: Vec<AlignedBuf>,
     pub(super) steps: Vec<Step>,
     pub(super) slots: Vec<Slot>,
+    /// The operator that the next steps are part of.
+    op: &'static str,
     edges: Vec<Option<Edge>>,
     reordered: HashMap<(ValueId, Vec<usize>), Edge>,
     /// Mean and variance over the batch of values that are normalised with them.
@@ -63,6 +65,7 @@ impl<'a> Lower<'a> {
             constants: Vec::new(),
             steps: Vec::new(),
             slots: Vec::new(),
+            op: "",
             edges: vec![None; graph.values().len()],
             reordered: HashMap::new(),
             statistics: HashMap::new(),
@@ -86,6 +89,11 @@ impl<'a> Lower<'a> {
             self.edges[id.index()] = Some(Edge { place: Place::Input(i), shape, order });
         }
         for (node, action) in graph.nodes().iter().zip(fuse::plan(graph, self.params, self.isa)) {
+            self.op = match &action {
+                Action::Product(fused) => graph.node(fused.anchor).op.name(),
+                Action::Normalize(_) => "Cast",
+                _ => node.op.name(),
+            };
             let lowered = match action {
                 Action::Absorbed => Ok(()),
                 Action::Alone => self.node(node),
@@ -185,7 +193,7 @@ impl<'a> Lower<'a> {
     /// Adds a step that writes `output`.
     pub(super) fn push(&mut self, node: &str, kernel: Kernel, output: &Edge) {
         if let Place::Slot(i) = output.place {
-            self.steps.push(Step { node: node.into(), kernel, output: i });
+            self.steps.push(Step { node: node.into(), op: self.op, kernel, output: i });
             self.note(self.steps.len() - 1);
         }
     }

@@ -8,6 +8,7 @@
 mod arena;
 mod batches;
 mod bottleneck;
+mod cost;
 mod edge;
 mod fuse;
 mod lazy;
@@ -17,6 +18,7 @@ mod simple;
 mod step;
 mod training;
 
+pub use cost::Work;
 pub(crate) use lower::Packed;
 pub use step::Input;
 
@@ -25,6 +27,7 @@ use crate::{Error, Pool};
 use lower::Lower;
 use percept_graph::{DType, Graph, Params};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use step::{Memory, Place, Step};
 
 /// How plans are made and run.
@@ -42,7 +45,13 @@ impl Settings {
     /// All cores, the best instruction set, and 8 GB for activations, as far as `PERCEPT_THREADS` and `PERCEPT_ISA` do not say
     /// otherwise; an error if one of them makes no sense.
     pub fn detect() -> Result<Self, Error> {
-        let isa = Isa::detect().map_err(|e| Error::Setting(e.to_string()))?;
+        let isa = Isa::detect().map_err(|e| Error::Setting(format!("PERCEPT_ISA: {e}")))?;
+        Ok(Self { pool: Pool::global()?, isa, memory_limit: 8 << 30 })
+    }
+
+    /// The same with the instruction set of that name, whatever `PERCEPT_ISA` says; an error if this CPU does not have it.
+    pub fn for_isa(name: &str) -> Result<Self, Error> {
+        let isa = Isa::named(name).map_err(|e| Error::Setting(e.to_string()))?;
         Ok(Self { pool: Pool::global()?, isa, memory_limit: 8 << 30 })
     }
 
@@ -65,6 +74,7 @@ pub struct Plan {
     settings: Settings,
     /// Plans for parts of the batch and how often each runs, instead of steps.
     parts: Vec<(Plan, usize)>,
+    times: Option<Vec<Duration>>,
 }
 
 struct InputSpec {
@@ -124,6 +134,7 @@ impl Plan {
             outputs: specs,
             settings: settings.clone(),
             parts: Vec::new(),
+            times: None,
         })
     }
 
@@ -155,10 +166,25 @@ impl Plan {
             scratch: self.scratch.as_mut_ptr(),
             scratch_len: self.scratch_len,
         };
-        for step in &mut self.steps {
+        for (i, step) in self.steps.iter_mut().enumerate() {
+            let begin = self.times.is_some().then(Instant::now);
             step.run(&memory, &self.settings.pool, self.settings.isa);
+            if let (Some(times), Some(begin)) = (&mut self.times, begin) {
+                times[i] = begin.elapsed();
+            }
         }
         Ok(())
+    }
+
+    /// Takes the time of each step in the runs from now on.
+    pub fn time_steps(&mut self) {
+        self.parts.iter_mut().for_each(|(plan, _)| plan.time_steps());
+        self.times = Some(vec![Duration::ZERO; self.work().count()]);
+    }
+
+    /// How long each step of [`work`](Self::work) took in the last run; nothing unless [`time_steps`](Self::time_steps) was called before it.
+    pub fn step_times(&self) -> &[Duration] {
+        self.times.as_deref().unwrap_or_default()
     }
 
     /// Shape and elements, in row-major order, of the `i`th output of the last run; the graph says how many there are.

@@ -125,6 +125,8 @@ pub(super) const OUTSIDE: usize = usize::MAX;
 pub(super) struct Step {
     /// The graph's node that it stands for.
     pub(super) node: String,
+    /// That node's operator.
+    pub(super) op: &'static str,
     pub(super) kernel: Kernel,
     /// The slot written.
     pub(super) output: usize,

@@ -171,6 +171,16 @@ pub fn eval(op: &Op, inputs: &[Option<&Array>]) -> Result<Vec<Array>, String> {
 
 /// Runs a whole graph; an error names the input, parameter or node at fault.
 pub fn run(graph: &Graph, params: &Params, inputs: &[Array]) -> Result<Vec<Array>, Error> {
+    run_watched(graph, params, inputs, |_| ())
+}
+
+/// Runs a whole graph as [`run`] does, and says after each node how many are done.
+pub fn run_watched(
+    graph: &Graph,
+    params: &Params,
+    inputs: &[Array],
+    mut progress: impl FnMut(usize),
+) -> Result<Vec<Array>, Error> {
     if inputs.len() != graph.inputs().len() {
         let reason = format!("{} inputs are given, {} are needed", inputs.len(), graph.inputs().len());
         return Err(Error::Input { name: graph.name.clone(), reason });
@@ -187,13 +197,21 @@ pub fn run(graph: &Graph, params: &Params, inputs: &[Array]) -> Result<Vec<Array
             *slot = params.get(&value.name).map(Array::from_tensor);
         }
     }
-    for node in graph.nodes() {
+    let mut left = graph.uses();
+    for (i, node) in graph.nodes().iter().enumerate() {
         let given: Vec<_> = node.inputs.iter().map(|id| id.and_then(|id| values[id.index()].as_ref())).collect();
         let outputs = eval(&node.op, &given);
         let wrong = |reason| Error::Node { node: node.name.clone(), op: node.op.name(), reason };
         for (id, output) in node.outputs.iter().zip(outputs.map_err(wrong)?) {
             values[id.index()] = Some(output);
         }
+        for id in node.inputs.iter().flatten() {
+            left[id.index()] -= 1;
+            if left[id.index()] == 0 {
+                values[id.index()] = None;
+            }
+        }
+        progress(i + 1);
     }
     let output = |id: &percept_graph::ValueId| {
         let missing = || percept_graph::Error::NoSuchValue { graph: graph.name.clone(), name: "output".into() };

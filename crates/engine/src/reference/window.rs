@@ -59,15 +59,17 @@ pub(super) fn conv(ty: &TensorType, given: &[&Array], op: &Conv) -> Result<Array
     let [x, weight, ..] = given[..] else { return Err("takes 2 to 3 inputs".into()) };
     let window = Window::new(&x.shape[2..], &weight.shape[2..], &op.strides, &op.dilations, &op.padding);
     let (per_group, outputs_per_group) = (weight.shape[1], weight.shape[0] / op.group);
+    let (kernel, picture_size) = (&weight.shape[2..], &x.shape[2..]);
+    let (taps, pixels): (usize, usize) = (kernel.iter().product(), picture_size.iter().product());
     from_fn(ty, |at| {
         let (picture, output, place) = (at[0], at[1], &at[2..]);
-        let first = output / outputs_per_group.max(1) * per_group;
+        let first = picture * x.shape[1] + output / outputs_per_group.max(1) * per_group;
         let mut sum = given.get(2).map_or(0.0, |bias| bias.data[output]);
         for (tap, place) in window.taps(place) {
             if let Some(place) = window.inside(&place) {
+                let (tap, pixel) = (index(kernel, &tap), index(picture_size, &place));
                 for c in 0..per_group {
-                    let w = weight.data[index(&weight.shape, &[&[output, c], &tap[..]].concat())];
-                    sum += w * entry(x, picture, first + c, &place);
+                    sum += weight.data[(output * per_group + c) * taps + tap] * x.data[(first + c) * pixels + pixel];
                 }
             }
         }

@@ -20,14 +20,14 @@ enum Level {
     Avx512,
 }
 
-/// Why `PERCEPT_ISA` was refused.
+/// Why an instruction set cannot be had.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum IsaError {
-    /// The value names no instruction set.
-    #[error("PERCEPT_ISA is {0:?}, which is no instruction set: unset it or set it to one of {valid}", valid = Isa::names())]
+    /// There is none of that name.
+    #[error("{0:?} is no instruction set: choose one of {valid}", valid = Isa::names())]
     Unknown(String),
     /// The CPU has no such instructions.
-    #[error("PERCEPT_ISA is {0:?}, but this CPU does not have it: unset it or set it to one of {valid}", valid = Isa::names())]
+    #[error("this CPU does not have {0:?}: choose one of {valid}", valid = Isa::names())]
     Unavailable(String),
 }
 

@@ -125,23 +125,9 @@ impl Report {
     }
 
     fn render(&self, name: &'static str, template: &'static str) -> Result<String> {
-        let mut environment = Environment::new();
-        // Markdown may contain HTML, so both are escaped alike.
-        environment.set_auto_escape_callback(|_| AutoEscape::Html);
-        environment.add_filter("percent", format::percent);
-        environment.add_filter("percent_range", |range: Vec<f64>| match range[..] {
-            [low, high] => format::percent_range([low, high]),
-            _ => String::new(),
-        });
-        environment.add_filter("bytes", format::bytes);
-        environment.add_filter("count", format::count);
-        environment.add_filter("duration", format::duration);
-        environment.add_filter("in_words", format::in_words);
-        environment.add_filter("cell", |text: &str| text.replace(['|', '\n', '\r'], " "));
         let text = |skipped: &Skipped| (skipped.path.display().to_string(), skipped.reason.clone());
         let skipped: Vec<_> = self.skipped.iter().take(LISTED).map(text).collect();
         let context = context! {
-            version => env!("CARGO_PKG_VERSION"),
             rows => Serde(self.rows()),
             confused => Serde(self.confused()),
             stage_rows => Serde(self.stage_rows()),
@@ -156,9 +142,7 @@ impl Report {
             seconds => self.timings.iter().map(|timing| timing.seconds).sum::<f64>(),
             ..Value::from(Serde(self))
         };
-        let rendered =
-            environment.add_template(name, template).and_then(|()| environment.get_template(name)?.render(context));
-        rendered.map_err(|e| Error::Setting(format!("the report cannot be written: {e:#}")))
+        render(name, template, context)
     }
 
     /// The classes, worst first; those without a photo to measure on last.
@@ -185,6 +169,28 @@ impl Report {
         };
         cells.iter().take(10).map(pair).collect()
     }
+}
+
+/// A page or card from its template: in the style and with the spelling of numbers that all share.
+pub(crate) fn render(name: &'static str, template: &'static str, context: Value) -> Result<String> {
+    let mut environment = Environment::new();
+    // Markdown may contain HTML, so both are escaped alike.
+    environment.set_auto_escape_callback(|_| AutoEscape::Html);
+    environment.add_filter("percent", format::percent);
+    environment.add_filter("percent_range", |range: Vec<f64>| match range[..] {
+        [low, high] => format::percent_range([low, high]),
+        _ => String::new(),
+    });
+    environment.add_filter("bytes", format::bytes);
+    environment.add_filter("count", format::count);
+    environment.add_filter("duration", format::duration);
+    environment.add_filter("in_words", format::in_words);
+    environment.add_filter("cell", |text: &str| text.replace(['|', '\n', '\r'], " "));
+    environment.add_global("style", include_str!("style.css"));
+    environment.add_global("version", env!("CARGO_PKG_VERSION"));
+    let rendered =
+        environment.add_template(name, template).and_then(|()| environment.get_template(name)?.render(context));
+    rendered.map_err(|e| Error::Setting(format!("{name} cannot be written: {e:#}")))
 }
 
 /// A line of the table of classes.

@@ -93,6 +93,16 @@ impl BottleneckWeights {
         BottleneckWeights { isa, inputs, channels, kernel, expand, taps: columns, bias, activation, project }
     }
 
+    /// Whether there is an expansion.
+    pub fn expands(&self) -> bool {
+        self.expand.is_some()
+    }
+
+    /// Channels in the middle, in whole vectors.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
     /// Channels of the input.
     pub fn inputs(&self) -> usize {
         self.inputs

@@ -1,0 +1,325 @@
+//! What a step is called and how much there is to do in it, for profiles: a new kind of step adds an arm to [`Kernel::arithmetic`].
+//!
+//! The arithmetic is that of the textbook, however a kernel goes about it: a multiply-add counts as two operations, also where a tap
+//! lies in the padding; everything else (a bias, a sum, a comparison, a function such as exp) counts as one for each element. The
+//! memory traffic is the least that a step needs by itself: its operands read once, its result written once.
+
+use super::Plan;
+use super::step::{Kernel, Place, Step, Tail};
+use super::training::{ConvShape, Training};
+use crate::kernels::{Activation, BinaryOp, Window};
+use percept_graph::DType;
+
+/// A step of a plan and how much there is to do in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// The node of the graph that it stands for; it may do the work of those that follow too.
+    pub node: String,
+    /// The operator by its name in ONNX, and what tells its steps apart, such as `Conv 3x3 depthwise`.
+    pub kind: String,
+    /// Floating-point operations: two for a multiply-add, one for anything else.
+    pub flops: u64,
+    /// Bytes of operands and weights.
+    pub bytes_read: u64,
+    /// Bytes of the result.
+    pub bytes_written: u64,
+}
+
+impl Plan {
+    /// What each step does, in the order in which they run; of a large batch in parts, the steps of each kind of part once, with what
+    /// all such parts do.
+    pub fn work(&self) -> impl Iterator<Item = Work> {
+        let own = self.steps.iter().map(|step| step.work(self));
+        let parts = self
+            .parts
+            .iter()
+            .flat_map(|(plan, count)| plan.steps.iter().map(move |step| step.work(plan).times(*count as u64)));
+        own.chain(parts)
+    }
+
+    fn len(&self, place: Place) -> usize {
+        match place {
+            Place::Slot(i) => self.slots[i].1,
+            Place::Constant(i) => self.constants[i].len(),
+            Place::Input(i) => self.inputs[i].len,
+        }
+    }
+
+    fn bytes(&self, place: Place) -> usize {
+        let size = if let Place::Input(i) = place { self.inputs[i].dtype.size() } else { DType::F32.size() };
+        self.len(place) * size
+    }
+}
+
+impl Work {
+    fn times(self, count: u64) -> Self {
+        let [flops, bytes_read, bytes_written] = [self.flops, self.bytes_read, self.bytes_written].map(|n| n * count);
+        Self { flops, bytes_read, bytes_written, ..self }
+    }
+}
+
+/// What is done apart from reading the operands and writing the result.
+struct Arithmetic {
+    /// Follows the operator's name.
+    detail: String,
+    flops: usize,
+    /// Elements of packed weights, which are not among the operands.
+    weights: usize,
+}
+
+impl Arithmetic {
+    fn new(detail: impl Into<String>, flops: usize) -> Self {
+        Self { detail: detail.into(), flops, weights: 0 }
+    }
+
+    /// A convolution of `multiply_adds`, with what follows it.
+    fn conv(window: &Window, detail: &str, multiply_adds: usize, after: usize) -> Self {
+        let [height, width] = window.kernel;
+        Self::new(format!(" {height}x{width}{detail}"), 2 * multiply_adds + after)
+    }
+
+    fn weights(self, weights: usize) -> Self {
+        Self { weights, ..self }
+    }
+}
+
+impl Step {
+    fn work(&self, plan: &Plan) -> Work {
+        let out = plan.len(Place::Slot(self.output));
+        let Arithmetic { detail, flops, weights } = self.kernel.arithmetic(self.op, out, &|place| plan.len(place));
+        let float = DType::F32.size();
+        let beside: usize = self.kernel.writes().into_iter().map(|slot| plan.len(Place::Slot(slot))).sum();
+        let written = float * if self.kernel.writes().contains(&self.output) { beside } else { out + beside };
+        let all = self.kernel.reads().into_iter().map(|place| plan.bytes(place)).sum::<usize>();
+        let (read, written) = match &self.kernel {
+            // Of operand and result, only a part may be touched.
+            Kernel::Gather { tables, .. } => {
+                let moved = float * tables.iter().map(Vec::len).product::<usize>();
+                (moved.min(all), moved)
+            }
+            _ => (all + float * weights, written),
+        };
+        Work {
+            node: self.node.clone(),
+            kind: format!("{}{detail}", self.op),
+            flops: flops as u64,
+            bytes_read: read as u64,
+            bytes_written: written as u64,
+        }
+    }
+}
+
+impl Tail {
+    pub(super) fn operations(&self) -> usize {
+        let activation = usize::from(self.activation != Activation::None);
+        usize::from(self.bias.is_some()) + usize::from(self.residual.is_some()) + activation
+    }
+}
+
+impl Kernel {
+    /// What is done for a result of `out` elements, as a part of the operator `op`; `len` gives the elements of an operand.
+    fn arithmetic(&self, op: &str, out: usize, len: &dyn Fn(Place) -> usize) -> Arithmetic {
+        match self {
+            Self::Conv { window, weights, fresh, tail, .. } => {
+                let groups = weights.groups();
+                let filters = window.taps() * weights.inputs() / groups * weights.outputs();
+                let detail = if groups > 1 { " grouped" } else { "" };
+                let conv = Arithmetic::conv(window, detail, window.pixels() * filters, tail.operations() * out);
+                conv.weights(if fresh.is_some() { 0 } else { filters })
+            }
+            Self::Depthwise { window, weights, fresh, tail, .. } => {
+                let filters = window.taps() * weights.channels();
+                let sum = window.pixels() * filters;
+                let conv = Arithmetic::conv(window, " depthwise", sum, tail.operations() * out);
+                conv.weights(if fresh.is_some() { 0 } else { filters })
+            }
+            Self::Bottleneck(step) => {
+                let detail = if step.expands() { " depth-first" } else { " depthwise, 1x1" };
+                Arithmetic::new(detail, step.flops()).weights(step.weights())
+            }
+            Self::Gemm { m, weights, tail, .. } => {
+                let matrix = weights.k() * weights.n();
+                Arithmetic::new("", 2 * m * matrix + tail.operations() * out).weights(matrix)
+            }
+            Self::MatMul { m, offsets, packed, .. } => {
+                let detail = if op == "ConvInputGrad" { " 1x1" } else { "" };
+                Arithmetic::new(detail, 2 * offsets.len() * m * packed.k() * packed.n())
+            }
+            Self::Pool { window, .. } => Arithmetic::new("", out * window.taps()),
+            Self::Binary { op: of, .. } => {
+                let name = match of {
+                    BinaryOp::Add => "Add",
+                    BinaryOp::Sub => "Sub",
+                    BinaryOp::Mul => "Mul",
+                    BinaryOp::Div => "Div",
+                };
+                Arithmetic::new(if op == name { String::new() } else { format!(" {name}") }, out)
+            }
+            Self::Activate { .. } => Arithmetic::new("", out),
+            Self::Softmax { .. } => Arithmetic::new("", 4 * out),
+            Self::Normalize { .. } => Arithmetic::new(" and scale", 2 * out),
+            Self::Gather { .. } => {
+                let own = ["Concat", "Pad", "ConcatGrad", "PadGrad", "MeanGrad"].contains(&op);
+                Arithmetic::new(if own { "" } else { " moves" }, 0)
+            }
+            Self::Transpose { .. } => Arithmetic::new(" moves", 0),
+            Self::Sum { x, .. } => Arithmetic::new("", len(*x)),
+            Self::Training(training) => training.arithmetic(out, len),
+        }
+    }
+}
+
+impl Training {
+    fn arithmetic(&self, out: usize, len: &dyn Fn(Place) -> usize) -> Arithmetic {
+        let conv = |conv: &ConvShape| {
+            let detail = if conv.groups > 1 { " grouped" } else { "" };
+            Arithmetic::conv(&conv.window, detail, conv.window.pixels() * conv.outputs * conv.patch(), 0)
+        };
+        let depthwise = |window: &Window, channels: usize| {
+            Arithmetic::conv(window, " depthwise", window.pixels() * window.taps() * channels, 0)
+        };
+        match self {
+            Self::Store { .. } => Arithmetic::new("", 4 * out),
+            // A difference, a sum, and a multiply-add.
+            Self::ForwardSums { x, .. } | Self::BackwardSums { x, .. } => Arithmetic::new(" sums", 4 * len(*x)),
+            Self::Statistics { partial, .. } | Self::ParameterGradients { partial, .. } => {
+                Arithmetic::new(" coefficients", len(*partial))
+            }
+            Self::Pointwise(step) => Arithmetic::new(" 1x1", 2 * out * step.packed.k()),
+            Self::PointwiseGrad(step) => {
+                let (sides, detail) = sides(" 1x1", step.weight.is_some(), step.input.is_some());
+                Arithmetic::new(detail, sides * 2 * step.m * step.k * step.n)
+            }
+            Self::Depthwise(step) => depthwise(&step.window, step.packed.channels()),
+            Self::DepthwiseGrad(step) => {
+                let one = depthwise(&step.window, step.channels);
+                let (sides, detail) = sides(&one.detail, step.weight.is_some(), step.input.is_some());
+                Arithmetic::new(detail, sides * one.flops)
+            }
+            Self::Fold { .. } | Self::FoldGradient { .. } => Arithmetic::new(" coefficients", 4 * out),
+            Self::Activation { .. } => Arithmetic::new("", 2 * out),
+            Self::Softmax { .. } | Self::CrossEntropyGrad { .. } => Arithmetic::new("", 4 * out),
+            Self::CrossEntropy { logits, .. } => Arithmetic::new("", 4 * len(*logits)),
+            Self::ConvInput { conv: shape, .. } | Self::ConvWeight { conv: shape, .. } => conv(shape),
+            Self::SumParts { partial, .. } => Arithmetic::new(" parts", len(*partial)),
+            Self::Pool { window, channels, .. } => Arithmetic::new("", window.pixels() * window.taps() * channels),
+        }
+    }
+}
+
+/// How many gradients come from one step, and its name.
+fn sides(detail: &str, weight: bool, input: bool) -> (usize, String) {
+    (
+        usize::from(weight) + usize::from(input),
+        format!("{detail}{}", if weight && input { ", and of the input" } else { "" }),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Network, Settings, Work};
+    use percept_graph::ops::{Conv, ConvInputGrad, ConvWeightGrad};
+    use percept_graph::{Bindings, Builder, DType, Dim, Graph, Params, Tensor, TensorType};
+
+    fn work(graph: &Graph, batch: usize) -> Vec<Work> {
+        let mut params = Params::new();
+        for value in graph.parameters() {
+            let shape = value.ty.concrete().unwrap();
+            let ones = vec![1.0; shape.iter().product()];
+            params.insert(value.name.clone(), Tensor::f32(shape, ones).unwrap());
+        }
+        let mut network = Network::new(graph, &params, Settings::detect().unwrap()).unwrap();
+        network.plan(&Bindings::from([("N".into(), batch)])).unwrap().work().collect()
+    }
+
+    fn of<'w>(work: &'w [Work], kind: &str) -> &'w Work {
+        work.iter().find(|work| work.kind == kind).unwrap_or_else(|| panic!("{kind} in {work:?}"))
+    }
+
+    #[test]
+    fn convolutions_count_two_for_a_multiply_add() {
+        let net = Builder::new("net");
+        let x = net.input("x", DType::U8, ["N".into(), 8.into(), 8.into(), 3.into()]).cast(DType::F32);
+        let x = (x - net.constant(Tensor::scalar(127.0))).transpose(&[0, 3, 1, 2]);
+        let stem = x.conv("stem", 16, 3, |conv| conv.stride(2).padding(1)).relu();
+        let depth = stem.conv_without_bias("depth", 16, 5, |conv| conv.padding(2).group(16));
+        let project = depth.conv_without_bias("project", 16, 1, |conv| conv) + stem;
+        let grouped = project.conv("grouped", 8, 3, |conv| conv.group(2));
+        let head = grouped.max_pool(2, 2).flatten().linear("fc", 10).softmax();
+        let graph = net.finish(&[("probabilities", head)]).unwrap();
+        let work = work(&graph, 2);
+        // 2 pictures of 4 x 4 pixels and 16 channels, from 3 x 3 taps of 3 channels; bias and Relu.
+        let stem = of(&work, "Conv 3x3");
+        assert_eq!((stem.node.as_str(), stem.flops), ("stem", 2 * 512 * 27 + 2 * 512));
+        assert_eq!((stem.bytes_read, stem.bytes_written), (4 * (2 * 64 * 3 + 16 * 27 + 16), 4 * 512));
+        assert_eq!(of(&work, "Conv 5x5 depthwise").flops, 2 * 512 * 25);
+        // The residual is an operand too.
+        let project = of(&work, "Conv 1x1");
+        assert_eq!((project.flops, project.bytes_read), (2 * 512 * 16 + 512, 4 * (512 + 512 + 256)));
+        // 2 x 2 pixels of 8 channels, which see 8 of 16 channels.
+        let grouped = of(&work, "Conv 3x3 grouped");
+        assert_eq!((grouped.flops, grouped.bytes_written), (2 * 64 * 9 * 8 + 64, 4 * 64));
+        assert_eq!(of(&work, "MaxPool").flops, 16 * 4);
+        let dense = of(&work, "Gemm");
+        assert_eq!((dense.flops, dense.bytes_read), (2 * 20 * 8 + 20, 4 * (16 + 80 + 10)));
+        assert_eq!(of(&work, "Softmax").flops, 4 * 20);
+        let bytes = of(&work, "Cast and scale");
+        assert_eq!((bytes.flops, bytes.bytes_read, bytes.bytes_written), (2 * 384, 384, 4 * 384));
+    }
+
+    #[test]
+    fn products_of_two_inputs_and_what_only_moves() {
+        let net = Builder::new("net");
+        let a = net.input("a", DType::F32, ["N".into(), 3.into(), 4.into()]);
+        let b = net.input("b", DType::F32, ["N".into(), 4.into(), 5.into()]);
+        let product = a.apply(percept_graph::ops::MatMul {}, &[b]);
+        let both = product.apply(percept_graph::ops::Concat { axis: 1 }, &[product]);
+        let graph = net.finish(&[("y", both + net.constant(Tensor::scalar(1.0)))]).unwrap();
+        let work = work(&graph, 2);
+        let product = of(&work, "MatMul");
+        assert_eq!((product.flops, product.bytes_read), (2 * 2 * 3 * 4 * 5, 4 * (2 * 12 + 2 * 20)));
+        // Each half of the result is a step.
+        let half = of(&work, "Concat");
+        assert_eq!((half.flops, half.bytes_read, half.bytes_written), (0, 4 * 30, 4 * 30));
+        assert_eq!((of(&work, "Add").flops, of(&work, "Add").bytes_read), (60, 4 * 61));
+    }
+
+    #[test]
+    fn gradients_of_a_convolution_count_as_it_does() {
+        let mut graph = Graph::new("net");
+        let float = |shape: [usize; 4]| TensorType::new(DType::F32, shape.map(Dim::from));
+        for (kernel, group) in [(3, 1), (1, 1), (3, 16)] {
+            let of = Conv::new_2d(1, kernel / 2).group(group);
+            let name = |what: &str| format!("{what} {kernel} {group}");
+            let x = graph.add_input(name("x"), float([2, 16, 6, 6])).unwrap();
+            let weight = graph.add_input(name("w"), float([16, 16 / group, kernel, kernel])).unwrap();
+            let dx = graph.add(ConvInputGrad { of: of.clone() }, &[x, weight, x]).unwrap();
+            let dw = graph.add(ConvWeightGrad { of }, &[x, x, weight]).unwrap();
+            let outputs = [graph.outputs(), &[dx, dw]].concat();
+            graph.set_outputs(outputs);
+        }
+        let work = work(&graph, 2);
+        for gradient in ["ConvInputGrad", "ConvWeightGrad"] {
+            let flops = |kind: &str| of(&work, &format!("{gradient} {kind}")).flops;
+            assert_eq!(flops("3x3"), 2 * 72 * 16 * 16 * 9);
+            assert_eq!(flops("1x1"), 2 * 72 * 16 * 16);
+            assert_eq!(flops("3x3 depthwise"), 2 * 72 * 16 * 9);
+        }
+    }
+
+    #[test]
+    fn steps_are_timed_only_if_that_is_asked_for() {
+        let net = Builder::new("net");
+        let x = net.input("x", DType::F32, ["N".into(), 64.into()]);
+        let graph = net.finish(&[("y", x.sigmoid().softmax())]).unwrap();
+        let mut network = Network::new(&graph, &Params::new(), Settings::detect().unwrap()).unwrap();
+        let plan = network.plan(&Bindings::from([("N".into(), 100)])).unwrap();
+        let x = vec![0.5; 6400];
+        plan.run(&[crate::Input::F32(&x)]).unwrap();
+        assert!(plan.step_times().is_empty());
+        plan.time_steps();
+        plan.run(&[crate::Input::F32(&x)]).unwrap();
+        assert_eq!(plan.step_times().len(), plan.work().count());
+        assert!(plan.step_times().iter().all(|time| !time.is_zero()));
+    }
+}
