@@ -1,4 +1,4 @@
-"""Writes the files that the contenders read: NAME.onnx, NAME.training.onnx (batch normalisation kept) and NAME.pt (PyTorch's weights).
+"""Writes what the contenders read: NAME.onnx, NAME.training.onnx (batch normalisation kept), NAME.pt and NAME.safetensors (the weights).
 
 `python -m models FOLDER PERCEPT NAME…`. EfficientNet-Lite comes from `percept backbone export`, whose one file serves both; PyTorch gets the weights
 that are in it. The others are exported by PyTorch with random weights and batch statistics far from their defaults.
@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 
 import onnx
+import safetensors.torch
 import torch
 
 from networks import NETWORKS
@@ -73,7 +74,8 @@ def make(network, folder, percept):
         export(model, network, path, training=False)
         export(model, network, training, training=True)
         state = model.state_dict()
-    torch.save(state, weights)
+    safetensors.torch.save_file(state, weights.with_suffix(".safetensors"))
+    torch.save(state, weights)  # last: the mark of a whole set
 
 
 def main():

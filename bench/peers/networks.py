@@ -23,16 +23,12 @@ STAGES = [
 ]
 
 
-class SameConv2d(nn.Conv2d):
-    """Padding as TensorFlow's "same": an odd pixel goes to the right and the bottom."""
-
-    def forward(self, x):
-        (kernel, stride), size = (self.kernel_size[0], self.stride[0]), x.shape[-1]
-        total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-        if total % 2 == 0:
-            return F.conv2d(x, self.weight, None, self.stride, total // 2, 1, self.groups)
-        low, high = total // 2, total - total // 2
-        return F.conv2d(F.pad(x, (low, high, low, high)), self.weight, None, self.stride, 0, 1, self.groups)
+def same_conv(inputs, outputs, kernel, stride, size, groups=1):
+    """A convolution padded as TensorFlow's "same" for pictures of `size`, where an odd pixel goes right and down; and that pixel's padding."""
+    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+    low, high = total // 2, total - total // 2
+    pad = nn.Identity() if low == high else nn.ZeroPad2d((low, high, low, high))
+    return pad, nn.Conv2d(inputs, outputs, kernel, stride, low if low == high else 0, groups=groups, bias=False)
 
 
 def lite_norm(channels):
@@ -42,21 +38,21 @@ def lite_norm(channels):
 class LiteBlock(nn.Module):
     """Expand, depthwise, project; names are those of the published weights."""
 
-    def __init__(self, inputs, outputs, kernel, stride, expand):
+    def __init__(self, inputs, outputs, kernel, stride, expand, size):
         super().__init__()
         wide = inputs * expand
         self.expands, self.adds = expand != 1, stride == 1 and inputs == outputs
         if self.expands:
             self._expand_conv = nn.Conv2d(inputs, wide, 1, bias=False)
             self._bn0 = lite_norm(wide)
-        self._depthwise_conv = SameConv2d(wide, wide, kernel, stride, groups=wide, bias=False)
+        self.pad, self._depthwise_conv = same_conv(wide, wide, kernel, stride, size, groups=wide)
         self._bn1 = lite_norm(wide)
         self._project_conv = nn.Conv2d(wide, outputs, 1, bias=False)
         self._bn2 = lite_norm(outputs)
 
     def forward(self, x):
         y = F.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
-        y = F.relu6(self._bn1(self._depthwise_conv(y)))
+        y = F.relu6(self._bn1(self._depthwise_conv(self.pad(y))))
         y = self._bn2(self._project_conv(y))
         return y + x if self.adds else y
 
@@ -64,17 +60,18 @@ class LiteBlock(nn.Module):
 class EfficientNetLite(nn.Module):
     """From bytes [N, side, side, 3] to logits."""
 
-    def __init__(self, width, depth):
+    def __init__(self, width, depth, size):
         super().__init__()
         scaled = [max(8, int(width * stage[-1] + 4) // 8 * 8) for stage in STAGES]
-        self._conv_stem = SameConv2d(3, 32, 3, 2, bias=False)
+        self.pad, self._conv_stem = same_conv(3, 32, 3, 2, size)
         self._bn0 = lite_norm(32)
-        blocks, inputs = [], 32
+        blocks, inputs, size = [], 32, -(-size // 2)
         for i, (repeats, kernel, stride, expand, _) in enumerate(STAGES):
             fixed = i in (0, len(STAGES) - 1)
             for repeat in range(repeats if fixed else -int(-repeats * depth // 1)):
-                blocks.append(LiteBlock(inputs, scaled[i], kernel, stride if repeat == 0 else 1, expand))
-                inputs = scaled[i]
+                step = stride if repeat == 0 else 1
+                blocks.append(LiteBlock(inputs, scaled[i], kernel, step, expand, size))
+                inputs, size = scaled[i], -(-size // step)
         self._blocks = nn.Sequential(*blocks)
         self._conv_head = nn.Conv2d(inputs, 1280, 1, bias=False)
         self._bn1 = lite_norm(1280)
@@ -82,7 +79,7 @@ class EfficientNetLite(nn.Module):
 
     def forward(self, x):
         x = (x.permute(0, 3, 1, 2).float() - 127.0) / 128.0
-        x = F.relu6(self._bn0(self._conv_stem(x)))
+        x = F.relu6(self._bn0(self._conv_stem(self.pad(x))))
         x = F.relu6(self._bn1(self._conv_head(self._blocks(x))))
         return self._fc(x.mean((2, 3)))
 
@@ -159,8 +156,8 @@ class Network:
 NETWORKS = {
     network.name: network
     for network in [
-        Network("efficientnet-lite0", 224, 1000, True, lambda: EfficientNetLite(1.0, 1.0)),
-        Network("efficientnet-lite2", 260, 1000, True, lambda: EfficientNetLite(1.1, 1.2)),
+        Network("efficientnet-lite0", 224, 1000, True, lambda: EfficientNetLite(1.0, 1.0, 224)),
+        Network("efficientnet-lite2", 260, 1000, True, lambda: EfficientNetLite(1.1, 1.2, 260)),
         Network("mobilenet_v2", 224, 1000, False, torchvision_model("mobilenet_v2")),
         Network("resnet18", 224, 1000, False, torchvision_model("resnet18")),
         Network("resnet50", 224, 1000, False, torchvision_model("resnet50")),

@@ -75,8 +75,7 @@ def openvino(case):
 
 def pytorch(case, mode="eager"):
     for layout in ["channels_last", "contiguous_format"]:
-        variant = f"{mode}:{layout}"
-        yield variant, case.python("torch_training" if case.training else "torch_forward", variant), TORCH
+        yield layout, case.python("torch_training" if case.training else "torch_forward", f"{mode}:{layout}"), TORCH
 
 
 def torch_compile(case):

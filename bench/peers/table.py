@@ -21,7 +21,7 @@ def block(case, results):
         if result.rates:
             line += f"{spread(result.rates, digits(result.rate)):<26}"
         if result is not percept and result.rates and percept.rates:
-            line += f"ratio {spread(result.ratios(percept), 2):<22}"
+            line += f"ratio {spread(result.ratios(percept), 2):<26}"
         if result.error:
             line += f"ERROR: {result.error}"
         elif result.difference:

@@ -10,7 +10,7 @@ import torch._inductor.config as inductor
 from contenders.serve import THREADS, serve, task
 from networks import NETWORKS
 
-RATE, MOMENTUM, LOSSES = 1e-3, 0.9, 3
+RATE, MOMENTUM, LOSSES = 1e-4, 0.9, 3
 
 
 def main():

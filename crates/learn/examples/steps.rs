@@ -14,7 +14,7 @@ use percept_learn::optim::{Group, Optimizer, State};
 use percept_learn::trainer::{BatchNorm, Trainer};
 use std::error::Error;
 
-const RATE: f32 = 1e-3;
+const RATE: f32 = 1e-4;
 const LOSSES: usize = 3;
 
 fn main() -> Result<(), Box<dyn Error>> {
