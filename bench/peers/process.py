@@ -5,6 +5,7 @@ file and says `ready`. For each number of seconds on a line of standard input it
 a list of milliseconds. Between bursts the process is stopped by a signal, so that threads which wait by spinning disturb nobody.
 """
 
+import ctypes
 import json
 import os
 import signal
@@ -16,6 +17,11 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 START_LIMIT, BURST_LIMIT = 1800, 300
+
+
+def die_with_parent():
+    """Runs in the child: a stopped process would else outlive a driver that is killed."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 class Failed(Exception):
@@ -45,6 +51,7 @@ class Process:
             self.process = subprocess.Popen(
                 [str(part) for part in contender.command], cwd=HERE, env=os.environ | contender.environment,
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True,
+                preexec_fn=die_with_parent,
             )
         try:
             self.answer(lambda line: line.strip() == "ready", START_LIMIT)
