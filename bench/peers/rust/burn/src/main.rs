@@ -6,12 +6,11 @@
 mod bursts;
 mod lite;
 
-use burn::module::Module;
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{GradientsParams, SgdConfig};
-use burn::tensor::{Device, Int, Tensor, TensorData};
 use burn::store::{ModuleSnapshot, PyTorchToBurnAdapter, SafetensorsStore};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use lite::Lite;
 use std::error::Error;
 
@@ -25,7 +24,8 @@ const LOSSES: usize = 3;
 fn pictures(bytes: &[u8], device: &Device) -> Tensor<4> {
     let floats: Vec<f32> = bytes.iter().map(|&x| (f32::from(x) - 127.0) / 128.0).collect();
     let batch = floats.len() / (3 * SIDE * SIDE);
-    let pictures = Tensor::<4>::from_data(TensorData::new(floats, [batch, SIDE, SIDE, 3]), device).permute([0, 3, 1, 2]);
+    let pictures =
+        Tensor::<4>::from_data(TensorData::new(floats, [batch, SIDE, SIDE, 3]), device).permute([0, 3, 1, 2]);
     // A copy in the order of the axes: the permuted view would be copied in each run.
     Tensor::from_data(pictures.into_data(), device)
 }
@@ -35,7 +35,7 @@ fn write(path: &str, values: &[f32]) -> Result<()> {
 }
 
 fn forward(model: &Lite, pictures: &Tensor<4>, output: &str) -> Result<()> {
-    write(output, &model.forward(pictures.clone()).into_data().to_vec::<f32>().map_err(|e| format!("{e:?}"))?)?;
+    write(output, &model.forward(pictures.clone()).into_data().try_to_vec::<f32>().map_err(|e| format!("{e:?}"))?)?;
     bursts::serve(|| {
         model.forward(pictures.clone()).into_data();
         Ok(())
@@ -78,7 +78,8 @@ fn main() -> Result<()> {
     if mode == "forward" {
         return forward(&model, &pictures, output);
     }
-    let labels: Vec<i32> = std::fs::read(labels)?.as_chunks().0.iter().map(|&chunk| i32::from_le_bytes(chunk)).collect();
+    let labels: Vec<i32> =
+        std::fs::read(labels)?.as_chunks().0.iter().map(|&chunk| i32::from_le_bytes(chunk)).collect();
     let labels = Tensor::<1, Int>::from_data(TensorData::new(labels.clone(), [labels.len()]), &device);
     training(model, &pictures, &labels, &device, output)
 }

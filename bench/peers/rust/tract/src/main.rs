@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use tract_linalg::multithread::{Executor, set_default_executor};
 use tract_onnx::prelude::*;
+use tract_onnx::tract_hir::infer::Factoid;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -19,14 +20,13 @@ fn plan(path: &Path, parts: usize, bytes: &[u8]) -> Result<(Arc<TypedRunnableMod
     let model = tract_onnx::onnx().model_for_path(path)?;
     let fact = model.input_fact(0)?.clone();
     let dtype = fact.datum_type.concretize().ok_or("an input without a type")?;
-    let sizes = fact.shape.dims().map(|dim| dim.concretize().and_then(|dim| dim.to_i64().ok()).map(|size| size as usize));
+    let sizes =
+        fact.shape.dims().map(|dim| dim.concretize().and_then(|dim| dim.to_i64().ok()).map(|size| size as usize));
     let rest: Vec<usize> = sizes.skip(1).collect::<Option<_>>().ok_or("an input without a size")?;
     let batch = bytes.len() / dtype.size_of() / rest.iter().product::<usize>() / parts;
     let shape: Vec<usize> = std::iter::once(batch).chain(rest).collect();
-    let runnable = model
-        .with_input_fact(0, InferenceFact::dt_shape(dtype, shape.clone()))?
-        .into_optimized()?
-        .into_runnable()?;
+    let runnable =
+        model.with_input_fact(0, InferenceFact::dt_shape(dtype, shape.clone()))?.into_optimized()?.into_runnable()?;
     let inputs = bytes.chunks_exact(bytes.len() / parts);
     let inputs = inputs.map(|part| unsafe { Tensor::from_raw_dt(dtype, &shape, part) });
     Ok((runnable, inputs.collect::<TractResult<_>>()?))
