@@ -21,7 +21,7 @@ def convert(network, folder, batch):
         sample = torch.zeros(network.shape(batch), dtype=torch.uint8)
     else:
         sample = torch.zeros(network.shape(batch)).permute(0, 2, 3, 1).contiguous()
-        model = litert_torch.to_channel_last_io(model, args=[0])
+        model = litert_torch.to_channel_last_io(model, args=[0]).eval()
     litert_torch.convert(model, (sample,)).export(str(path))
 
 

@@ -23,8 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: steps MODEL.onnx INPUT LABELS OUTPUT".into());
     };
     let Model { graph, params, .. } = Model::read(model.as_ref())?;
-    let mut trainer =
-        Trainer::new(&graph, &params, BatchNorm::Batch { momentum: 0.9 }, |_| true, Settings::detect()?)?;
+    let mut trainer = Trainer::new(&graph, &params, BatchNorm::Batch { momentum: 0.9 }, |_| true, Settings::detect()?)?;
     let ty = &graph.value(graph.inputs()[0]).ty;
     let labels: Vec<usize> =
         std::fs::read(labels)?.as_chunks().0.iter().map(|&chunk| u32::from_le_bytes(chunk) as usize).collect();
@@ -33,8 +32,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         *row.get_mut(label).ok_or("a label that is no class")? = 1.0;
     }
     let rest = ty.shape[1..].iter().map(|dim| dim.as_const().and_then(|size| usize::try_from(size).ok()));
-    let shape: Vec<usize> =
-        std::iter::once(Some(labels.len())).chain(rest).collect::<Option<_>>().ok_or("only the batch may be a symbol")?;
+    let shape: Vec<usize> = std::iter::once(Some(labels.len()))
+        .chain(rest)
+        .collect::<Option<_>>()
+        .ok_or("only the batch may be a symbol")?;
 
     let bytes = std::fs::read(input)?;
     let floats: Vec<f32> = match ty.dtype {
