@@ -51,7 +51,9 @@ def export(model, network, path, training):
 
 
 def export_backbone(network, path, percept):
-    subprocess.run([percept, "--quiet", "backbone", "export", network.name, "-o", path], check=True, stdout=subprocess.DEVNULL)
+    path.unlink(missing_ok=True)
+    command = [percept, "--quiet", "backbone", "export", network.name, "-o", path]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     initialisers = {entry.name: entry for entry in onnx.load(path).graph.initializer}
     model = network.build()
     state = model.state_dict()
