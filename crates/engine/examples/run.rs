@@ -1,18 +1,20 @@
 //! Runs an ONNX model on a file of numbers: what the scripts in `bench` drive.
 //!
-//! `cargo run --release -p percept-engine --example run -- MODEL.onnx INPUT OUTPUT [--repeat N]`
+//! `cargo run --release -p percept-engine --example run -- MODEL.onnx INPUT OUTPUT [--bursts]`
 //!
 //! INPUT holds the elements of the model's one input as they lie in memory: f32 (little-endian), or bytes if the model takes bytes.
-//! If the batch is a symbol, it follows from the file's length. OUTPUT receives the first output as f32. With `--repeat` the model is
-//! run N more times, and a JSON line on standard output gives the milliseconds of each.
+//! If the batch is a symbol, it follows from the file's length. OUTPUT receives the first output as f32. With `--bursts` it then is a
+//! contender of `bench/peers`: for each line of standard input, a number of seconds, it runs that long and prints the milliseconds of each run.
+
+#[path = "../../../bench/peers/rust/bursts.rs"]
+mod bursts;
 
 use percept_engine::{Input, Network, Settings};
 use percept_graph::{Bindings, DType, TensorType, onnx::Model};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
 
-const USAGE: &str = "usage: run MODEL.onnx INPUT OUTPUT [--repeat N]";
+const USAGE: &str = "usage: run MODEL.onnx INPUT OUTPUT [--bursts]";
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -30,27 +32,24 @@ struct Arguments {
     model: PathBuf,
     input: PathBuf,
     output: PathBuf,
-    repeat: usize,
+    bursts: bool,
 }
 
 fn arguments() -> Result<Arguments> {
-    let mut repeat = 0;
+    let mut bursts = false;
     let mut files = Vec::new();
-    let mut given = std::env::args_os().skip(1);
-    while let Some(argument) = given.next() {
-        if argument == "--repeat" {
-            let number = given.next().and_then(|text| text.to_str()?.parse().ok());
-            repeat = number.ok_or("--repeat needs a number")?;
-        } else {
-            files.push(PathBuf::from(argument));
+    for argument in std::env::args_os().skip(1) {
+        match argument == "--bursts" {
+            true => bursts = true,
+            false => files.push(PathBuf::from(argument)),
         }
     }
     let [model, input, output] = <[_; 3]>::try_from(files).map_err(|_| USAGE)?;
-    Ok(Arguments { model, input, output, repeat })
+    Ok(Arguments { model, input, output, bursts })
 }
 
 fn run() -> Result<()> {
-    let Arguments { model: path, input: input_path, output: output_path, repeat } = arguments()?;
+    let Arguments { model: path, input: input_path, output: output_path, bursts } = arguments()?;
     let model = Model::read(&path)?;
     let &[input] = model.graph.inputs() else {
         return Err(format!("the model has {} inputs, not 1", model.graph.inputs().len()).into());
@@ -74,14 +73,8 @@ fn run() -> Result<()> {
         values.iter().flat_map(|x| x.to_le_bytes()).collect()
     };
     std::fs::write(&output_path, output).map_err(|e| format!("{}: {e}", output_path.display()))?;
-    if repeat > 0 {
-        let mut times = Vec::with_capacity(repeat);
-        for _ in 0..repeat {
-            let begin = Instant::now();
-            network.run(&[(&shape, data)])?;
-            times.push(begin.elapsed().as_secs_f64() * 1e3);
-        }
-        println!("{}", serde_json::json!({ "ms": times }));
+    if bursts {
+        bursts::serve(|| network.run(&[(&shape, data)]).map(drop).map_err(Box::<dyn std::error::Error>::from))?;
     }
     Ok(())
 }
