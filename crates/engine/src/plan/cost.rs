@@ -134,7 +134,7 @@ impl Kernel {
                 conv.weights(if fresh.is_some() { 0 } else { filters })
             }
             Self::Bottleneck(step) => {
-                let detail = if step.expands() { " depth-first" } else { " depthwise, 1x1" };
+                let detail = if step.expands() { " 1x1, depthwise, 1x1" } else { " depthwise, 1x1" };
                 Arithmetic::new(detail, step.flops()).weights(step.weights())
             }
             Self::Gemm { m, weights, tail, .. } => {
@@ -252,10 +252,10 @@ mod tests {
         let stem = of(&work, "Conv 3x3");
         assert_eq!((stem.node.as_str(), stem.flops), ("stem", 2 * 512 * 27 + 2 * 512));
         assert_eq!((stem.bytes_read, stem.bytes_written), (4 * (2 * 64 * 3 + 16 * 27 + 16), 4 * 512));
-        assert_eq!(of(&work, "Conv 5x5 depthwise").flops, 2 * 512 * 25);
-        // The residual is an operand too.
-        let project = of(&work, "Conv 1x1");
-        assert_eq!((project.flops, project.bytes_read), (2 * 512 * 16 + 512, 4 * (512 + 512 + 256)));
+        // One step: 25 taps, bias and clamp; 16 channels; and the residual, which is an operand too.
+        let chain = of(&work, "Conv depthwise, 1x1");
+        assert_eq!(chain.flops, 512 * (2 * 25 + 2) + 2 * 512 * 16 + 512);
+        assert_eq!(chain.bytes_read, 4 * (512 + 512 + 16 * 25 + 256));
         // 2 x 2 pixels of 8 channels, which see 8 of 16 channels.
         let grouped = of(&work, "Conv 3x3 grouped");
         assert_eq!((grouped.flops, grouped.bytes_written), (2 * 64 * 9 * 8 + 64, 4 * 64));

@@ -92,6 +92,7 @@ impl<'a> Lower<'a> {
             self.op = match &action {
                 Action::Product(fused) => graph.node(fused.anchor).op.name(),
                 Action::Normalize(_) => "Cast",
+                Action::Bottleneck(_) => "Conv",
                 _ => node.op.name(),
             };
             let lowered = match action {
