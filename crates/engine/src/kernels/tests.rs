@@ -37,7 +37,7 @@ fn exact(activation: Activation, x: f64) -> f64 {
 }
 
 /// Reproducible values in −0.5..0.5.
-fn values(n: usize, seed: u64) -> Vec<f32> {
+pub(super) fn values(n: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
         state ^= state << 13;
@@ -48,7 +48,7 @@ fn values(n: usize, seed: u64) -> Vec<f32> {
     (0..n).map(|_| next()).collect()
 }
 
-fn close(got: &[f32], want: &[f64], what: &str) {
+pub(super) fn close(got: &[f32], want: &[f64], what: &str) {
     assert_eq!(got.len(), want.len(), "{what}");
     for (i, (&g, &w)) in got.iter().zip(want).enumerate() {
         assert!((f64::from(g) - w).abs() <= 2e-5 * (1.0 + w.abs()), "{what}: element {i} is {g}, not {w}");

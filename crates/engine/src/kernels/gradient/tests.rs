@@ -1,28 +1,10 @@
 //! The kernels of the way back on every instruction set against plain loops in f64, over odd shapes and in parts.
 
 use super::*;
+use crate::kernels::tests::{close, values};
 use crate::kernels::{Out, Window};
 use crate::simd::Isa;
 use proptest::prelude::*;
-
-/// Reproducible values in −0.5..0.5.
-fn values(n: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 40) as f32 / (1u32 << 24) as f32 - 0.5
-    };
-    (0..n).map(|_| next()).collect()
-}
-
-fn close(got: &[f32], want: &[f64], what: &str) {
-    assert_eq!(got.len(), want.len(), "{what}");
-    for (i, (&g, &w)) in got.iter().zip(want).enumerate() {
-        assert!((f64::from(g) - w).abs() <= 2e-5 * (1.0 + w.abs()), "{what}: element {i} is {g}, not {w}");
-    }
-}
 
 prop_compose! {
     /// Windows of every kind, of those with tiles in one half of the cases; with pictures, and end padding that differs.

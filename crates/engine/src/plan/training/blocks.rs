@@ -82,6 +82,34 @@ pub(in super::super) struct BackwardSums {
     pub(in super::super) mean: Place,
 }
 
+/// The gradient of a convolution with respect to its input, beside or without that of its weight.
+pub(in super::super) struct InputGrad<P> {
+    pub(super) weight: Place,
+    /// The weight, packed for the way back.
+    pub(super) packed: P,
+    /// Where the gradient goes.
+    pub(super) slot: usize,
+    pub(super) sums: Option<BackwardSums>,
+}
+
+/// The gradient of a convolution's weight: the convolution's input, and where partial gradients go.
+pub(in super::super) type WeightGrad = (Lazy, usize);
+
+/// What the gradients of a convolution are computed from.
+pub(super) fn reads<P>(dy: &Lazy, weight: Option<&WeightGrad>, input: Option<&InputGrad<P>>) -> Vec<Option<Place>> {
+    let mut all = dy.reads();
+    all.extend(weight.iter().flat_map(|(x, _)| x.reads()));
+    all.extend(input.iter().map(|input| Some(input.weight)));
+    all.extend(input.iter().filter_map(|input| input.sums).flat_map(|sums| sums.reads()));
+    all
+}
+
+/// The slots that they and their sums go to.
+pub(super) fn writes<P>(weight: Option<&WeightGrad>, input: Option<&InputGrad<P>>) -> Vec<usize> {
+    let sums = input.and_then(|input| input.sums).map(|sums| sums.slot);
+    [weight.map(|(_, slot)| *slot), input.map(|input| input.slot), sums].into_iter().flatten().collect()
+}
+
 /// A part of a gradient that was just computed.
 pub(super) struct Part {
     pub(super) task: usize,

@@ -2,7 +2,7 @@
 
 use super::super::lazy::Lazy;
 use super::super::step::{Memory, Place};
-use super::blocks::{BackwardSums, ForwardSums, Part, blocks, operand, part_of};
+use super::blocks::{self, ForwardSums, InputGrad, Part, WeightGrad, blocks, operand, part_of};
 use crate::Pool;
 use crate::kernels::gradient::{DepthwiseBlock, depthwise_input_grad, depthwise_weight_grad, load, seen_by};
 use crate::kernels::{self, DepthwiseWeights, Epilogue, Out, Window};
@@ -107,16 +107,8 @@ pub(in super::super) struct DepthwiseGrad {
     pub(in super::super) channels: usize,
     pub(in super::super) dy: Lazy,
     /// The input, and where partial gradients of the taps go.
-    pub(in super::super) weight: Option<(Lazy, usize)>,
-    pub(in super::super) input: Option<DepthwiseInput>,
-}
-
-/// The gradient with respect to the input.
-pub(in super::super) struct DepthwiseInput {
-    pub(in super::super) weight: Place,
-    pub(in super::super) packed: DepthwiseWeights,
-    pub(in super::super) slot: usize,
-    pub(in super::super) sums: Option<BackwardSums>,
+    pub(in super::super) weight: Option<WeightGrad>,
+    pub(in super::super) input: Option<InputGrad<DepthwiseWeights>>,
 }
 
 impl DepthwiseGrad {
@@ -126,21 +118,11 @@ impl DepthwiseGrad {
     }
 
     pub(in super::super) fn reads(&self) -> Vec<Option<Place>> {
-        let mut all = self.dy.reads();
-        all.extend(self.weight.iter().flat_map(|(x, _)| x.reads()));
-        if let Some(input) = &self.input {
-            all.push(Some(input.weight));
-            all.extend(input.sums.iter().flat_map(BackwardSums::reads));
-        }
-        all
+        blocks::reads(&self.dy, self.weight.as_ref(), self.input.as_ref())
     }
 
     pub(in super::super) fn writes(&self) -> Vec<usize> {
-        let sums = self.input.as_ref().and_then(|input| input.sums).map(|sums| sums.slot);
-        [self.weight.map(|(_, slot)| slot), self.input.as_ref().map(|input| input.slot), sums]
-            .into_iter()
-            .flatten()
-            .collect()
+        blocks::writes(self.weight.as_ref(), self.input.as_ref())
     }
 
     /// Input rows of a block.

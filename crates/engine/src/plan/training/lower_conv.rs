@@ -5,9 +5,9 @@ use super::super::lazy::Lazy;
 use super::super::lower::{Lower, Lowered};
 use super::super::product::window;
 use super::super::step::{Kernel, Place, part};
-use super::blocks::{BackwardSums, ForwardSums};
-use super::depthwise::{Depthwise, DepthwiseGrad, DepthwiseInput};
-use super::pointwise::{Pointwise, PointwiseGrad, PointwiseInput};
+use super::blocks::{BackwardSums, ForwardSums, InputGrad};
+use super::depthwise::{Depthwise, DepthwiseGrad};
+use super::pointwise::{Pointwise, PointwiseGrad};
 use super::{ConvShape, Training, pixel_parts, weight_parts};
 use crate::kernels::{DepthwiseWeights, PackedB};
 use crate::simd::Isa;
@@ -94,7 +94,7 @@ impl Lower<'_> {
                 Training::ConvInput { conv, weight, gradient: dy.x, packed, rows }
             }
             Kind::Depthwise => {
-                let input = Some(DepthwiseInput { weight, packed: empty_filters(isa, &conv), slot, sums: None });
+                let input = Some(InputGrad { weight, packed: empty_filters(isa, &conv), slot, sums: None });
                 if let Some(Kernel::Training(Training::DepthwiseGrad(step))) = together {
                     step.input = input;
                     self.note_input_grad(slot, before);
@@ -105,7 +105,7 @@ impl Lower<'_> {
             }
             Kind::Pointwise => {
                 let packed = empty_matrix(isa, conv.outputs, conv.inputs);
-                let input = Some(PointwiseInput { weight, packed, slot, sums: None });
+                let input = Some(InputGrad { weight, packed, slot, sums: None });
                 if let Some(Kernel::Training(Training::PointwiseGrad(step))) = together {
                     step.input = input;
                     self.note_input_grad(slot, before);

@@ -2,7 +2,7 @@
 
 use super::super::lazy::Lazy;
 use super::super::step::{GRAIN, Memory, Place, part, tasks};
-use super::blocks::{BackwardSums, ForwardSums, Part, block, blocks, operand, part_of};
+use super::blocks::{self, ForwardSums, InputGrad, Part, WeightGrad, block, blocks, operand, part_of};
 use crate::Pool;
 use crate::kernels::gradient::{Outer, SLACK, add_outer, load};
 use crate::kernels::{self, Epilogue, Gemm, Out, PackedB};
@@ -67,17 +67,8 @@ pub(in super::super) struct PointwiseGrad {
     pub(in super::super) n: usize,
     pub(in super::super) dy: Lazy,
     /// The input, and where partial gradients of the weight go.
-    pub(in super::super) weight: Option<(Lazy, usize)>,
-    pub(in super::super) input: Option<PointwiseInput>,
-}
-
-/// The gradient with respect to the input.
-pub(in super::super) struct PointwiseInput {
-    pub(in super::super) weight: Place,
-    /// Outputs × inputs.
-    pub(in super::super) packed: PackedB,
-    pub(in super::super) slot: usize,
-    pub(in super::super) sums: Option<BackwardSums>,
+    pub(in super::super) weight: Option<WeightGrad>,
+    pub(in super::super) input: Option<InputGrad<PackedB>>,
 }
 
 impl PointwiseGrad {
@@ -88,21 +79,11 @@ impl PointwiseGrad {
     }
 
     pub(in super::super) fn reads(&self) -> Vec<Option<Place>> {
-        let mut all = self.dy.reads();
-        all.extend(self.weight.iter().flat_map(|(x, _)| x.reads()));
-        if let Some(input) = &self.input {
-            all.push(Some(input.weight));
-            all.extend(input.sums.iter().flat_map(BackwardSums::reads));
-        }
-        all
+        blocks::reads(&self.dy, self.weight.as_ref(), self.input.as_ref())
     }
 
     pub(in super::super) fn writes(&self) -> Vec<usize> {
-        let sums = self.input.as_ref().and_then(|input| input.sums).map(|sums| sums.slot);
-        [self.weight.map(|(_, slot)| slot), self.input.as_ref().map(|input| input.slot), sums]
-            .into_iter()
-            .flatten()
-            .collect()
+        blocks::writes(self.weight.as_ref(), self.input.as_ref())
     }
 
     fn block(&self) -> usize {
@@ -156,7 +137,7 @@ impl PointwiseGrad {
     }
 }
 
-impl PointwiseInput {
+impl InputGrad<PackedB> {
     /// Computes the gradient in a block of pixels.
     fn run(&self, memory: &Memory<'_>, isa: Isa, block: Part, dy: &[f32], scratch: &mut [f32]) {
         let (m, k, b) = (block.pixels.len(), self.packed.n(), &self.packed);
