@@ -142,8 +142,7 @@ impl Kernel {
                 Arithmetic::new("", 2 * m * matrix + tail.operations() * out).weights(matrix)
             }
             Self::MatMul { m, offsets, packed, .. } => {
-                let detail = if op == "ConvInputGrad" { " 1x1" } else { "" };
-                Arithmetic::new(detail, 2 * offsets.len() * m * packed.k() * packed.n())
+                Arithmetic::new("", 2 * offsets.len() * m * packed.k() * packed.n())
             }
             Self::Pool { window, .. } => Arithmetic::new("", out * window.taps()),
             Self::Binary { op: of, .. } => {

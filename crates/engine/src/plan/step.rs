@@ -1,6 +1,7 @@
 //! One step of a plan: a kernel, where its operands lie, and how its work is cut into tasks.
 //!
-//! Tasks are cut by the size of the work alone, so a plan computes the same bits at any number of threads.
+//! Tasks are cut by the size of the work alone, so a plan computes the same bits at any number of threads. All kinds of steps that are no
+//! more than a call of a kernel stand here side by side, which makes the file long; those with a plan of their own have files.
 
 use super::bottleneck::Bottleneck;
 use super::training::Training;

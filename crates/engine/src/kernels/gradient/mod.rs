@@ -1,6 +1,7 @@
 //! What only the way back needs: sums over pixels, gradients of convolutions, poolings and activations.
 //!
-//! These are plain vector loops, right before fast: the products inside go through the same micro-kernel as inference. Sums over pixels
+//! Operands come as blocks that were just computed (`load.rs`) and are still in cache; the products inside go through the same micro-kernel
+//! as inference. Gradients of poolings and of dense convolutions are still plain loops around it. Sums over pixels
 //! are cut into parts by size, each summed in one order and added up in f64, so results do not depend on the number of threads.
 
 mod activation;
