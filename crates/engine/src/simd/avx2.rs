@@ -51,6 +51,7 @@ impl Simd for Avx2 {
         load_part(p: *const f32, n: usize) -> __m256 { _mm256_maskload_ps(p, mask(n)) }
         store(p: *mut f32, v: __m256) { _mm256_storeu_ps(p, v) }
         store_part(p: *mut f32, v: __m256, n: usize) { _mm256_maskstore_ps(p, mask(n), v) }
+        prefetch(p: *const f32) { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
         add(a: __m256, b: __m256) -> __m256 { _mm256_add_ps(a, b) }
         sub(a: __m256, b: __m256) -> __m256 { _mm256_sub_ps(a, b) }
         mul(a: __m256, b: __m256) -> __m256 { _mm256_mul_ps(a, b) }

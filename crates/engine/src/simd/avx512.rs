@@ -47,6 +47,7 @@ impl Simd for Avx512 {
         load_part(p: *const f32, n: usize) -> __m512 { _mm512_maskz_loadu_ps(mask(n), p) }
         store(p: *mut f32, v: __m512) { _mm512_storeu_ps(p, v) }
         store_part(p: *mut f32, v: __m512, n: usize) { _mm512_mask_storeu_ps(p, mask(n), v) }
+        prefetch(p: *const f32) { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
         add(a: __m512, b: __m512) -> __m512 { _mm512_add_ps(a, b) }
         sub(a: __m512, b: __m512) -> __m512 { _mm512_sub_ps(a, b) }
         mul(a: __m512, b: __m512) -> __m512 { _mm512_mul_ps(a, b) }

@@ -54,6 +54,9 @@ pub(crate) trait Simd: Copy + 'static {
     unsafe fn store(p: *mut f32, v: Self::V);
     /// Writes the first `n ≤ LANES` lanes.
     unsafe fn store_part(p: *mut f32, v: Self::V, n: usize);
+    /// Asks for the cache line at `p`, which need not exist, to be fetched.
+    #[inline(always)]
+    unsafe fn prefetch(_p: *const f32) {}
     /// `a + b`.
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
     /// `a − b`.

@@ -9,8 +9,10 @@ use crate::kernels::check_range;
 use crate::simd::{Isa, Kernel, Simd};
 use std::ops::Range;
 
-/// Pixels of a block, whose coefficients stay in registers.
-const BLOCK: usize = 32;
+/// Floats of each operand that are fetched ahead. The processor's own prefetching was seen to give up where several operands are read side
+/// by side from memory: 12 instead of 40 GB/s.
+const AHEAD: usize = 1024;
+const TOGETHER: usize = 8;
 
 /// `clamp(factor · x·m + slope · z + summand)` for each element; what is absent is left out, and `m` is 1 or 0 as [`Mask`] says.
 #[derive(Clone, Copy)]
@@ -116,39 +118,39 @@ impl Block<'_> {
             .mask
             .map_or((null, null, [0.0; 2]), |m| (m.x.as_ptr(), m.coefficients.map_or(null, <[f32]>::as_ptr), m.clamp));
         let (list, z) = l.affine.map_or((null, null), |(list, z)| (list.as_ptr(), z.map_or(null, <[f32]>::as_ptr)));
-        for block in (0..self.pixels.len()).step_by(BLOCK) {
-            let end = self.pixels.len().min(block + BLOCK);
+        // In pixels, for every pixel fetches as much as it reads.
+        let ahead = AHEAD.div_ceil(width.max(1)) * c;
+        for pixel in 0..self.pixels.len() {
             for i in (0..width).step_by(S::LANES) {
                 let (n, room) = (S::LANES.min(width - i), S::LANES.min(self.stride - i));
                 let at = self.channels.start + i;
-                // SAFETY: the channels and pixels lie inside all buffers, and `to` has room for them (`load` checked).
+                let from = (self.pixels.start + pixel) * c + at;
+                // SAFETY: the channels and pixels lie inside all buffers, and `to` has room for them (`load` checked); what is fetched
+                // ahead may lie behind them.
                 unsafe {
-                    let zero = S::splat(0.0);
                     let of = |list: *const f32, k: usize| read::<S>(list.add(k * c + at), n);
-                    let [mask_factor, mask_summand] =
-                        if MASK == 2 { [of(mask_list, 0), of(mask_list, 2)] } else { [zero; 2] };
-                    let [factor, summand] = if AFFINE > 0 { [of(list, 0), of(list, 2)] } else { [zero; 2] };
-                    let slope = if AFFINE == 2 { of(list, 1) } else { zero };
-                    let [[low, high], [above, below]] = [l.clamp, mask_clamp].map(|pair| pair.map(|x| S::splat(x)));
-                    for pixel in block..end {
-                        let from = (self.pixels.start + pixel) * c + at;
-                        let mut v = read::<S>(l.x.as_ptr().add(from), n);
-                        if MASK > 0 {
-                            let mut p = read::<S>(mask.add(from), n);
-                            if MASK == 2 {
-                                p = S::mul_add(mask_factor, p, mask_summand);
-                            }
-                            v = S::select_lt(above, p, S::select_lt(p, below, v, zero), zero);
+                    S::prefetch(l.x.as_ptr().wrapping_add(from + ahead));
+                    let mut v = read::<S>(l.x.as_ptr().add(from), n);
+                    if MASK > 0 {
+                        S::prefetch(mask.wrapping_add(from + ahead));
+                        let mut p = read::<S>(mask.add(from), n);
+                        if MASK == 2 {
+                            p = S::mul_add(of(mask_list, 0), p, of(mask_list, 2));
                         }
-                        if AFFINE > 0 {
-                            v = S::mul_add(factor, v, summand);
-                        }
-                        if AFFINE == 2 {
-                            v = S::mul_add(slope, read::<S>(z.add(from), n), v);
-                        }
-                        let to = self.to.as_mut_ptr().add(pixel * self.stride + i);
-                        write::<S>(to, S::min(high, S::max(low, v)), room);
+                        let [above, below] = mask_clamp.map(|x| S::splat(x));
+                        let zero = S::splat(0.0);
+                        v = S::select_lt(above, p, S::select_lt(p, below, v, zero), zero);
                     }
+                    if AFFINE > 0 {
+                        v = S::mul_add(of(list, 0), v, of(list, 2));
+                    }
+                    if AFFINE == 2 {
+                        S::prefetch(z.wrapping_add(from + ahead));
+                        v = S::mul_add(of(list, 1), read::<S>(z.add(from), n), v);
+                    }
+                    let [low, high] = l.clamp.map(|x| S::splat(x));
+                    let to = self.to.as_mut_ptr().add(pixel * self.stride + i);
+                    write::<S>(to, S::min(high, S::max(low, v)), room);
                 }
             }
         }

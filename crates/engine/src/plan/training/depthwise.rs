@@ -155,9 +155,9 @@ impl DepthwiseGrad {
                 // SAFETY: the partial gradients of different pictures are disjoint.
                 unsafe { part_of(memory.write(slot), picture, taps) }.fill(0.0);
             }
-            for first in (0..c).step_by(SLICE) {
-                let columns = first..c.min(first + SLICE);
-                for rows in blocks(0..w.input[0], self.block()) {
+            for rows in blocks(0..w.input[0], self.block()) {
+                for first in (0..c).step_by(SLICE) {
+                    let columns = first..c.min(first + SLICE);
                     let grad = DepthwiseBlock {
                         window: w,
                         channels: c,
@@ -165,7 +165,7 @@ impl DepthwiseGrad {
                         columns: columns.clone(),
                         gradient: self.gradient(memory, isa, picture, &rows, &columns, for_dy),
                         stride: SLICE,
-                        rows,
+                        rows: rows.clone(),
                     };
                     self.block_grads(memory, isa, &grad, for_x);
                 }
