@@ -238,6 +238,7 @@ impl Kernel for Block<'_> {
                     step: self.step,
                     b: self.b.data.as_ptr().wrapping_add(self.b.k * columns.start + self.k.start * width),
                     b_step: width,
+                    b_gap: 0,
                     runs: self.runs,
                     run_step: self.run_step,
                     k,

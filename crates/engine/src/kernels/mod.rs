@@ -182,6 +182,14 @@ impl Window {
         (begin.min(end)..end, first)
     }
 
+    /// Of `outputs` along `axis` those whose tap lies inside the picture, and the input coordinate that the first of them finds there.
+    pub(super) fn sees(&self, axis: usize, tap: usize, outputs: Range<usize>) -> (Range<usize>, usize) {
+        let (at, pad, stride) = (tap * self.dilation[axis], self.pad[axis], self.stride[axis]);
+        let first = outputs.start.max(pad.saturating_sub(at).div_ceil(stride));
+        let end = outputs.end.min((self.input[axis] + pad).saturating_sub(at).div_ceil(stride));
+        if first < end { (first..end, first * stride + at - pad) } else { (0..0, 0) }
+    }
+
     fn check(&self) {
         assert!(self.stride.iter().chain(&self.dilation).all(|&s| s > 0), "a stride or dilation of 0 in {self:?}");
     }

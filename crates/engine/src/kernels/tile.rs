@@ -28,9 +28,10 @@ pub(super) struct Tile {
     pub(super) step: usize,
     pub(super) runs: usize,
     pub(super) run_step: usize,
-    /// `runs · k` rows of `NV` vectors, `b_step` apart.
+    /// `runs · k` rows of `NV` vectors, `b_step` apart, and `b_gap` more between two runs.
     pub(super) b: *const f32,
     pub(super) b_step: usize,
+    pub(super) b_gap: usize,
     pub(super) k: usize,
     pub(super) c: *mut f32,
     pub(super) ldc: usize,
@@ -143,6 +144,7 @@ impl<const MR: usize, const NV: usize> Micro<MR, NV> {
                     b = b.wrapping_add(t.b_step);
                 }
                 a = a.map(|p| p.wrapping_add(t.run_step).wrapping_sub(t.k * t.step));
+                b = b.wrapping_add(t.b_gap);
             }
             if !t.finish.residual.is_null() {
                 unroll!(14, MR, |I| {

@@ -3,7 +3,7 @@
 //! The products (`Conv`, `Gemm`, `MatMul`) are in `product.rs`, everything else in `simple.rs`.
 
 use super::arena::Slot;
-use super::edge::{CHANNELS_LAST, Edge, plain, table};
+use super::edge::{Edge, plain, table};
 use super::fuse::{self, Action};
 use super::lazy::Lazy;
 use super::step::{Kernel, Place, Step};
@@ -232,13 +232,7 @@ impl<'a> Lower<'a> {
     /// Copies a value into a new slot with its axes in `order`.
     pub(super) fn copy(&mut self, name: &str, from: &Edge, order: Vec<usize>) -> Edge {
         let to = self.slot(from.shape.clone(), order);
-        let channels_last = |order: &[usize]| order == CHANNELS_LAST;
-        if let &[batch, channels, height, width] = &from.shape[..]
-            && (channels_last(&from.order) && to.order == plain(4)
-                || from.order == plain(4) && channels_last(&to.order))
-        {
-            let pixels = height * width;
-            let (m, n) = if channels_last(&from.order) { (pixels, channels) } else { (channels, pixels) };
+        if let Some([batch, m, n]) = transposition(from, &to) {
             self.push(name, Kernel::Transpose { x: from.place, batch, m, n }, &to);
             return to;
         }
@@ -265,4 +259,16 @@ impl<'a> Lower<'a> {
         }
         self.push(name, Kernel::Gather { x, tables, fill, strides, offset }, to);
     }
+}
+
+/// `[batch, m, n]` if `to` is made of the transposes of `batch` matrices m × n that follow each other in `from`.
+fn transposition(from: &Edge, to: &Edge) -> Option<[usize; 3]> {
+    let axes = |edge: &Edge| edge.order.iter().copied().filter(|&axis| edge.shape[axis] != 1).collect::<Vec<_>>();
+    let size = |axes: &[usize]| axes.iter().map(|&axis| from.shape[axis]).product::<usize>();
+    let (before, after) = (axes(from), axes(to));
+    let same = before.iter().zip(&after).take_while(|(a, b)| a == b).count();
+    let (batch, before) = before.split_at(same);
+    let after = &after[same..];
+    let (m, n) = before.split_at(before.iter().position(|axis| Some(axis) == after.first())?);
+    (after == [n, m].concat()).then(|| [size(batch), size(m), size(n)])
 }

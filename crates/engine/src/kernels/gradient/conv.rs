@@ -1,15 +1,15 @@
-//! Gradients of dense and grouped convolutions, through the same matrix product as the convolution itself.
+//! Gradients of dense and grouped convolutions: that of the input through the same matrix product as the convolution itself, that of the
+//! weights as a sum of outer products for each tap.
 
-use super::super::patches::Patches;
-use super::super::{Epilogue, Gemm, Out, PackedB, Window, check_range, gemm_at_b_whole, gemm_whole};
-use super::{read, write};
+use super::super::{Epilogue, Gemm, Out, PackedB, Window, check_range, gemm_whole};
+use super::{Outer, SLACK, add_outer, read, write};
 use crate::simd::{Isa, Kernel, Simd};
 use std::ops::Range;
 
 /// Floats of patches that are in work at once: 256 KB, a part of the L2 cache.
 const BLOCK: usize = 64 << 10;
-/// What [`Patches`] may write too much.
-const SLACK: usize = 16;
+/// Floats of a kernel row up to which its taps are taken together.
+const SHORT: usize = 32;
 
 /// A convolution, for its gradients.
 #[derive(Clone, Copy)]
@@ -37,14 +37,21 @@ impl ConvGrad<'_> {
         (BLOCK / self.patch().max(1)).clamp(16, 1024)
     }
 
-    /// Floats of scratch that a call needs.
-    pub fn scratch_len(&self) -> usize {
-        self.block() * (self.patch() + self.outputs / self.groups) + SLACK
+    /// Output rows that are in work at once while the gradient of the weights is computed, and the input rows that they see at most.
+    fn block_rows(&self) -> usize {
+        let w = &self.window;
+        (BLOCK / (w.stride[0] * w.input[1] * self.inputs + w.output[1] * self.outputs).max(1)).min(w.output[0]).max(1)
     }
 
-    /// Rows that the right-hand side of [`conv_weight_grad`] must have room for.
-    pub fn block_pixels(&self) -> usize {
-        self.block()
+    fn block_lines(&self) -> usize {
+        let w = &self.window;
+        let lines = (self.block_rows() - 1) * w.stride[0] + (w.kernel[0].max(1) - 1) * w.dilation[0] + 1;
+        lines.min(w.input[0])
+    }
+
+    /// Floats of scratch that a call needs.
+    pub fn scratch_len(&self) -> usize {
+        (self.block() * self.patch()).max(self.block_lines() * self.window.input[1] * self.inputs) + SLACK
     }
 
     fn check(&self) {
@@ -131,47 +138,118 @@ impl Kernel for Scatter<'_> {
     }
 }
 
-/// Adds up the gradient with respect to the weights over output `pixels` (flat over batch, height, width).
+/// Adds up the gradient with respect to the weights over output `rows` (flat over batch and height).
 ///
-/// `sums` is, for each group, outputs × patch (taps outermost, then channels); `packed` has room for [`ConvGrad::block_pixels`] rows of
-/// a patch.
+/// `sums` is, for each group, outputs × patch (taps outermost, then channels); `scratch` holds [`ConvGrad::scratch_len`] floats.
+///
+/// Input and gradient are read where they stand: what a tap sees of some rows of a picture are runs of evenly spaced pixels.
 pub fn conv_weight_grad(
     isa: Isa,
     g: &ConvGrad<'_>,
     x: &[f32],
-    pixels: Range<usize>,
-    packed: &mut PackedB,
+    rows: Range<usize>,
     scratch: &mut [f32],
     sums: &mut [f32],
 ) {
     g.check();
-    let (w, patch, per_group) = (&g.window, g.patch(), g.outputs / g.groups);
-    check_range(&pixels, w.pixels(), "pixels");
+    let w = &g.window;
+    check_range(&rows, w.rows(), "rows");
     assert_eq!(x.len(), w.input_pixels() * g.inputs, "x for {w:?}");
-    assert_eq!(sums.len(), g.outputs * patch, "sums");
-    assert!(scratch.len() >= g.scratch_len(), "scratch of {}", scratch.len());
+    assert_eq!(sums.len(), g.outputs * g.patch(), "sums");
     sums.fill(0.0);
-    let (rows, columns) = scratch.split_at_mut(g.block() * patch + SLACK);
-    let channels = g.inputs / g.groups;
-    for first in pixels.clone().step_by(g.block()) {
-        let some = first..pixels.end.min(first + g.block());
-        for (group, sums) in sums.chunks_exact_mut((per_group * patch).max(1)).enumerate() {
-            let channels = group * channels..(group + 1) * channels;
-            let gather =
-                Patches { window: w, x, inputs: g.inputs, channels, pixels: some.clone(), scratch: rows, row: patch };
-            // SAFETY: rows have room for the block's patches and a vector more, and x has its length.
-            unsafe { isa.run(gather) };
-            packed.repack_rows(some.len(), rows);
-            let dy = &g.gradient[some.start * g.outputs..some.end * g.outputs];
-            if g.groups == 1 {
-                gemm_at_b_whole(per_group, dy, packed, sums);
-                continue;
-            }
-            let columns = &mut columns[..some.len() * per_group];
-            for (to, from) in columns.chunks_exact_mut(per_group).zip(dy.chunks_exact(g.outputs)) {
-                to.copy_from_slice(&from[group * per_group..][..per_group]);
-            }
-            gemm_at_b_whole(per_group, columns, packed, sums);
+    let taps = w.kernel[0] * w.kernel[1];
+    let blocks = || {
+        let parts = rows.clone().step_by(g.block_rows()).map(|first| first..rows.end.min(first + g.block_rows()));
+        // A block is of one picture, and no longer.
+        parts.flat_map(|part| {
+            let next = part.end.min((part.start / w.output[0] + 1) * w.output[0]);
+            [part.start..next, next..part.end].into_iter().filter(|rows| !rows.is_empty())
+        })
+    };
+    // Either the pixels or the sums of a tap stay in cache.
+    if sums.len() <= BLOCK {
+        for rows in blocks() {
+            let tile = Rows::new(isa, g, x, rows, scratch);
+            (0..taps).for_each(|tap| tile.add_tap(isa, tap, sums));
+        }
+    } else {
+        for tap in 0..taps {
+            blocks().for_each(|rows| Rows::new(isa, g, x, rows, scratch).add_tap(isa, tap, sums));
+        }
+    }
+}
+
+/// Output rows of one picture and the input rows that they see.
+struct Rows<'a> {
+    g: &'a ConvGrad<'a>,
+    picture: usize,
+    rows: Range<usize>,
+    x: &'a [f32],
+    /// The input row that `x` begins with, counted over all pictures.
+    line: usize,
+}
+
+impl<'a> Rows<'a> {
+    fn new(isa: Isa, g: &'a ConvGrad<'a>, x: &'a [f32], rows: Range<usize>, scratch: &'a mut [f32]) -> Self {
+        let w = &g.window;
+        let (picture, first) = (rows.start / w.output[0].max(1), rows.start % w.output[0].max(1));
+        let rows = first..first + rows.len();
+        if (g.inputs / g.groups).is_multiple_of(isa.lanes()) {
+            return Self { g, picture, rows, x, line: 0 };
+        }
+        // Vectors reach beyond the last channel of a pixel, where at the end of x there is nothing: some room is needed behind it.
+        let end = (picture + 1) * w.input[0];
+        let line = (picture * w.input[0] + (first * w.stride[0]).saturating_sub(w.pad[0])).min(end);
+        let size = w.input[1] * g.inputs;
+        let some = &x[line * size..end.min(line + g.block_lines()) * size];
+        scratch[..some.len()].copy_from_slice(some);
+        Self { g, picture, rows, x: &scratch[..some.len() + SLACK], line }
+    }
+
+    /// Adds what a tap sees.
+    ///
+    /// Where the taps of a kernel row are a short run of floats (the first layer: 3 channels), they are one wherever all of them are inside
+    /// the picture.
+    fn add_tap(&self, isa: Isa, tap: usize, sums: &mut [f32]) {
+        let (g, w) = (self.g, &self.g.window);
+        let (taps, kx) = (w.kernel[1], tap % w.kernel[1]);
+        let all = 0..w.output[1];
+        if w.dilation[1] > 1 || g.groups > 1 || taps * g.inputs > SHORT {
+            return self.add(isa, tap, 1, all, sums);
+        }
+        // The outputs that see the first tap inside, and of those the ones that see the last.
+        let inner = w.sees(1, taps - 1, w.sees(1, 0, all.clone()).0).0;
+        if kx == 0 {
+            self.add(isa, tap, taps, inner.clone(), sums);
+        }
+        self.add(isa, tap, 1, 0..inner.start, sums);
+        self.add(isa, tap, 1, inner.end..all.end, sums);
+    }
+
+    /// Adds what so many neighbouring `taps`, of which `tap` is the first, see of output `columns`.
+    fn add(&self, isa: Isa, tap: usize, taps: usize, columns: Range<usize>, sums: &mut [f32]) {
+        let (g, w) = (self.g, &self.g.window);
+        let (ys, y) = w.sees(0, tap / w.kernel[1], self.rows.clone());
+        let (xs, x) = w.sees(1, tap % w.kernel[1], columns);
+        if ys.is_empty() || xs.is_empty() {
+            return;
+        }
+        let (channels, per_group, patch) = (g.inputs / g.groups, g.outputs / g.groups, g.patch());
+        let x = ((self.picture * w.input[0] + y - self.line) * w.input[1] + x) * g.inputs;
+        let dy = ((self.picture * w.output[0] + ys.start) * w.output[1] + xs.start) * g.outputs;
+        for group in 0..g.groups {
+            let outer = Outer {
+                samples: xs.len(),
+                a: &g.gradient[dy + group * per_group..],
+                rows: per_group,
+                lda: g.outputs,
+                b: &self.x[x + group * channels..],
+                columns: taps * channels,
+                ldb: w.stride[1] * g.inputs,
+                runs: [ys.len(), w.output[1] * g.outputs, w.stride[0] * w.input[1] * g.inputs],
+                ldc: patch,
+            };
+            add_outer(isa, &outer, &mut sums[group * per_group * patch + tap * channels..]);
         }
     }
 }

@@ -12,7 +12,6 @@ use std::ops::Range;
 /// Floats of each operand that are fetched ahead. The processor's own prefetching was seen to give up where several operands are read side
 /// by side from memory: 12 instead of 40 GB/s.
 const AHEAD: usize = 1024;
-const TOGETHER: usize = 8;
 
 /// `clamp(factor · x·m + slope · z + summand)` for each element; what is absent is left out, and `m` is 1 or 0 as [`Mask`] says.
 #[derive(Clone, Copy)]

@@ -1,32 +1,52 @@
 //! Sums of outer products: the gradient of a matrix product with respect to its right side.
 //!
-//! Both sides are blocks of samples that were just computed and are still in cache, so they are multiplied as they lie, without packing.
+//! Both sides are samples that lie in cache, evenly spaced or in runs that are (a convolution's input as one tap sees it), and are multiplied
+//! as they lie, without packing.
 //! With 32 registers the tile is 8 × 3 vectors: widths of networks are multiples of 8 far more often than of 14.
 
 use super::super::epilogue::Epilogue;
 use super::super::tile::{Tile, panel};
 use crate::simd::{Isa, Kernel, Simd};
 
-/// Floats behind the last sample of the right side that may be read, though not used: a vector of the widest instruction set.
+/// Floats behind the last sample of the right side that may be read, though not used, where the columns are not whole vectors: a vector of
+/// the widest instruction set.
 pub const SLACK: usize = 16;
 
 /// The arguments of [`add_outer`].
 #[derive(Clone, Copy)]
 pub struct Outer<'a> {
-    /// Samples.
+    /// Samples of a run.
     pub samples: usize,
-    /// Left side, samples × rows.
+    /// Left side, runs × samples × rows.
     pub a: &'a [f32],
     /// Rows of the result.
     pub rows: usize,
     /// Distance of the samples in `a`.
     pub lda: usize,
-    /// Right side, samples × columns, and [`SLACK`].
+    /// Right side, runs × samples × columns, and [`SLACK`].
     pub b: &'a [f32],
     /// Columns of the result.
     pub columns: usize,
-    /// Distance of the samples in `b`.
+    /// Distance of the samples in `b`, which may overlap.
     pub ldb: usize,
+    /// Runs, and their distances in `a` and `b`: 1 and anything if all samples are evenly spaced.
+    pub runs: [usize; 3],
+    /// Distance of the result's rows, at least the columns.
+    pub ldc: usize,
+}
+
+impl<'a> Outer<'a> {
+    /// Samples that lie densely on both sides, and a dense result.
+    pub fn dense(samples: usize, a: &'a [f32], rows: usize, b: &'a [f32], columns: usize) -> Self {
+        Self { samples, a, rows, lda: rows, b, columns, ldb: columns, runs: [1, 0, 0], ldc: columns }
+    }
+
+    /// Floats of the left and of the right side from the first to the last, and [`SLACK`] if a vector may reach beyond.
+    pub(super) fn reach(&self, isa: Isa) -> [usize; 2] {
+        let last = |step: usize, run: usize| (self.samples - 1) * step + (self.runs[0] - 1) * run;
+        let slack = if self.columns.is_multiple_of(isa.lanes()) { 0 } else { SLACK };
+        [last(self.lda, self.runs[1]) + self.rows, last(self.ldb, self.runs[2]) + self.columns + slack]
+    }
 }
 
 /// Adds `Aᵀ·B` to `C[rows × columns]`.
@@ -36,17 +56,16 @@ pub struct Outer<'a> {
 /// let mut b = [0.0; 2 + SLACK];
 /// b[..2].copy_from_slice(&[10.0, 1.0]);
 /// let mut c = [100.0; 2];
-/// add_outer(Isa::SCALAR, &Outer { samples: 2, a: &[1.0, 2.0, 3.0, 4.0], rows: 2, lda: 2, b: &b, columns: 1, ldb: 1 }, &mut c);
+/// add_outer(Isa::SCALAR, &Outer::dense(2, &[1.0, 2.0, 3.0, 4.0], 2, &b, 1), &mut c);
 /// assert_eq!(c, [113.0, 124.0]);
 /// ```
 pub fn add_outer(isa: Isa, o: &Outer<'_>, c: &mut [f32]) {
-    if o.samples == 0 || o.rows == 0 || o.columns == 0 {
+    if o.samples == 0 || o.runs[0] == 0 || o.rows == 0 || o.columns == 0 {
         return;
     }
-    assert!(o.lda >= o.rows && o.ldb >= o.columns, "samples {} and {} apart", o.lda, o.ldb);
-    assert!(o.a.len() >= (o.samples - 1) * o.lda + o.rows, "a of {}", o.a.len());
-    assert!(o.b.len() >= (o.samples - 1) * o.ldb + o.columns + SLACK, "b of {}", o.b.len());
-    assert_eq!(c.len(), o.rows * o.columns, "c");
+    let [a, b] = o.reach(isa);
+    assert!(a <= o.a.len() && b <= o.b.len(), "sides of {} and {}, not {a} and {b}", o.a.len(), o.b.len());
+    assert!(o.ldc >= o.columns && (o.rows - 1) * o.ldc + o.columns <= c.len(), "c of {}", c.len());
     // SAFETY: the lengths were checked above.
     unsafe { isa.run(Product { o, c }) }
 }
@@ -73,13 +92,14 @@ impl Kernel for Product<'_> {
                 a: o.a.as_ptr(),
                 row: 1,
                 step: o.lda,
-                runs: 1,
-                run_step: 0,
+                runs: o.runs[0],
+                run_step: o.runs[1],
                 b: o.b.as_ptr().wrapping_add(column),
                 b_step: o.ldb,
+                b_gap: o.runs[2].wrapping_sub(o.samples * o.ldb),
                 k: o.samples,
                 c: self.c.as_mut_ptr().wrapping_add(column),
-                ldc: o.columns,
+                ldc: o.ldc,
                 columns,
                 accumulate: true,
                 finish: Epilogue::default().finish(),

@@ -1,6 +1,8 @@
 //! Gradients of pooling: every window hands its gradient back to what it saw.
 
 use super::super::{Out, PoolKind, Window, check_range};
+use super::{read, write};
+use crate::simd::{Isa, Kernel, Simd};
 use std::ops::Range;
 
 /// The arguments of [`pool_grad`].
@@ -22,51 +24,79 @@ pub struct PoolGrad<'a> {
 ///
 /// # Safety
 /// Of calls that run at the same time no two have a common element of `out`, and nobody reads what they write.
-pub unsafe fn pool_grad(p: &PoolGrad<'_>, out: Out<'_>, pictures: Range<usize>) {
+pub unsafe fn pool_grad(isa: Isa, p: &PoolGrad<'_>, out: Out<'_>, pictures: Range<usize>) {
     let (w, c) = (&p.window, p.channels);
     w.check();
     check_range(&pictures, w.batch, "pictures");
     assert_eq!(p.gradient.len(), w.pixels() * c, "gradient for {w:?}");
     assert_eq!(out.len(), w.input_pixels() * c, "output for {w:?}");
+    assert!(p.x.is_none_or(|x| x.len() == out.len()), "x for {w:?}");
     let size = w.input[0] * w.input[1] * c;
     for picture in pictures {
         let range = picture * size..(picture + 1) * size;
         // SAFETY: pictures are the caller's alone.
         let dx = unsafe { out.slice_mut(range.clone()) };
         dx.fill(0.0);
-        let x = p.x.map(|x| &x[range]);
         for oy in 0..w.output[0] {
             for ox in 0..w.output[1] {
                 let pixel = (picture * w.output[0] + oy) * w.output[1] + ox;
-                hand_back(p, [oy, ox], &p.gradient[pixel * c..][..c], x, dx);
+                let dy = &p.gradient[pixel * c..][..c];
+                match p.x {
+                    // SAFETY: the slices are the pixel's gradient and the picture of input and output, whose lengths were checked above.
+                    Some(x) => unsafe { isa.run(Max { w, at: [oy, ox], dy, x: &x[range.clone()], dx }) },
+                    None => share(p, [oy, ox], dy, dx),
+                }
             }
         }
     }
 }
 
-fn hand_back(p: &PoolGrad<'_>, [oy, ox]: [usize; 2], dy: &[f32], x: Option<&[f32]>, dx: &mut [f32]) {
-    let (w, c) = (&p.window, p.channels);
-    let ((ys, y0), (xs, x0)) = (w.reach(0, oy), w.reach(1, ox));
-    let at = |ky: usize, kx: usize| {
-        let y = y0.wrapping_add_unsigned(ky * w.dilation[0]).unsigned_abs();
-        (y * w.input[1] + x0.wrapping_add_unsigned(kx * w.dilation[1]).unsigned_abs()) * c
-    };
-    let seen = || ys.clone().flat_map(|ky| xs.clone().map(move |kx| (ky, kx)));
-    if let Some(x) = x {
-        for (channel, dy) in dy.iter().enumerate() {
-            let mut best: Option<usize> = None;
-            for (ky, kx) in seen() {
-                let i = at(ky, kx) + channel;
-                if best.is_none_or(|most| x[i] > x[most]) {
-                    best = Some(i);
+/// Where tap (`ky`, `kx`) of a window lies, whose first tap is at `first`, in pixels of a picture.
+fn tap(w: &Window, first: [isize; 2], ky: usize, kx: usize) -> usize {
+    let [y, x] = [ky * w.dilation[0], kx * w.dilation[1]];
+    first[0].wrapping_add_unsigned(y).unsigned_abs() * w.input[1] + first[1].wrapping_add_unsigned(x).unsigned_abs()
+}
+
+/// Hands the gradient of an output pixel to the first of the greatest inputs that it saw.
+struct Max<'a> {
+    w: &'a Window,
+    at: [usize; 2],
+    dy: &'a [f32],
+    x: &'a [f32],
+    dx: &'a mut [f32],
+}
+
+impl Kernel for Max<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let (w, c) = (self.w, self.dy.len());
+        let ((ys, y0), (xs, x0)) = (w.reach(0, self.at[0]), w.reach(1, self.at[1]));
+        let seen = || ys.clone().flat_map(|ky| xs.clone().map(move |kx| tap(w, [y0, x0], ky, kx) * c));
+        let Some(first) = seen().next() else { return };
+        for i in (0..c).step_by(S::LANES) {
+            let n = S::LANES.min(c - i);
+            // SAFETY: the taps seen are pixels of the picture, each of `c` channels.
+            unsafe {
+                let x = |tap: usize| read::<S>(self.x.as_ptr().add(tap + i), n);
+                let mut most = x(first);
+                for tap in seen().skip(1) {
+                    most = S::select_lt(most, x(tap), x(tap), most);
+                }
+                let (zero, mut left) = (S::splat(0.0), read::<S>(self.dy.as_ptr().add(i), n));
+                for tap in seen() {
+                    let to = self.dx.as_mut_ptr().add(tap + i);
+                    write::<S>(to, S::add(read::<S>(to, n), S::select_lt(x(tap), most, zero, left)), n);
+                    left = S::select_lt(x(tap), most, left, zero);
                 }
             }
-            if let Some(i) = best {
-                dx[i] += dy;
-            }
         }
-        return;
     }
+}
+
+/// Hands every input that an output pixel saw its share of the gradient.
+fn share(p: &PoolGrad<'_>, [oy, ox]: [usize; 2], dy: &[f32], dx: &mut [f32]) {
+    let (w, c) = (&p.window, p.channels);
+    let ((ys, y0), (xs, x0)) = (w.reach(0, oy), w.reach(1, ox));
     let count = match p.kind {
         PoolKind::AverageWithPadding { pad_end } => {
             let counted = |axis: usize, first: isize| {
@@ -77,8 +107,10 @@ fn hand_back(p: &PoolGrad<'_>, [oy, ox]: [usize; 2], dy: &[f32], x: Option<&[f32
         }
         _ => ys.len() * xs.len(),
     };
-    for (ky, kx) in seen() {
-        let i = at(ky, kx);
-        dx[i..i + c].iter_mut().zip(dy).for_each(|(dx, dy)| *dx += dy / count as f32);
+    for ky in ys {
+        for kx in xs.clone() {
+            let i = tap(w, [y0, x0], ky, kx) * c;
+            dx[i..i + c].iter_mut().zip(dy).for_each(|(dx, dy)| *dx += dy / count as f32);
+        }
     }
 }

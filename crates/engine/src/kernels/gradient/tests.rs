@@ -90,17 +90,25 @@ proptest! {
     }
 
     #[test]
-    fn outer_products_are_added(samples in 0usize..70, rows in 1usize..40, columns in 1usize..130, apart in 0usize..3) {
-        let (lda, ldb) = (rows + apart, columns + 2 * apart);
-        let (a, mut b, start) = (values(samples * lda, 1), values(samples * ldb, 2), values(rows * columns, 3));
-        b.resize(samples * ldb + SLACK, f32::NAN);
-        let want: Vec<f64> = (0..rows * columns).map(|at| {
-            let (i, j) = (at / columns, at % columns);
-            f64::from(start[at]) + (0..samples).map(|s| f64::from(a[s * lda + i]) * f64::from(b[s * ldb + j])).sum::<f64>()
+    fn outer_products_are_added(samples in 0usize..40, rows in 1usize..40, columns in 1usize..130, apart in 0usize..3, runs in 0usize..4) {
+        // Samples of the right side may overlap, runs lie apart, and so do the rows of the result.
+        let (lda, ldb, ldc) = (rows + apart, (columns + 2).saturating_sub(apart).max(1), columns + apart);
+        let (a_run, b_run) = (samples * lda + 5, samples * ldb + 3);
+        let (a, mut b) = (values(runs * a_run + rows, 1), values(runs * b_run + columns, 2));
+        let start = values(rows * ldc, 3);
+        b.resize(b.len() + SLACK, f32::NAN);
+        let want: Vec<f64> = (0..rows * ldc).map(|at| {
+            let (i, j) = (at / ldc, at % ldc);
+            let sample = |run: usize, s: usize| {
+                f64::from(a[run * a_run + s * lda + i]) * f64::from(b[run * b_run + s * ldb + j])
+            };
+            let sum: f64 = (0..runs * samples).map(|s| if j < columns { sample(s / samples, s % samples) } else { 0.0 }).sum();
+            f64::from(start[at]) + sum
         }).collect();
         for isa in Isa::available() {
             let mut c = start.clone();
-            add_outer(isa, &Outer { samples, a: &a, rows, lda, b: &b, columns, ldb }, &mut c);
+            let runs = [runs, a_run, b_run];
+            add_outer(isa, &Outer { samples, a: &a, rows, lda, b: &b, columns, ldb, runs, ldc }, &mut c);
             close(&c, &want, isa.name());
         }
     }

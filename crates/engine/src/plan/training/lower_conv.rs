@@ -13,7 +13,6 @@ use crate::kernels::{DepthwiseWeights, PackedB};
 use crate::simd::Isa;
 use percept_graph::ops::Conv;
 use percept_graph::{Node, ValueId};
-use std::sync::Mutex;
 
 /// Which kernels a convolution runs with.
 #[derive(Clone, Copy, PartialEq)]
@@ -140,8 +139,7 @@ impl Lower<'_> {
         if kind == Kind::Dense {
             let parts = weight_parts(2 * window.pixels() * len);
             let (x, gradient) = (self.channels_last(x)?.place, self.channels_last(dy_id)?.place);
-            let packed = (0..parts).map(|_| Mutex::new(conv.packed(self.isa))).collect();
-            let partial = self.list(node, parts * len, Training::ConvWeight { conv, x, gradient, packed }).place;
+            let partial = self.list(node, parts * len, Training::ConvWeight { conv, x, gradient, parts }).place;
             return self.make(node, vec![0, 2, 3, 1], Training::SumParts { partial, parts });
         }
         let (x, dy) = (self.operand(x)?, self.operand(dy_id)?);

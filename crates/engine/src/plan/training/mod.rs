@@ -18,7 +18,6 @@ use crate::simd::Isa;
 use blocks::ForwardSums;
 use depthwise::DepthwiseGrad;
 use pointwise::PointwiseGrad;
-use std::sync::{Mutex, PoisonError};
 
 /// Pixels whose gradient is computed at once for its sums.
 const BLOCK: usize = 64;
@@ -40,12 +39,6 @@ impl ConvShape {
 
     pub(super) fn patch(&self) -> usize {
         self.with(&[]).patch()
-    }
-
-    /// Room for the patches of a block of pixels.
-    pub(super) fn packed(&self, isa: Isa) -> PackedB {
-        let (k, n) = (self.with(&[]).block_pixels(), self.patch());
-        PackedB::pack(isa, k, n, &vec![0.0; k * n], [n, 1])
     }
 }
 
@@ -75,8 +68,8 @@ pub(super) enum Training {
     CrossEntropyGrad { classes: usize, logits: Place, targets: Place, gradient: Place },
     /// Gradient of a convolution with respect to its input.
     ConvInput { conv: ConvShape, weight: Place, gradient: Place, packed: Vec<PackedB>, rows: Vec<f32> },
-    /// Partial gradients of a convolution with respect to its weight, one for each right-hand side.
-    ConvWeight { conv: ConvShape, x: Place, gradient: Place, packed: Vec<Mutex<PackedB>> },
+    /// Partial gradients of a convolution with respect to its weight.
+    ConvWeight { conv: ConvShape, x: Place, gradient: Place, parts: usize },
     /// A 1×1 convolution.
     Pointwise(Pointwise),
     /// Its gradients.
@@ -247,15 +240,14 @@ impl Training {
                     unsafe { conv_input_grad(isa, &grad, packed, out, task..task + 1, memory.scratch(thread)) }
                 });
             }
-            Self::ConvWeight { conv, x, gradient, packed } => {
-                let (x, grad, parts) = (read(*x), conv.with(read(*gradient)), packed.len());
+            Self::ConvWeight { conv, x, gradient, parts } => {
+                let (x, grad, parts) = (read(*x), conv.with(read(*gradient)), *parts);
                 let len = out.len() / parts.max(1);
                 pool.run(parts, &|task, thread| {
-                    let pixels = part(conv.window.pixels(), 1, parts, task);
-                    let mut packed = packed[task].lock().unwrap_or_else(PoisonError::into_inner);
+                    let rows = part(conv.window.rows(), 1, parts, task);
                     // SAFETY: the parts are disjoint.
                     let to = unsafe { out.slice_mut(task * len..(task + 1) * len) };
-                    conv_weight_grad(isa, &grad, x, pixels, &mut packed, memory.scratch(thread), to);
+                    conv_weight_grad(isa, &grad, x, rows, memory.scratch(thread), to);
                 });
             }
             Self::SumParts { partial, parts } => {
@@ -280,7 +272,7 @@ impl Training {
                 };
                 pool.run(window.batch, &|task, _| {
                     // SAFETY: pictures are disjoint.
-                    unsafe { gradient::pool_grad(&grad, out, task..task + 1) }
+                    unsafe { gradient::pool_grad(isa, &grad, out, task..task + 1) }
                 });
             }
         }
@@ -289,10 +281,11 @@ impl Training {
 
 /// Sums of parts, in order and in f64.
 fn add_parts(partial: &[f32], to: &mut [f32]) {
-    let len = to.len();
-    for (i, to) in to.iter_mut().enumerate() {
-        *to = partial[i..].iter().step_by(len).map(|&x| f64::from(x)).sum::<f64>() as f32;
+    let mut sums = vec![0.0; to.len()];
+    for part in partial.chunks_exact(to.len().max(1)) {
+        sums.iter_mut().zip(part).for_each(|(sum, &x)| *sum += f64::from(x));
     }
+    to.iter_mut().zip(&sums).for_each(|(to, &sum)| *to = sum as f32);
 }
 
 /// Mean and variance from those of the parts (Chan et al., "Updating Formulae and a Pairwise Algorithm for Computing Sample Variances",
@@ -300,17 +293,22 @@ fn add_parts(partial: &[f32], to: &mut [f32]) {
 fn statistics(partial: &[f32], counts: &[usize], to: &mut [f32]) {
     let (mean, variance) = to.split_at_mut(to.len() / 2);
     let c = mean.len();
-    for i in 0..c {
-        let (mut n, mut middle, mut squares) = (0.0, 0.0, 0.0);
-        for (list, &count) in partial.chunks_exact(3 * c).zip(counts).filter(|(_, count)| **count > 0) {
-            let [shift, sum, square] = [0, 1, 2].map(|k| f64::from(list[k * c + i]));
-            let count = count as f64;
-            let away = shift + sum / count - middle;
-            squares += (square - sum * sum / count).max(0.0) + away * away * n * count / (n + count);
-            middle += away * count / (n + count);
-            n += count;
+    let (mut n, mut middles, mut squares) = (0.0, vec![0.0; c], vec![0.0; c]);
+    for (list, &count) in partial.chunks_exact((3 * c).max(1)).zip(counts).filter(|(_, count)| **count > 0) {
+        let count = count as f64;
+        let (both, own) = (n + count, 1.0 / count);
+        let (shift, sums) = list.split_at(c);
+        let (sum, square) = sums.split_at(c);
+        for i in 0..c {
+            let [shift, sum, square] = [shift[i], sum[i], square[i]].map(f64::from);
+            let away = shift + sum * own - middles[i];
+            squares[i] += (square - sum * sum * own).max(0.0) + away * away * (n * count / both);
+            middles[i] += away * (count / both);
         }
-        (mean[i], variance[i]) = (middle as f32, (squares / n) as f32);
+        n = both;
+    }
+    for i in 0..c {
+        (mean[i], variance[i]) = (middles[i] as f32, (squares[i] / n) as f32);
     }
 }
 

@@ -126,8 +126,8 @@ impl PointwiseGrad {
     fn outer<'a>(&self, samples: usize, x: &'a [f32], dy: &'a [f32]) -> Outer<'a> {
         let (k, n) = (self.k, self.n);
         match self.by_inputs() {
-            true => Outer { samples, a: x, rows: k, lda: k, b: dy, columns: n, ldb: n },
-            false => Outer { samples, a: dy, rows: n, lda: n, b: x, columns: k, ldb: k },
+            true => Outer::dense(samples, x, k, dy, n),
+            false => Outer::dense(samples, dy, n, x, k),
         }
     }
 
