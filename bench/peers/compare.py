@@ -33,6 +33,7 @@ def arguments():
     parser.add_argument("--peers", type=several(PEERS), default=list(PEERS))
     parser.add_argument("--forward", action="store_true", help="only the forward pass")
     parser.add_argument("--training", action="store_true", help="only training")
+    parser.add_argument("--avx2", action="store_true", help="hold Percept, and the peers that can be held, to AVX2")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=1.0, help="of a burst")
     parser.add_argument("--json", type=Path, help="write everything that was measured here, after each case")
@@ -52,7 +53,7 @@ def main():
             for batch in options.batches:
                 with tempfile.TemporaryDirectory() as work:
                     case = Case(NETWORKS[name], training, batch, CACHE / "models", Path(work))
-                    results = measure(case, contenders(case, peers), options.rounds, options.seconds)
+                    results = measure(case, contenders(case, peers, options.avx2), options.rounds, options.seconds)
                 measured.append((case, results))
                 print(block(case, results) + "\n", flush=True)
                 if options.json:

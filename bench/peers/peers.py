@@ -18,6 +18,13 @@ TORCH = {
     "MALLOC_TRIM_THRESHOLD_": str(1 << 40),
     "TORCHINDUCTOR_CACHE_DIR": str(CACHE / "inductor"),
 }
+# What holds a contender to AVX2. The others choose by `cpuid` alone and cannot be held: ONNX Runtime has no switch.
+AVX2 = {
+    "Percept": {"PERCEPT_ISA": "avx2"},
+    "OpenVINO": {"ONEDNN_MAX_CPU_ISA": "AVX2"},
+    "PyTorch": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
+}
+AVX2["torch.compile"] = AVX2["PyTorch"]
 CANDLE_NETWORKS = {"resnet18", "resnet50"}
 BURN_NETWORKS = {"efficientnet-lite0"}
 
@@ -124,8 +131,11 @@ PEERS = {
 }
 
 
-def contenders(case, names):
-    """Percept first, then those of the named peers that can do the case."""
+def contenders(case, names, avx2=False):
+    """Percept first, then those of the named peers that can do the case; held to AVX2 where they can be."""
     for label, variants in [("Percept", percept), *(PEERS[name] for name in names)]:
         for variant, command, environment in variants(case):
+            if avx2:
+                variant = f"{variant} {'AVX2' if label in AVX2 else 'not held to AVX2'}".strip()
+                environment = environment | AVX2.get(label, {})
             yield Contender(label, variant, command, environment)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Percept beside its peers, forward and training, in one run:
-#   bench/peers/run.sh [--networks NAME,…] [--batches 1,8,32] [--forward|--training] [--peers NAME,…] [--rounds N] [--seconds S] [--json FILE]
+#   bench/peers/run.sh [--networks NAME,…] [--batches 1,8,32] [--forward|--training] [--peers NAME,…] [--avx2] [--rounds N] [--seconds S] [--json FILE]
 # Needs cargo, python3 and g++ (for torch.compile). The peers go into a venv of their own, or into the one that PEERS_VENV names.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
