@@ -254,6 +254,10 @@ impl<const T: usize, const K: usize, const STRIDE: usize, const VECTORS: usize, 
                 for (i, &sum) in acc.iter().enumerate() {
                     let at = r.finish.residual.wrapping_add((pixel + i) * n + c);
                     let sum = if r.finish.residual.is_null() { sum } else { S::add(sum, S::load(at)) };
+                    if VECTORS == 0 {
+                        // What a later tile writes, which else waits for every line; a ring stays in cache.
+                        S::prefetch(y.wrapping_add((i + 2 * T) * to));
+                    }
                     S::store(y.wrapping_add(i * to), S::min(high, S::max(low, sum)));
                 }
             }

@@ -120,6 +120,11 @@ impl<const MR: usize, const NV: usize> Micro<MR, NV> {
             let read = |p: *const f32, j: usize| {
                 if j + 1 < NV || whole { S::load(p.add(j * S::LANES)) } else { S::load_part(p.add(j * S::LANES), tail) }
             };
+            // What the next tile writes, which else waits for every line.
+            unroll!(14, MR, |I| {
+                let row = t.c.cast_const().wrapping_add((MR + I) * t.ldc);
+                unroll!(3, NV, |J| { S::prefetch(row.wrapping_add(J * S::LANES)) });
+            });
             let mut acc = [[S::splat(0.0); NV]; MR];
             if t.accumulate {
                 unroll!(14, MR, |I| { unroll!(3, NV, |J| { acc[I][J] = read(t.c.add(I * t.ldc), J) }) });

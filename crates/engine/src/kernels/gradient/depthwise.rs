@@ -63,7 +63,7 @@ impl DepthwiseBlock<'_> {
     fn tiled(&self) -> Option<(usize, usize)> {
         let w = &self.window;
         let (k, s) = (w.kernel[1], w.stride[1]);
-        (w.dilation[1] == 1 && matches!((k, s), (3 | 5, 1 | 2))).then_some((k, s))
+        (w.kernel[0] == k && w.dilation[1] == 1 && matches!((k, s), (3 | 5, 1 | 2))).then_some((k, s))
     }
 }
 
@@ -117,6 +117,8 @@ impl Input<'_> {
     #[inline(always)]
     unsafe fn line<S: Simd, const K: usize, const STRIDE: usize>(&self, y: usize) {
         let w = &self.d.window;
+        // Found once for all tiles: it takes divisions.
+        let rows: [Option<usize>; K] = std::array::from_fn(|ky| self.d.row_of(y, ky));
         let mut first = 0;
         while first * STRIDE < w.input[1] + w.pad[1] {
             let (before, after) = ((K - 1) / STRIDE, (TILE - 1) / STRIDE);
@@ -127,9 +129,9 @@ impl Input<'_> {
             // SAFETY: passed on from the caller.
             unsafe {
                 if inside {
-                    S::enter(Columns::<K, STRIDE, false> { input, y, first });
+                    S::enter(Columns::<K, STRIDE, false> { input, y, rows, first });
                 } else {
-                    S::enter(Columns::<K, STRIDE, true> { input, y, first });
+                    S::enter(Columns::<K, STRIDE, true> { input, y, rows, first });
                 }
             }
             first += TILE / STRIDE;
@@ -168,6 +170,8 @@ impl Input<'_> {
 struct Columns<'a, const K: usize, const STRIDE: usize, const BORDER: bool> {
     input: &'a Input<'a>,
     y: usize,
+    /// For each row of taps the row of the block that finds it on row `y`.
+    rows: [Option<usize>; K],
     first: usize,
 }
 
@@ -183,8 +187,8 @@ impl<const K: usize, const STRIDE: usize, const BORDER: bool> Kernel for Columns
             // buffers. Pointers to columns that do not exist are formed by wrapping and never read.
             unsafe {
                 let mut acc = [S::splat(0.0); TILE];
-                for ky in 0..w.kernel[0] {
-                    let Some(row) = d.row_of(self.y, ky) else { continue };
+                for (ky, row) in self.rows.iter().enumerate() {
+                    let Some(row) = *row else { continue };
                     let mut taps = [S::splat(0.0); K];
                     unroll!(5, K, |J| {
                         taps[J] = read::<S>(self.input.taps.as_ptr().add((ky * K + J) * d.channels + c), n)
@@ -206,6 +210,8 @@ impl<const K: usize, const STRIDE: usize, const BORDER: bool> Kernel for Columns
                 let dx = self.input.dx.wrapping_offset(pixel * d.channels as isize + c as isize);
                 for (column, &sum) in acc.iter().enumerate() {
                     if !BORDER || ((x + column as isize) as usize) < w.input[1] {
+                        // What a later tile writes, which else waits for every line.
+                        S::prefetch(dx.wrapping_add((column + 2 * TILE) * d.channels));
                         write::<S>(dx.wrapping_add(column * d.channels), sum, n);
                     }
                 }

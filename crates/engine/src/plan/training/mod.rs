@@ -251,7 +251,7 @@ impl Training {
                 });
             }
             Self::SumParts { partial, parts } => {
-                let (partial, len, split) = (read(*partial), out.len(), tasks(out.len() * *parts, ELEMENTS));
+                let (partial, len, split) = (read(*partial), out.len(), tasks(out.len() * *parts, 8 * ELEMENTS));
                 pool.run(split, &|task, _| {
                     let range = part(len, 64, split, task);
                     // SAFETY: the parts are disjoint.
