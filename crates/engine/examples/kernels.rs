@@ -67,6 +67,30 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             dense(isa, window, inputs, outputs),
         );
     }
+    // As in ResNets and SqueezeNet; operations of the plain convolution.
+    for (side, batch, inputs, outputs) in [
+        (56, 1, 64, 64),
+        (28, 1, 128, 128),
+        (14, 1, 256, 256),
+        (14, 8, 256, 256),
+        (7, 1, 512, 512),
+        (7, 8, 512, 512),
+        (32, 1, 16, 16),
+        (32, 8, 16, 16),
+        (16, 8, 32, 32),
+        (8, 8, 64, 64),
+        (55, 1, 16, 64),
+        (27, 1, 32, 128),
+        (13, 1, 48, 192),
+        (13, 1, 64, 256),
+    ] {
+        let window = Window { batch, ..window([side; 2], [3; 2], 1) };
+        let flop = 2.0 * (window.pixels() * 9 * inputs * outputs) as f64;
+        let bytes = 4.0 * (window.pixels() * (inputs + outputs)) as f64;
+        let name = |how| format!("{how} {batch}×{side}² {inputs}→{outputs}");
+        report(name("3×3 direct"), flop, bytes, dense(isa, window, inputs, outputs));
+        report(name("3×3 Winograd"), flop, bytes, minimal(isa, window, inputs, outputs));
+    }
     for (side, channels, kernel, stride) in [
         (112, 32, 3, 1),
         (112, 96, 3, 2),
@@ -167,6 +191,19 @@ fn dense(isa: Isa, window: Window, inputs: usize, outputs: usize) -> Box<dyn FnM
         let args = Conv { window, x: &x, weights: &weights, ldc: outputs, epilogue };
         // SAFETY: one call at a time.
         unsafe { conv(&args, Out::new(&mut y), 0..window.pixels(), 0..weights.panels(), &mut scratch) }
+    })
+}
+
+fn minimal(isa: Isa, window: Window, inputs: usize, outputs: usize) -> Box<dyn FnMut()> {
+    let weights = WinogradWeights::pack(isa, [outputs, inputs], &values(outputs * inputs * 9));
+    let (x, bias) = (values(window.input_pixels() * inputs), values(outputs));
+    let mut y = AlignedBuf::zeroed(window.pixels() * outputs);
+    let mut scratch = AlignedBuf::zeroed(weights.scratch_len());
+    Box::new(move || {
+        let epilogue = Epilogue { bias: Some(&bias), residual: None, activation: Activation::Relu };
+        let args = Winograd { window, x: &x, weights: &weights, epilogue };
+        // SAFETY: one call at a time.
+        unsafe { winograd(&args, Out::new(&mut y), 0..winograd_tiles(&window), 0..weights.panels(), &mut scratch) }
     })
 }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::simd::Isa;
 use proptest::prelude::*;
 
-const ACTIVATIONS: [Activation; 9] = [
+pub(super) const ACTIVATIONS: [Activation; 9] = [
     Activation::None,
     Activation::Relu,
     Activation::Clip { min: -0.25, max: 0.5 },
@@ -74,7 +74,7 @@ fn check(want: &[f64], units: usize, cut: usize, mut run: impl FnMut(Isa, Out<'_
 }
 
 /// A convolution with groups by its definition, NHWC and OIHW.
-fn convolution(
+pub(super) fn convolution(
     w: &Window,
     [o, i, kh, kw]: [usize; 4],
     groups: usize,
@@ -103,7 +103,7 @@ fn convolution(
 }
 
 /// Fills in the output of a window with so much padding at the end.
-fn set_output(w: &mut Window, end: [usize; 2]) {
+pub(super) fn set_output(w: &mut Window, end: [usize; 2]) {
     w.output = [0, 1].map(|i| {
         let reach = w.dilation[i] * (w.kernel[i] - 1) + 1;
         (w.input[i] + w.pad[i] + end[i]).checked_sub(reach).map_or(0, |room| room / w.stride[i] + 1)

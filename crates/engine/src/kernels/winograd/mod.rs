@@ -1,0 +1,268 @@
+//! 3×3 convolution of stride 1 with a quarter of the multiplications: Winograd's minimal filtering, F(4×4, 3×3).
+//!
+//! Dense convolutions run at the peak of the multiply-add units already, so only fewer multiplications are faster. The output is cut into
+//! tiles of 4×4; a tile's patch of 6×6 inputs, a filter and a tile are polynomials' values at 36 points, and there convolution is a
+//! multiplication: Y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015,
+//! arXiv:1509.09308, section 4). Summed over channels, the multiplications of a point are a matrix product, tiles × inputs × outputs, which
+//! runs in the micro-kernel of all products. Larger tiles save more and lose too many digits; smaller ones, F(2×2, 3×3), need 4 products an
+//! output instead of 2.25, which is more even on a map of 7×7, where a quarter of the tiles' pixels is outside.
+//!
+//! A block of tiles is transformed into `[point][tile][channel]` that stays in the L2 cache; then, for each panel of output channels, the
+//! products of all points stay there too until they are transformed back and finished. Where the filters are larger than that cache, a
+//! block that must read them all is better shared by several threads: transform first, multiply panels later.
+
+mod transform;
+mod weights;
+
+pub use weights::WinogradWeights;
+
+use super::epilogue::Epilogue;
+use super::gemm::Block;
+use super::{Out, Window, check_range};
+use crate::simd::{Kernel, Simd};
+use std::ops::Range;
+use transform::{Outputs, Patches};
+
+/// Side of a tile.
+const TILE: usize = 4;
+/// Side of its patch.
+const PATCH: usize = 6;
+/// Points of a patch.
+const POINTS: usize = PATCH * PATCH;
+/// Floats of a block's transformed patches: half of the L2 cache.
+const BLOCK: usize = 128 << 10;
+/// Floats of a block's products.
+const PRODUCTS: usize = 64 << 10;
+/// Tiles of a block are a multiple of the register tile's rows, and at most so many times.
+const ROWS: usize = 14;
+const MOST: usize = 8;
+
+/// The arguments of [`winograd`].
+#[derive(Clone, Copy)]
+pub struct Winograd<'a> {
+    /// How the kernel slides: 3×3, stride and dilation 1.
+    pub window: Window,
+    /// NHWC, dense.
+    pub x: &'a [f32],
+    /// Filters.
+    pub weights: &'a WinogradWeights,
+    /// Comes after the sum; its residual is dense.
+    pub epilogue: Epilogue<'a>,
+}
+
+/// Tiles of a window's output, over batch, height and width.
+pub fn winograd_tiles(window: &Window) -> usize {
+    window.batch * window.output[0].div_ceil(TILE) * window.output[1].div_ceil(TILE)
+}
+
+/// Where a tile lies.
+struct At {
+    picture: usize,
+    /// The first pixel.
+    first: [usize; 2],
+}
+
+/// Walks over tiles without divisions.
+struct Tiles {
+    at: At,
+    output: [usize; 2],
+    left: usize,
+}
+
+impl Tiles {
+    fn new(window: &Window, tiles: Range<usize>) -> Self {
+        let [height, width] = window.output.map(|side| side.div_ceil(TILE).max(1));
+        let (line, column) = (tiles.start / width, tiles.start % width);
+        let at = At { picture: line / height, first: [line % height * TILE, column * TILE] };
+        Tiles { at, output: window.output, left: tiles.len() }
+    }
+}
+
+impl Iterator for Tiles {
+    type Item = At;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<At> {
+        self.left = self.left.checked_sub(1)?;
+        let At { picture, first: [y, x] } = self.at;
+        let next = match [y + TILE < self.output[0], x + TILE < self.output[1]] {
+            [_, true] => (picture, [y, x + TILE]),
+            [true, false] => (picture, [y + TILE, 0]),
+            [false, false] => (picture + 1, [0, 0]),
+        };
+        self.at = At { picture: next.0, first: next.1 };
+        Some(At { picture, first: [y, x] })
+    }
+}
+
+/// An odd number of cache lines, so that points or tiles do not fall on the same few cache sets.
+fn odd_lines(floats: usize) -> usize {
+    16 * (floats.div_ceil(16) | 1)
+}
+
+impl WinogradWeights {
+    /// Tiles of a block.
+    fn block(&self) -> usize {
+        (BLOCK / (POINTS * odd_lines(self.inputs())) / ROWS).clamp(1, MOST) * ROWS
+    }
+
+    /// Floats of the transformed patches of so many tiles.
+    pub fn patches_len(&self, tiles: usize) -> usize {
+        POINTS * odd_lines(tiles * odd_lines(self.inputs()))
+    }
+
+    fn products_len(&self, tiles: usize, columns: usize) -> usize {
+        POINTS * odd_lines(tiles * columns.next_multiple_of(self.isa().lanes()))
+    }
+
+    /// Floats of scratch that [`winograd`] needs in each thread.
+    pub fn scratch_len(&self) -> usize {
+        self.patches_len(self.block()) + self.products()
+    }
+
+    /// Floats of scratch that [`winograd_products`] needs in each thread.
+    fn products(&self) -> usize {
+        let widest = (0..self.panels()).map(|panel| self.columns(&(panel..panel + 1)).len()).max().unwrap_or(0);
+        self.products_len(self.block(), widest).max(PRODUCTS)
+    }
+}
+
+impl Winograd<'_> {
+    fn check(&self, out: Out<'_>, tiles: &Range<usize>, panels: &Range<usize>) {
+        let (w, weights) = (&self.window, self.weights);
+        assert!(w.kernel == [3, 3] && w.stride == [1, 1] && w.dilation == [1, 1], "3×3 of stride 1, not {w:?}");
+        assert_eq!(self.x.len(), w.input_pixels() * weights.inputs(), "x for {w:?}");
+        assert_eq!(out.len, w.pixels() * weights.outputs(), "output for {w:?}");
+        check_range(tiles, winograd_tiles(w), "tiles");
+        check_range(panels, weights.panels(), "panels");
+        self.epilogue.check(w.pixels(), weights.outputs());
+    }
+}
+
+/// Computes the pixels of `tiles` in `panels` of a 3×3 convolution.
+///
+/// `scratch` holds [`WinogradWeights::scratch_len`] floats and belongs to this call.
+///
+/// # Safety
+/// Of calls that run at the same time no two have a common element of `out`, and nobody reads what they write.
+pub unsafe fn winograd(c: &Winograd<'_>, out: Out<'_>, tiles: Range<usize>, panels: Range<usize>, scratch: &mut [f32]) {
+    let block = c.weights.block();
+    let (patches, products) = scratch.split_at_mut(c.weights.patches_len(block));
+    for first in tiles.clone().step_by(block) {
+        let tiles = first..tiles.end.min(first + block);
+        // SAFETY: the scratch is this call's; the output is the caller's.
+        unsafe {
+            winograd_patches(c, Out::new(patches), tiles.clone(), tiles.clone());
+            winograd_products(c, patches, tiles.clone(), out, tiles, panels.clone(), products);
+        }
+    }
+}
+
+/// Transforms the patches of `tiles` into `patches`, which has room for those of `block`.
+///
+/// # Safety
+/// Of calls that run at the same time no two have a common tile, and nobody reads what they write.
+pub unsafe fn winograd_patches(c: &Winograd<'_>, patches: Out<'_>, block: Range<usize>, tiles: Range<usize>) {
+    let (w, weights) = (&c.window, c.weights);
+    assert!(block.start <= tiles.start && tiles.end <= block.end, "tiles {tiles:?} of {block:?}");
+    check_range(&tiles, winograd_tiles(w), "tiles");
+    assert_eq!(c.x.len(), w.input_pixels() * weights.inputs(), "x for {w:?}");
+    assert!(patches.len >= weights.patches_len(block.len()), "patches of {} for {block:?}", patches.len);
+    let row = odd_lines(weights.inputs());
+    let plane = odd_lines(block.len() * row);
+    let to = patches.ptr.wrapping_add((tiles.start - block.start) * row);
+    let kernel = Patches { window: w, x: c.x, channels: weights.inputs(), tiles, to, plane, row };
+    // SAFETY: the lengths were checked above, `row` is a multiple of every vector; disjointness is the caller's.
+    unsafe { weights.isa().run(kernel) }
+}
+
+/// Multiplies the transformed patches of `tiles`, which are a part of `block`, with the filters of `panels`, and writes the pixels.
+///
+/// # Safety
+/// As [`winograd`].
+pub unsafe fn winograd_products(
+    c: &Winograd<'_>,
+    patches: &[f32],
+    block: Range<usize>,
+    out: Out<'_>,
+    tiles: Range<usize>,
+    panels: Range<usize>,
+    scratch: &mut [f32],
+) {
+    c.check(out, &tiles, &panels);
+    assert!(block.start <= tiles.start && tiles.end <= block.end, "tiles {tiles:?} of {block:?}");
+    assert!(patches.len() >= c.weights.patches_len(block.len()), "patches of {} for {block:?}", patches.len());
+    assert!(scratch.len() >= c.weights.products(), "scratch of {}", scratch.len());
+    if tiles.is_empty() || panels.is_empty() {
+        return;
+    }
+    // SAFETY: the lengths were checked above; disjointness is the caller's.
+    unsafe { c.weights.isa().run(Products { c, patches, block, out, tiles, panels, scratch }) }
+}
+
+struct Products<'a> {
+    c: &'a Winograd<'a>,
+    patches: &'a [f32],
+    block: Range<usize>,
+    out: Out<'a>,
+    tiles: Range<usize>,
+    panels: Range<usize>,
+    scratch: &'a mut [f32],
+}
+
+impl Kernel for Products<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let weights = self.c.weights;
+        let row = odd_lines(weights.inputs());
+        let plane = odd_lines(self.block.len() * row);
+        let finish = Epilogue::default().finish();
+        for panel in self.panels.clone() {
+            let panels = panel..panel + 1;
+            let columns = weights.columns(&panels);
+            let width = columns.len().next_multiple_of(S::LANES);
+            let most = (self.scratch.len() / POINTS - 32) / width;
+            for first in self.tiles.clone().step_by(most) {
+                let tiles = first..self.tiles.end.min(first + most);
+                let products = odd_lines(tiles.len() * width);
+                let a = self.patches.as_ptr().wrapping_add((first - self.block.start) * row);
+                for (point, b) in weights.points.iter().enumerate() {
+                    let product = Block {
+                        a: a.wrapping_add(point * plane),
+                        row,
+                        step: 1,
+                        k: 0..weights.inputs(),
+                        runs: 1,
+                        run_step: 0,
+                        b,
+                        c: self.scratch.as_mut_ptr().wrapping_add(point * products).wrapping_sub(columns.start),
+                        ldc: width,
+                        accumulate: false,
+                        finish,
+                        ld_residual: 0,
+                        rows: 0..tiles.len(),
+                        panels: panels.clone(),
+                    };
+                    // SAFETY: the patches hold all tiles of the block, the scratch the products of so many tiles (checked by the callers).
+                    unsafe { product.run::<S>() }
+                }
+                let outputs = Outputs {
+                    window: &self.c.window,
+                    tiles,
+                    from: self.scratch.as_ptr(),
+                    plane: products,
+                    row: width,
+                    y: self.out.ptr,
+                    channels: weights.outputs(),
+                    columns: columns.clone(),
+                    finish: self.c.epilogue.finish(),
+                };
+                // SAFETY: the output, residual and bias have the window's size (checked by the callers).
+                unsafe { S::enter(outputs) }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,233 @@
+//! The transforms of F(4×4, 3×3), a vector of channels at a time.
+//!
+//! Interpolation is at 0, ±√½, ±√2 and ∞. The product of the squares is 1, so the coefficients stay near 1: the errors are a third of
+//! those of 0, ±1, ±2, ∞ in the paper. A tile's patch is read once, transformed by columns and then by rows, and stays in registers as far
+//! as there are any. Where a patch or a tile hangs over the border, its vectors are read or written with a mask.
+
+use super::{PATCH, TILE, Tiles};
+use crate::kernels::epilogue::{Activate, Finish};
+use crate::kernels::tile::{offset, unroll};
+use crate::kernels::{Activation, Window};
+use crate::simd::{Kernel, Simd};
+use std::f32::consts::{FRAC_1_SQRT_2, SQRT_2};
+use std::ops::Range;
+
+/// G, which transforms filters: row i holds the powers 0 to 2 of point i, over the product of its distances to the other points.
+pub(super) const FILTER: [[f64; 3]; PATCH] = {
+    let (a, b) = (std::f64::consts::FRAC_1_SQRT_2, std::f64::consts::SQRT_2);
+    let (u, v) = (-2.0 / 3.0, 1.0 / 6.0);
+    [
+        [1.0, 0.0, 0.0],
+        [u, u * a, u * 0.5],
+        [u, -u * a, u * 0.5],
+        [v, v * b, v * 2.0],
+        [v, -v * b, v * 2.0],
+        [0.0, 0.0, 1.0],
+    ]
+};
+
+/// Bᵀ·d: row i holds the coefficients of the polynomial that vanishes at all points but i.
+#[inline(always)]
+unsafe fn patch<S: Simd>(d: [S::V; PATCH]) -> [S::V; PATCH] {
+    // SAFETY: arithmetic only; the caller vouches for the instruction set.
+    unsafe {
+        let plus = |factor: f32, x, y| S::mul_add(S::splat(factor), x, y);
+        let (even, odd) = (plus(-2.0, d[2], d[4]), plus(-2.0, d[1], d[3]));
+        let (even2, odd2) = (plus(-0.5, d[2], d[4]), plus(-0.5, d[1], d[3]));
+        [
+            plus(-2.5, d[2], S::add(d[0], d[4])),
+            plus(FRAC_1_SQRT_2, odd, even),
+            plus(-FRAC_1_SQRT_2, odd, even),
+            plus(SQRT_2, odd2, even2),
+            plus(-SQRT_2, odd2, even2),
+            plus(-2.5, d[3], S::add(d[1], d[5])),
+        ]
+    }
+}
+
+/// Aᵀ·m: row i holds the powers i of the points.
+#[inline(always)]
+unsafe fn tile<S: Simd>(m: [S::V; PATCH]) -> [S::V; TILE] {
+    // SAFETY: arithmetic only; the caller vouches for the instruction set.
+    unsafe {
+        let plus = |factor: f32, x, y| S::mul_add(S::splat(factor), x, y);
+        let (even, odd) = (S::add(m[1], m[2]), S::sub(m[1], m[2]));
+        let (even2, odd2) = (S::add(m[3], m[4]), S::sub(m[3], m[4]));
+        [
+            S::add(m[0], S::add(even, even2)),
+            plus(SQRT_2, odd2, S::mul(S::splat(FRAC_1_SQRT_2), odd)),
+            plus(2.0, even2, S::mul(S::splat(0.5), even)),
+            plus(2.0 * SQRT_2, odd2, plus(0.5 * FRAC_1_SQRT_2, odd, m[5])),
+        ]
+    }
+}
+
+/// Transforms the patches of `tiles`.
+pub(super) struct Patches<'a> {
+    pub(super) window: &'a Window,
+    pub(super) x: &'a [f32],
+    pub(super) channels: usize,
+    pub(super) tiles: Range<usize>,
+    /// Where point 0 of the first of `tiles` goes.
+    pub(super) to: *mut f32,
+    /// Distances of points, and of tiles.
+    pub(super) plane: usize,
+    pub(super) row: usize,
+}
+
+impl Kernel for Patches<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let (w, channels) = (self.window, self.channels);
+        let line = w.input[1] * channels;
+        let mut to = self.to;
+        for at in Tiles::new(w, self.tiles.clone()) {
+            let [y, x] = [0, 1].map(|axis| at.first[axis] as isize - w.pad[axis] as isize);
+            // The rows and columns of the patch that lie inside the picture.
+            let inside = |first: isize, size: usize| {
+                let end = (size as isize - first).clamp(0, PATCH as isize) as usize;
+                (-first).clamp(0, end as isize) as usize..end
+            };
+            let (ys, xs) = (inside(y, w.input[0]), inside(x, w.input[1]));
+            let picture = self.x.as_ptr().wrapping_add(at.picture * w.input[0] * line);
+            let from = picture.wrapping_offset(y * line as isize + x * channels as isize);
+            let whole = if ys.len() == PATCH && xs.len() == PATCH { channels / S::LANES * S::LANES } else { 0 };
+            // SAFETY: the taps of `ys` × `xs` lie inside the picture, and there is room for a patch in whole vectors (checked by the callers).
+            unsafe {
+                for c in (0..whole).step_by(S::LANES) {
+                    self.transform::<S>(|i, j| S::load(from.add(i * line + j * channels + c)), to.add(c));
+                }
+                for c in (whole..channels).step_by(S::LANES) {
+                    let n = (channels - c).min(S::LANES);
+                    let read = |i: usize, j: usize| {
+                        let there = ys.contains(&i) && xs.contains(&j);
+                        let p = from.wrapping_add(i * line + j * channels + c);
+                        S::load_part(if there { p } else { picture }, if there { n } else { 0 })
+                    };
+                    self.transform::<S>(read, to.add(c));
+                }
+            }
+            to = to.wrapping_add(self.row);
+        }
+    }
+}
+
+impl Patches<'_> {
+    /// Bᵀ·d·B of a vector of channels.
+    ///
+    /// # Safety
+    /// `read` may be called for all of the patch, `to` is valid for all points, and the CPU has the instruction set of `S`.
+    #[inline(always)]
+    unsafe fn transform<S: Simd>(&self, read: impl Fn(usize, usize) -> S::V, to: *mut f32) {
+        // SAFETY: passed on from the caller.
+        unsafe {
+            let mut t = [[S::splat(0.0); PATCH]; PATCH];
+            unroll!(14, PATCH, |J| {
+                let column = patch::<S>([read(0, J), read(1, J), read(2, J), read(3, J), read(4, J), read(5, J)]);
+                unroll!(14, PATCH, |I| { t[I][J] = column[I] });
+            });
+            unroll!(14, PATCH, |I| {
+                let row = patch::<S>(t[I]);
+                unroll!(14, PATCH, |J| { S::store(to.add((I * PATCH + J) * self.plane), row[J]) });
+            });
+        }
+    }
+}
+
+/// Transforms products into the pixels of `tiles` and finishes them.
+pub(super) struct Outputs<'a> {
+    pub(super) window: &'a Window,
+    pub(super) tiles: Range<usize>,
+    /// The product of point 0 with the first of `tiles`, at the first of `columns`.
+    pub(super) from: *const f32,
+    /// Distances of points, and of tiles.
+    pub(super) plane: usize,
+    pub(super) row: usize,
+    /// The whole output, and its channels.
+    pub(super) y: *mut f32,
+    pub(super) channels: usize,
+    /// The channels that are made.
+    pub(super) columns: Range<usize>,
+    pub(super) finish: Finish,
+}
+
+impl Kernel for Outputs<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let (w, n) = (self.window, self.columns.len());
+        let line = w.output[1] * self.channels;
+        let mut from = self.from;
+        for at in Tiles::new(w, self.tiles.clone()) {
+            let [y, x] = at.first;
+            let pixel = (at.picture * w.output[0] + y) * w.output[1] + x;
+            let first = pixel * self.channels + self.columns.start;
+            let size = [TILE.min(w.output[0] - y), TILE.min(w.output[1] - x)];
+            let whole = if size == [TILE; 2] { n / S::LANES * S::LANES } else { 0 };
+            // SAFETY: `size` pixels from `pixel` on lie inside the picture, whose output, residual and bias are valid for `columns`.
+            unsafe {
+                for c in (0..whole).step_by(S::LANES) {
+                    self.transform::<S, false>(from.add(c), c, first + c, size, S::LANES);
+                }
+                for c in (whole..n).step_by(S::LANES) {
+                    self.transform::<S, true>(from.add(c), c, first + c, size, (n - c).min(S::LANES));
+                }
+                if self.finish.later != Activation::None {
+                    for y in 0..size[0] {
+                        let y = self.y.add(first + y * line);
+                        let (rows, stride, activation) = (size[1], self.channels, self.finish.later);
+                        S::enter(Activate { x: y, y, rows, stride, len: n, activation });
+                    }
+                }
+            }
+            from = from.wrapping_add(self.row);
+        }
+    }
+}
+
+impl Outputs<'_> {
+    /// Aᵀ·m·A of a vector of channels, of which column `column` of the bias is the first; pixel (0, 0) lies at `first` in the output.
+    ///
+    /// # Safety
+    /// `m` is valid for all points, bias, output and residual for `n` channels and the pixels of `size`; with `PART` unset these are all of a
+    /// tile and a vector. The CPU has the instruction set of `S`.
+    #[inline(always)]
+    unsafe fn transform<S: Simd, const PART: bool>(
+        &self,
+        m: *const f32,
+        column: usize,
+        first: usize,
+        size: [usize; 2],
+        n: usize,
+    ) {
+        let line = self.window.output[1] * self.channels;
+        // SAFETY: passed on from the caller.
+        unsafe {
+            let read = |p: *const f32| if PART { S::load_part(p, n) } else { S::load(p) };
+            let mut t = [[S::splat(0.0); PATCH]; TILE];
+            unroll!(14, PATCH, |J| {
+                let product = |i: usize| S::load(m.add((i * PATCH + J) * self.plane));
+                let column = tile::<S>([product(0), product(1), product(2), product(3), product(4), product(5)]);
+                unroll!(14, TILE, |I| { t[I][J] = column[I] });
+            });
+            let bias = offset(self.finish.bias, self.columns.start + column);
+            let bias = if bias.is_null() { S::splat(0.0) } else { read(bias) };
+            let [low, high] = self.finish.clamp.map(|x| S::splat(x));
+            unroll!(14, TILE, |I| {
+                if !PART || I < size[0] {
+                    let row = tile::<S>(t[I]);
+                    unroll!(14, TILE, |J| {
+                        if !PART || J < size[1] {
+                            let at = first + I * line + J * self.channels;
+                            let mut y = S::add(row[J], bias);
+                            if !self.finish.residual.is_null() {
+                                y = S::add(y, read(self.finish.residual.add(at)));
+                            }
+                            let y = S::min(high, S::max(low, y));
+                            if PART { S::store_part(self.y.add(at), y, n) } else { S::store(self.y.add(at), y) }
+                        }
+                    });
+                }
+            });
+        }
+    }
+}
