@@ -127,6 +127,12 @@ impl Kernel {
                 let conv = Arithmetic::conv(window, detail, window.pixels() * filters, tail.operations() * out);
                 conv.weights(if fresh.is_some() { 0 } else { filters })
             }
+            Self::Winograd(step) => {
+                let filters = step.weights.inputs() * step.weights.outputs();
+                let sum = step.window.pixels() * step.window.taps() * filters;
+                let conv = Arithmetic::conv(&step.window, " Winograd", sum, step.tail.operations() * out);
+                conv.weights(step.weights.filters_len())
+            }
             Self::Depthwise { window, weights, fresh, tail, .. } => {
                 let filters = window.taps() * weights.channels();
                 let sum = window.pixels() * filters;

@@ -8,7 +8,7 @@ use super::fuse::{self, Action};
 use super::lazy::Lazy;
 use super::step::{Kernel, Place, Step};
 use crate::Error;
-use crate::kernels::{BottleneckWeights, ConvWeights, DepthwiseWeights, PackedB};
+use crate::kernels::{BottleneckWeights, ConvWeights, DepthwiseWeights, PackedB, WinogradWeights};
 use crate::simd::{AlignedBuf, Isa};
 use percept_graph::{DType, Graph, Node, Op, Params, Source, Tensor, ValueId};
 use std::collections::HashMap;
@@ -18,6 +18,7 @@ use std::sync::Arc;
 #[derive(Default)]
 pub(crate) struct Packed {
     pub(super) conv: HashMap<String, Arc<ConvWeights>>,
+    pub(super) winograd: HashMap<String, Arc<WinogradWeights>>,
     pub(super) depthwise: HashMap<String, Arc<DepthwiseWeights>>,
     /// By the names of all layers' weights.
     pub(super) bottleneck: HashMap<[String; 3], Arc<BottleneckWeights>>,

@@ -17,6 +17,7 @@ mod product;
 mod simple;
 mod step;
 mod training;
+mod winograd;
 
 pub use cost::Work;
 pub(crate) use lower::Packed;

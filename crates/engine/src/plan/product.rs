@@ -4,7 +4,8 @@ use super::edge::{CHANNELS_LAST, Edge, plain};
 use super::fuse::Fused;
 use super::lower::{Lower, Lowered};
 use super::step::{Kernel, Tail};
-use crate::kernels::{Activation, BinaryOp, ConvWeights, DepthwiseWeights, PackedB, Window};
+use super::winograd;
+use crate::kernels::{Activation, BinaryOp, ConvWeights, DepthwiseWeights, PackedB, Window, WinogradWeights};
 use percept_graph::ops::{Conv, Gemm, Padding};
 use percept_graph::{Node, Op, ValueId};
 use std::sync::Arc;
@@ -129,6 +130,10 @@ impl Lower<'_> {
                 None => Arc::clone(self.packed.depthwise.entry(name).or_insert_with(pack)),
             };
             Kernel::Depthwise { window, x: x.place, weights, fresh, tail }
+        } else if fresh.is_none() && winograd::fits(&window, [shape[0], shape[1]], op.group) {
+            let pack = || Arc::new(WinogradWeights::pack(isa, [shape[0], shape[1]], values));
+            let weights = Arc::clone(self.packed.winograd.entry(name).or_insert_with(pack));
+            Kernel::Winograd(self.winograd(window, x.place, weights, tail))
         } else {
             let pack = || Arc::new(ConvWeights::pack(isa, op.group, shape, values));
             let weights = match fresh {

@@ -5,6 +5,7 @@
 
 use super::bottleneck::Bottleneck;
 use super::training::Training;
+use super::winograd::Winograd;
 use crate::Pool;
 use crate::kernels::{
     self, Activation, BinaryOp, ConvWeights, DepthwiseWeights, Epilogue, Out, PackedB, PoolKind, Window,
@@ -113,6 +114,8 @@ pub(super) enum Kernel {
         reduced: Vec<[usize; 2]>,
         factor: f64,
     },
+    /// A 3×3 convolution of stride 1 with fewer multiplications.
+    Winograd(Winograd),
     /// Expand → depthwise → project.
     Bottleneck(Bottleneck),
     /// What only learning needs.
@@ -150,6 +153,7 @@ impl Kernel {
             | Self::Gather { x, .. }
             | Self::Transpose { x, .. }
             | Self::Sum { x, .. } => vec![*x],
+            Self::Winograd(winograd) => winograd.reads(),
             Self::Bottleneck(bottleneck) => bottleneck.reads(),
             Self::Training(training) => training.reads(),
         }
@@ -164,6 +168,7 @@ impl Kernel {
     pub(super) fn scratch(&self) -> usize {
         match self {
             Self::Conv { window, weights, .. } => weights.scratch_len(window),
+            Self::Winograd(winograd) => winograd.scratch(),
             Self::Bottleneck(bottleneck) => bottleneck.scratch(),
             Self::Training(training) => training.scratch(),
             _ => 0,
@@ -384,6 +389,7 @@ impl Step {
                     kernels::transpose([m, n], &x[begin..begin + m * n], rows, y);
                 });
             }
+            Kernel::Winograd(winograd) => winograd.run(memory, out, pool),
             Kernel::Bottleneck(bottleneck) => bottleneck.run(memory, out, pool),
             Kernel::Training(training) => training.run(memory, out, pool, isa),
             Kernel::Sum { x, kept, reduced, factor } => {

@@ -41,6 +41,11 @@ impl WinogradWeights {
         self.points[0].n()
     }
 
+    /// Floats of the transformed filters.
+    pub fn filters_len(&self) -> usize {
+        POINTS * self.inputs() * self.outputs()
+    }
+
     /// Panels of output channels: the unit in which channels are divided among threads.
     pub fn panels(&self) -> usize {
         self.points[0].panels()
