@@ -195,7 +195,7 @@ fn dense(isa: Isa, window: Window, inputs: usize, outputs: usize) -> Box<dyn FnM
 }
 
 fn minimal(isa: Isa, window: Window, inputs: usize, outputs: usize) -> Box<dyn FnMut()> {
-    let weights = WinogradWeights::pack(isa, [outputs, inputs], &values(outputs * inputs * 9));
+    let weights = WinogradWeights::pack(isa, 4, [outputs, inputs], &values(outputs * inputs * 9));
     let (x, bias) = (values(window.input_pixels() * inputs), values(outputs));
     let mut y = AlignedBuf::zeroed(window.pixels() * outputs);
     let mut scratch = AlignedBuf::zeroed(weights.scratch_len());
@@ -203,7 +203,7 @@ fn minimal(isa: Isa, window: Window, inputs: usize, outputs: usize) -> Box<dyn F
         let epilogue = Epilogue { bias: Some(&bias), residual: None, activation: Activation::Relu };
         let args = Winograd { window, x: &x, weights: &weights, epilogue };
         // SAFETY: one call at a time.
-        unsafe { winograd(&args, Out::new(&mut y), 0..winograd_tiles(&window), 0..weights.panels(), &mut scratch) }
+        unsafe { winograd(&args, Out::new(&mut y), 0..weights.tiles(&window), 0..weights.panels(), &mut scratch) }
     })
 }
 

@@ -18,7 +18,8 @@ use std::sync::Arc;
 #[derive(Default)]
 pub(crate) struct Packed {
     pub(super) conv: HashMap<String, Arc<ConvWeights>>,
-    pub(super) winograd: HashMap<String, Arc<WinogradWeights>>,
+    /// By the side of the tiles, too.
+    pub(super) winograd: HashMap<(String, usize), Arc<WinogradWeights>>,
     pub(super) depthwise: HashMap<String, Arc<DepthwiseWeights>>,
     /// By the names of all layers' weights.
     pub(super) bottleneck: HashMap<[String; 3], Arc<BottleneckWeights>>,

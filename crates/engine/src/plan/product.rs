@@ -130,9 +130,9 @@ impl Lower<'_> {
                 None => Arc::clone(self.packed.depthwise.entry(name).or_insert_with(pack)),
             };
             Kernel::Depthwise { window, x: x.place, weights, fresh, tail }
-        } else if fresh.is_none() && winograd::fits(&window, [shape[0], shape[1]], op.group) {
-            let pack = || Arc::new(WinogradWeights::pack(isa, [shape[0], shape[1]], values));
-            let weights = Arc::clone(self.packed.winograd.entry(name).or_insert_with(pack));
+        } else if let Some(tile) = winograd::tile(&window, [shape[0], shape[1]], op.group).filter(|_| fresh.is_none()) {
+            let pack = || Arc::new(WinogradWeights::pack(isa, tile, [shape[0], shape[1]], values));
+            let weights = Arc::clone(self.packed.winograd.entry((name, tile)).or_insert_with(pack));
             Kernel::Winograd(self.winograd(window, x.place, weights, tail))
         } else {
             let pack = || Arc::new(ConvWeights::pack(isa, op.group, shape, values));

@@ -9,17 +9,28 @@ use super::lower::Lower;
 use super::step::{GRAIN, Memory, Place, Tail, grid, part, tasks};
 use crate::Pool;
 use crate::kernels::{self, Out, Window, WinogradWeights};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Floats of transformed filters up to which they pass by for every block of tiles: some L2 caches.
 const SMALL: usize = 640 << 10;
+/// Tiles up to which they are too few to be cut at multiples of the register tiles' rows.
+const FEW: usize = 98;
+/// Floats of transformed filters for a tile of a picture above which it takes longer to read than to multiply them.
+const HEAVY: usize = 1 << 20;
 /// Floats of transformed patches in the arena: a part of the L3 cache.
 const PATCHES: usize = 2 << 20;
 
-/// Whether a convolution of a window, from so many channels to so many in so many groups, runs by Winograd.
-pub(super) fn fits(window: &Window, [outputs, inputs]: [usize; 2], groups: usize) -> bool {
+/// The side of the tiles in which a convolution of a window, [outputs, inputs] channels in so many groups, runs by Winograd, if it does.
+///
+/// It does where tiles of 4×4 save half of the multiplications at least, and there are channels enough that the transforms cost less. Of a
+/// small map with many channels, a picture would wait for the filters transformed for 4×4; tiles of 2×2 have less than half as many.
+pub(super) fn tile(window: &Window, [outputs, inputs]: [usize; 2], groups: usize) -> Option<usize> {
     let plain = window.kernel == [3, 3] && window.stride == [1, 1] && window.dilation == [1, 1] && groups == 1;
-    plain && inputs >= 16 && outputs >= 16 && window.output.iter().all(|&side| side > 2)
+    let [tiles, pixels] = [4, 1].map(|tile| window.output.iter().map(|side| side.div_ceil(tile)).product::<usize>());
+    let saves = 2 * 36 * tiles <= 9 * pixels;
+    let heavy = 36 * inputs * outputs > HEAVY * tiles;
+    (plain && saves && inputs >= 16 && outputs >= 16).then_some(if heavy { 2 } else { 4 })
 }
 
 /// The step of a convolution.
@@ -34,14 +45,23 @@ pub(super) struct Winograd {
 
 impl Lower<'_> {
     pub(super) fn winograd(&mut self, window: Window, x: Place, weights: Arc<WinogradWeights>, tail: Tail) -> Winograd {
-        let large = kernels::WinogradWeights::filters_len(&weights) > SMALL;
-        let patches = large.then(|| {
-            let tiles = kernels::winograd_tiles(&window);
+        let tiles = weights.tiles(&window);
+        let shared = weights.filters_len() > SMALL || (tiles <= FEW && tasks(work(&weights, tiles), GRAIN) > 1);
+        let patches = shared.then(|| {
             let block = (PATCHES / weights.patches_len(1)).min(tiles).max(1);
             (self.slot(vec![weights.patches_len(block)], vec![0]).place, block)
         });
         Winograd { window, x, weights, tail, patches }
     }
+}
+
+/// Operations of so many tiles, with the transforms by the time that they take.
+fn work(weights: &WinogradWeights, tiles: usize) -> usize {
+    2 * tiles * weights.filters_len() + transform(weights, tiles, weights.inputs() + weights.outputs())
+}
+
+fn transform(weights: &WinogradWeights, tiles: usize, channels: usize) -> usize {
+    16 * tiles * (weights.tile() + 2).pow(2) * channels
 }
 
 impl Winograd {
@@ -51,20 +71,18 @@ impl Winograd {
     }
 
     pub(super) fn scratch(&self) -> usize {
-        self.weights.scratch_len()
+        if self.patches.is_some() { self.weights.products_len() } else { self.weights.scratch_len() }
     }
 
     pub(super) fn run(&self, memory: &Memory<'_>, out: Out<'_>, pool: &Pool) {
         let (window, weights) = (self.window, &*self.weights);
         let (x, epilogue) = (memory.read(self.x), memory.epilogue(&self.tail));
         let conv = kernels::Winograd { window, x, weights, epilogue };
-        let (tiles, panels) = (kernels::winograd_tiles(&window), weights.panels());
-        // A quarter of the plain convolution's operations, and the transforms.
-        let flop = 6 * out.len() * weights.inputs();
+        let (tiles, panels) = (weights.tiles(&window), weights.panels());
         let Some((Place::Slot(slot), block)) = self.patches else {
-            let (across, down) = grid(tiles, 14, 1, 1, tasks(flop, GRAIN));
-            pool.run(across * down, &|task, thread| {
-                let tiles = part(tiles, 14, across, task);
+            let (parts, _) = grid(tiles, 14, 1, 1, tasks(work(weights, tiles), GRAIN));
+            pool.run(parts, &|task, thread| {
+                let tiles = part(tiles, 14, parts, task);
                 // SAFETY: the parts are disjoint.
                 unsafe { kernels::winograd(&conv, out, tiles, 0..panels, memory.scratch(thread)) }
             });
@@ -73,19 +91,18 @@ impl Winograd {
         for first in (0..tiles).step_by(block) {
             let block = first..tiles.min(first + block);
             let patches = memory.write(slot);
-            let parts = tasks(32 * block.len() * weights.inputs(), GRAIN / 16).min(block.len());
+            let within = |part: Range<usize>| first + part.start..first + part.end;
+            let parts = tasks(transform(weights, block.len(), weights.inputs()), GRAIN / 4).min(block.len());
             pool.run(parts, &|task, _| {
-                let part = part(block.len(), 1, parts, task);
-                let tiles = first + part.start..first + part.end;
+                let tiles = within(part(block.len(), 1, parts, task));
                 // SAFETY: the parts are disjoint.
                 unsafe { kernels::winograd_patches(&conv, patches, block.clone(), tiles) }
             });
             let patches = memory.read(Place::Slot(slot));
-            let (across, down) = grid(block.len(), 56, panels, 1, tasks(flop / tiles * block.len(), GRAIN));
+            let (across, down) = grid(block.len(), 56, panels, 1, tasks(work(weights, block.len()), GRAIN));
             pool.run(across * down, &|task, thread| {
-                let (part, panels) = (part(block.len(), 56, across, task / down), part(panels, 1, down, task % down));
-                let tiles = first + part.start..first + part.end;
-                let scratch = memory.scratch(thread);
+                let tiles = within(part(block.len(), 56, across, task / down));
+                let (panels, scratch) = (part(panels, 1, down, task % down), memory.scratch(thread));
                 // SAFETY: the parts of the grid are disjoint, and nobody writes the patches any more.
                 unsafe { kernels::winograd_products(&conv, patches, block.clone(), out, tiles, panels, scratch) }
             });

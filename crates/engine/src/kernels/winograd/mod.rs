@@ -23,19 +23,12 @@ use crate::simd::{Kernel, Simd};
 use std::ops::Range;
 use transform::{Outputs, Patches};
 
-/// Side of a tile.
-const TILE: usize = 4;
-/// Side of its patch.
-const PATCH: usize = 6;
-/// Points of a patch.
-const POINTS: usize = PATCH * PATCH;
 /// Floats of a block's transformed patches: half of the L2 cache.
 const BLOCK: usize = 128 << 10;
-/// Floats of a block's products.
-const PRODUCTS: usize = 64 << 10;
-/// Tiles of a block are a multiple of the register tile's rows, and at most so many times.
-const ROWS: usize = 14;
-const MOST: usize = 8;
+/// The fewest and the most tiles of a block: multiples of the register tiles' rows.
+const TILES: [usize; 2] = [14, 56];
+/// Panels that meet the patches of a point while these are in the L1 cache.
+const GROUP: usize = 2;
 
 /// The arguments of [`winograd`].
 #[derive(Clone, Copy)]
@@ -50,11 +43,6 @@ pub struct Winograd<'a> {
     pub epilogue: Epilogue<'a>,
 }
 
-/// Tiles of a window's output, over batch, height and width.
-pub fn winograd_tiles(window: &Window) -> usize {
-    window.batch * window.output[0].div_ceil(TILE) * window.output[1].div_ceil(TILE)
-}
-
 /// Where a tile lies.
 struct At {
     picture: usize,
@@ -66,15 +54,16 @@ struct At {
 struct Tiles {
     at: At,
     output: [usize; 2],
+    side: usize,
     left: usize,
 }
 
 impl Tiles {
-    fn new(window: &Window, tiles: Range<usize>) -> Self {
-        let [height, width] = window.output.map(|side| side.div_ceil(TILE).max(1));
+    fn new(window: &Window, side: usize, tiles: Range<usize>) -> Self {
+        let [height, width] = window.output.map(|pixels| pixels.div_ceil(side).max(1));
         let (line, column) = (tiles.start / width, tiles.start % width);
-        let at = At { picture: line / height, first: [line % height * TILE, column * TILE] };
-        Tiles { at, output: window.output, left: tiles.len() }
+        let at = At { picture: line / height, first: [line % height * side, column * side] };
+        Tiles { at, output: window.output, side, left: tiles.len() }
     }
 }
 
@@ -85,9 +74,10 @@ impl Iterator for Tiles {
     fn next(&mut self) -> Option<At> {
         self.left = self.left.checked_sub(1)?;
         let At { picture, first: [y, x] } = self.at;
-        let next = match [y + TILE < self.output[0], x + TILE < self.output[1]] {
-            [_, true] => (picture, [y, x + TILE]),
-            [true, false] => (picture, [y + TILE, 0]),
+        let (below, right) = (y + self.side, x + self.side);
+        let next = match [below < self.output[0], right < self.output[1]] {
+            [_, true] => (picture, [y, right]),
+            [true, false] => (picture, [below, 0]),
             [false, false] => (picture + 1, [0, 0]),
         };
         self.at = At { picture: next.0, first: next.1 };
@@ -103,27 +93,26 @@ fn odd_lines(floats: usize) -> usize {
 impl WinogradWeights {
     /// Tiles of a block.
     fn block(&self) -> usize {
-        (BLOCK / (POINTS * odd_lines(self.inputs())) / ROWS).clamp(1, MOST) * ROWS
+        let [fewest, most] = TILES;
+        let fitting = BLOCK / (self.points.len() * odd_lines(self.inputs()));
+        (fitting / fewest * fewest).clamp(fewest, most)
     }
 
     /// Floats of the transformed patches of so many tiles.
     pub fn patches_len(&self, tiles: usize) -> usize {
-        POINTS * odd_lines(tiles * odd_lines(self.inputs()))
+        self.points.len() * odd_lines(tiles * odd_lines(self.inputs()))
     }
 
-    fn products_len(&self, tiles: usize, columns: usize) -> usize {
-        POINTS * odd_lines(tiles * columns.next_multiple_of(self.isa().lanes()))
+    /// Floats of scratch that [`winograd_products`] needs in each thread.
+    pub fn products_len(&self) -> usize {
+        // The last panel may be a vector wider than the others.
+        let columns = (2 * GROUP + 1) * self.isa().lanes();
+        self.points.len() * odd_lines(TILES[1] * columns)
     }
 
     /// Floats of scratch that [`winograd`] needs in each thread.
     pub fn scratch_len(&self) -> usize {
-        self.patches_len(self.block()) + self.products()
-    }
-
-    /// Floats of scratch that [`winograd_products`] needs in each thread.
-    fn products(&self) -> usize {
-        let widest = (0..self.panels()).map(|panel| self.columns(&(panel..panel + 1)).len()).max().unwrap_or(0);
-        self.products_len(self.block(), widest).max(PRODUCTS)
+        self.patches_len(self.block()) + self.products_len()
     }
 }
 
@@ -133,7 +122,7 @@ impl Winograd<'_> {
         assert!(w.kernel == [3, 3] && w.stride == [1, 1] && w.dilation == [1, 1], "3×3 of stride 1, not {w:?}");
         assert_eq!(self.x.len(), w.input_pixels() * weights.inputs(), "x for {w:?}");
         assert_eq!(out.len, w.pixels() * weights.outputs(), "output for {w:?}");
-        check_range(tiles, winograd_tiles(w), "tiles");
+        check_range(tiles, weights.tiles(w), "tiles");
         check_range(panels, weights.panels(), "panels");
         self.epilogue.check(w.pixels(), weights.outputs());
     }
@@ -165,15 +154,20 @@ pub unsafe fn winograd(c: &Winograd<'_>, out: Out<'_>, tiles: Range<usize>, pane
 pub unsafe fn winograd_patches(c: &Winograd<'_>, patches: Out<'_>, block: Range<usize>, tiles: Range<usize>) {
     let (w, weights) = (&c.window, c.weights);
     assert!(block.start <= tiles.start && tiles.end <= block.end, "tiles {tiles:?} of {block:?}");
-    check_range(&tiles, winograd_tiles(w), "tiles");
+    check_range(&tiles, weights.tiles(w), "tiles");
     assert_eq!(c.x.len(), w.input_pixels() * weights.inputs(), "x for {w:?}");
     assert!(patches.len >= weights.patches_len(block.len()), "patches of {} for {block:?}", patches.len);
     let row = odd_lines(weights.inputs());
     let plane = odd_lines(block.len() * row);
     let to = patches.ptr.wrapping_add((tiles.start - block.start) * row);
-    let kernel = Patches { window: w, x: c.x, channels: weights.inputs(), tiles, to, plane, row };
+    let (x, channels) = (c.x, weights.inputs());
     // SAFETY: the lengths were checked above, `row` is a multiple of every vector; disjointness is the caller's.
-    unsafe { weights.isa().run(kernel) }
+    unsafe {
+        match weights.side {
+            4 => weights.isa().run(Patches::<4> { window: w, x, channels, tiles, to, plane, row }),
+            _ => weights.isa().run(Patches::<6> { window: w, x, channels, tiles, to, plane, row }),
+        }
+    }
 }
 
 /// Multiplies the transformed patches of `tiles`, which are a part of `block`, with the filters of `panels`, and writes the pixels.
@@ -192,15 +186,21 @@ pub unsafe fn winograd_products(
     c.check(out, &tiles, &panels);
     assert!(block.start <= tiles.start && tiles.end <= block.end, "tiles {tiles:?} of {block:?}");
     assert!(patches.len() >= c.weights.patches_len(block.len()), "patches of {} for {block:?}", patches.len());
-    assert!(scratch.len() >= c.weights.products(), "scratch of {}", scratch.len());
+    assert!(scratch.len() >= c.weights.products_len(), "scratch of {}", scratch.len());
     if tiles.is_empty() || panels.is_empty() {
         return;
     }
+    let isa = c.weights.isa();
     // SAFETY: the lengths were checked above; disjointness is the caller's.
-    unsafe { c.weights.isa().run(Products { c, patches, block, out, tiles, panels, scratch }) }
+    unsafe {
+        match c.weights.side {
+            4 => isa.run(Products::<4> { c, patches, block, out, tiles, panels, scratch }),
+            _ => isa.run(Products::<6> { c, patches, block, out, tiles, panels, scratch }),
+        }
+    }
 }
 
-struct Products<'a> {
+struct Products<'a, const SIDE: usize> {
     c: &'a Winograd<'a>,
     patches: &'a [f32],
     block: Range<usize>,
@@ -210,20 +210,19 @@ struct Products<'a> {
     scratch: &'a mut [f32],
 }
 
-impl Kernel for Products<'_> {
+impl<const SIDE: usize> Kernel for Products<'_, SIDE> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let weights = self.c.weights;
         let row = odd_lines(weights.inputs());
         let plane = odd_lines(self.block.len() * row);
         let finish = Epilogue::default().finish();
-        for panel in self.panels.clone() {
-            let panels = panel..panel + 1;
+        for panel in self.panels.clone().step_by(GROUP) {
+            let panels = panel..self.panels.end.min(panel + GROUP);
             let columns = weights.columns(&panels);
             let width = columns.len().next_multiple_of(S::LANES);
-            let most = (self.scratch.len() / POINTS - 32) / width;
-            for first in self.tiles.clone().step_by(most) {
-                let tiles = first..self.tiles.end.min(first + most);
+            for first in self.tiles.clone().step_by(TILES[1]) {
+                let tiles = first..self.tiles.end.min(first + TILES[1]);
                 let products = odd_lines(tiles.len() * width);
                 let a = self.patches.as_ptr().wrapping_add((first - self.block.start) * row);
                 for (point, b) in weights.points.iter().enumerate() {
@@ -246,7 +245,7 @@ impl Kernel for Products<'_> {
                     // SAFETY: the patches hold all tiles of the block, the scratch the products of so many tiles (checked by the callers).
                     unsafe { product.run::<S>() }
                 }
-                let outputs = Outputs {
+                let outputs = Outputs::<SIDE> {
                     window: &self.c.window,
                     tiles,
                     from: self.scratch.as_ptr(),

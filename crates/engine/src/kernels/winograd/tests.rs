@@ -16,7 +16,7 @@ prop_compose! {
 
 /// Computes all by one call, with what it may not read not being numbers.
 fn whole(c: &Winograd<'_>) -> Vec<f32> {
-    let (tiles, weights) = (winograd_tiles(&c.window), c.weights);
+    let (tiles, weights) = (c.weights.tiles(&c.window), c.weights);
     let mut y = vec![f32::NAN; c.window.pixels() * weights.outputs()];
     let mut scratch = vec![f32::NAN; weights.scratch_len()];
     // SAFETY: one call.
@@ -33,18 +33,18 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn winograd_is_the_convolution(w in windows(), inputs in 0usize..70, outputs in 1usize..90, bias in any::<bool>(), residual in any::<bool>(),
+    fn winograd_is_the_convolution(w in windows(), tile in 1usize..3, inputs in 0usize..70, outputs in 1usize..90, bias in any::<bool>(), residual in any::<bool>(),
                                    activation in prop::sample::select(&ACTIVATIONS[..]), cut in 0usize..999) {
         let (x, weights) = (values(w.input_pixels() * inputs, 1), values(outputs * inputs * 9, 2));
         let (biases, residuals) = (values(outputs, 3), values(w.pixels() * outputs, 4));
         let epilogue = Epilogue { bias: bias.then_some(&biases), residual: residual.then_some(&residuals), activation };
         let want = convolution(&w, [outputs, inputs, 3, 3], 1, &x, &weights, &epilogue);
         for isa in Isa::available() {
-            let weights = WinogradWeights::pack(isa, [outputs, inputs], &weights);
+            let weights = WinogradWeights::pack(isa, 2 * tile, [outputs, inputs], &weights);
             let c = Winograd { window: w, x: &x, weights: &weights, epilogue };
             let all = whole(&c);
             close(&all, &want, isa.name());
-            let (tiles, panels) = (winograd_tiles(&w), weights.panels());
+            let (tiles, panels) = (weights.tiles(&w), weights.panels());
             let (tile, panel) = (cut % (tiles + 1), cut % (panels + 1));
             // In parts of each axis.
             let mut parts = vec![f32::NAN; all.len()];
@@ -71,7 +71,7 @@ proptest! {
 
 #[test]
 fn a_picture_does_not_depend_on_its_batch() {
-    for side in [5, 7, 14] {
+    for (tile, side) in [(4, 5), (4, 7), (2, 7), (4, 14)] {
         let w = |batch| Window {
             batch,
             input: [side; 2],
@@ -83,7 +83,7 @@ fn a_picture_does_not_depend_on_its_batch() {
         };
         let (x, weights) = (values(5 * side * side * 24, 1), values(40 * 24 * 9, 2));
         for isa in Isa::available() {
-            let weights = WinogradWeights::pack(isa, [40, 24], &weights);
+            let weights = WinogradWeights::pack(isa, tile, [40, 24], &weights);
             let of =
                 |batch, x| whole(&Winograd { window: w(batch), x, weights: &weights, epilogue: Epilogue::default() });
             let all = of(5, &x[..]);
@@ -111,8 +111,8 @@ fn errors_are_near_those_of_a_plain_sum() {
     let weights = values(outputs * inputs * 9, 2);
     let want = convolution(&window, [outputs, inputs, 3, 3], 1, &x, &weights, &Epilogue::default());
     let largest = want.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
-    for isa in Isa::available() {
-        let weights = WinogradWeights::pack(isa, [outputs, inputs], &weights);
+    for (isa, tile) in Isa::available().into_iter().flat_map(|isa| [(isa, 2), (isa, 4)]) {
+        let weights = WinogradWeights::pack(isa, tile, [outputs, inputs], &weights);
         let got = whole(&Winograd { window, x: &x, weights: &weights, epilogue: Epilogue::default() });
         let error = got.iter().zip(&want).fold(0.0, |most: f64, (&g, w)| most.max((f64::from(g) - w).abs()));
         assert!(error < 1e-5 * largest, "{}: {error:e} of {largest}", isa.name());

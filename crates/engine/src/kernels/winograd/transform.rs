@@ -1,10 +1,10 @@
-//! The transforms of F(4×4, 3×3), a vector of channels at a time.
+//! The transforms, a vector of channels at a time.
 //!
-//! Interpolation is at 0, ±√½, ±√2 and ∞. The product of the squares is 1, so the coefficients stay near 1: the errors are a third of
-//! those of 0, ±1, ±2, ∞ in the paper. A tile's patch is read once, transformed by columns and then by rows, and stays in registers as far
+//! F(2×2, 3×3) interpolates at 0, ±1 and ∞ as in the paper, F(4×4, 3×3) at 0, ±√½, ±√2 and ∞: the product of these squares is 1 and the
+//! coefficients stay near 1, so errors are a third of those of the paper's 0, ±1, ±2 and ∞. A tile's patch is read once, transformed by columns and then by rows, and stays in registers as far
 //! as there are any. Where a patch or a tile hangs over the border, its vectors are read or written with a mask.
 
-use super::{PATCH, TILE, Tiles};
+use super::Tiles;
 use crate::kernels::epilogue::{Activate, Finish};
 use crate::kernels::tile::{offset, unroll};
 use crate::kernels::{Activation, Window};
@@ -12,8 +12,23 @@ use crate::simd::{Kernel, Simd};
 use std::f32::consts::{FRAC_1_SQRT_2, SQRT_2};
 use std::ops::Range;
 
-/// G, which transforms filters: row i holds the powers 0 to 2 of point i, over the product of its distances to the other points.
-pub(super) const FILTER: [[f64; 3]; PATCH] = {
+/// The side of the largest patch.
+const MOST: usize = 6;
+
+/// Repeats the body for a side of a patch or of a tile, in registers.
+macro_rules! each {
+    (patch, $side:expr, |$i:ident| $body:block) => { unroll!(@ $side, |$i| $body, 0 1 2 3 4 5) };
+    (tile, $side:expr, |$i:ident| $body:block) => { unroll!(@ $side, |$i| $body, 0 1 2 3) };
+}
+
+/// A row of G, which transforms filters: the powers 0 to 2 of a point, over the product of its distances to the other points.
+type Filter = [f64; 3];
+
+/// G of F(2×2, 3×3).
+pub(super) const FILTER_2: [Filter; 4] = [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]];
+
+/// G of F(4×4, 3×3).
+pub(super) const FILTER_4: [Filter; 6] = {
     let (a, b) = (std::f64::consts::FRAC_1_SQRT_2, std::f64::consts::SQRT_2);
     let (u, v) = (-2.0 / 3.0, 1.0 / 6.0);
     [
@@ -26,11 +41,14 @@ pub(super) const FILTER: [[f64; 3]; PATCH] = {
     ]
 };
 
-/// Bᵀ·d: row i holds the coefficients of the polynomial that vanishes at all points but i.
+/// Bᵀ·d for patches of `SIDE`: row i holds the coefficients of the polynomial that vanishes at all points but i.
 #[inline(always)]
-unsafe fn patch<S: Simd>(d: [S::V; PATCH]) -> [S::V; PATCH] {
+unsafe fn patch<S: Simd, const SIDE: usize>(d: [S::V; MOST]) -> [S::V; MOST] {
     // SAFETY: arithmetic only; the caller vouches for the instruction set.
     unsafe {
+        if SIDE == 4 {
+            return [S::sub(d[0], d[2]), S::add(d[2], d[1]), S::sub(d[2], d[1]), S::sub(d[3], d[1]), d[4], d[5]];
+        }
         let plus = |factor: f32, x, y| S::mul_add(S::splat(factor), x, y);
         let (even, odd) = (plus(-2.0, d[2], d[4]), plus(-2.0, d[1], d[3]));
         let (even2, odd2) = (plus(-0.5, d[2], d[4]), plus(-0.5, d[1], d[3]));
@@ -45,13 +63,16 @@ unsafe fn patch<S: Simd>(d: [S::V; PATCH]) -> [S::V; PATCH] {
     }
 }
 
-/// Aᵀ·m: row i holds the powers i of the points.
+/// Aᵀ·m for patches of `SIDE`: row i holds the powers i of the points.
 #[inline(always)]
-unsafe fn tile<S: Simd>(m: [S::V; PATCH]) -> [S::V; TILE] {
+unsafe fn tile<S: Simd, const SIDE: usize>(m: [S::V; MOST]) -> [S::V; MOST - 2] {
     // SAFETY: arithmetic only; the caller vouches for the instruction set.
     unsafe {
-        let plus = |factor: f32, x, y| S::mul_add(S::splat(factor), x, y);
         let (even, odd) = (S::add(m[1], m[2]), S::sub(m[1], m[2]));
+        if SIDE == 4 {
+            return [S::add(m[0], even), S::add(odd, m[3]), m[4], m[5]];
+        }
+        let plus = |factor: f32, x, y| S::mul_add(S::splat(factor), x, y);
         let (even2, odd2) = (S::add(m[3], m[4]), S::sub(m[3], m[4]));
         [
             S::add(m[0], S::add(even, even2)),
@@ -62,8 +83,8 @@ unsafe fn tile<S: Simd>(m: [S::V; PATCH]) -> [S::V; TILE] {
     }
 }
 
-/// Transforms the patches of `tiles`.
-pub(super) struct Patches<'a> {
+/// Transforms the patches of `tiles`, which are `SIDE` wide.
+pub(super) struct Patches<'a, const SIDE: usize> {
     pub(super) window: &'a Window,
     pub(super) x: &'a [f32],
     pub(super) channels: usize,
@@ -75,23 +96,23 @@ pub(super) struct Patches<'a> {
     pub(super) row: usize,
 }
 
-impl Kernel for Patches<'_> {
+impl<const SIDE: usize> Kernel for Patches<'_, SIDE> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let (w, channels) = (self.window, self.channels);
         let line = w.input[1] * channels;
         let mut to = self.to;
-        for at in Tiles::new(w, self.tiles.clone()) {
+        for at in Tiles::new(w, SIDE - 2, self.tiles.clone()) {
             let [y, x] = [0, 1].map(|axis| at.first[axis] as isize - w.pad[axis] as isize);
             // The rows and columns of the patch that lie inside the picture.
             let inside = |first: isize, size: usize| {
-                let end = (size as isize - first).clamp(0, PATCH as isize) as usize;
+                let end = (size as isize - first).clamp(0, SIDE as isize) as usize;
                 (-first).clamp(0, end as isize) as usize..end
             };
             let (ys, xs) = (inside(y, w.input[0]), inside(x, w.input[1]));
             let picture = self.x.as_ptr().wrapping_add(at.picture * w.input[0] * line);
             let from = picture.wrapping_offset(y * line as isize + x * channels as isize);
-            let whole = if ys.len() == PATCH && xs.len() == PATCH { channels / S::LANES * S::LANES } else { 0 };
+            let whole = if ys.len() == SIDE && xs.len() == SIDE { channels / S::LANES * S::LANES } else { 0 };
             // SAFETY: the taps of `ys` × `xs` lie inside the picture, and there is room for a patch in whole vectors (checked by the callers).
             unsafe {
                 for c in (0..whole).step_by(S::LANES) {
@@ -112,7 +133,7 @@ impl Kernel for Patches<'_> {
     }
 }
 
-impl Patches<'_> {
+impl<const SIDE: usize> Patches<'_, SIDE> {
     /// Bᵀ·d·B of a vector of channels.
     ///
     /// # Safety
@@ -121,21 +142,23 @@ impl Patches<'_> {
     unsafe fn transform<S: Simd>(&self, read: impl Fn(usize, usize) -> S::V, to: *mut f32) {
         // SAFETY: passed on from the caller.
         unsafe {
-            let mut t = [[S::splat(0.0); PATCH]; PATCH];
-            unroll!(14, PATCH, |J| {
-                let column = patch::<S>([read(0, J), read(1, J), read(2, J), read(3, J), read(4, J), read(5, J)]);
-                unroll!(14, PATCH, |I| { t[I][J] = column[I] });
+            let mut t = [[S::splat(0.0); MOST]; MOST];
+            each!(patch, SIDE, |J| {
+                let mut d = [S::splat(0.0); MOST];
+                each!(patch, SIDE, |I| { d[I] = read(I, J) });
+                let column = patch::<S, SIDE>(d);
+                each!(patch, SIDE, |I| { t[I][J] = column[I] });
             });
-            unroll!(14, PATCH, |I| {
-                let row = patch::<S>(t[I]);
-                unroll!(14, PATCH, |J| { S::store(to.add((I * PATCH + J) * self.plane), row[J]) });
+            each!(patch, SIDE, |I| {
+                let row = patch::<S, SIDE>(t[I]);
+                each!(patch, SIDE, |J| { S::store(to.add((I * SIDE + J) * self.plane), row[J]) });
             });
         }
     }
 }
 
-/// Transforms products into the pixels of `tiles` and finishes them.
-pub(super) struct Outputs<'a> {
+/// Transforms products into the pixels of `tiles` and finishes them; patches are `SIDE` wide.
+pub(super) struct Outputs<'a, const SIDE: usize> {
     pub(super) window: &'a Window,
     pub(super) tiles: Range<usize>,
     /// The product of point 0 with the first of `tiles`, at the first of `columns`.
@@ -151,18 +174,18 @@ pub(super) struct Outputs<'a> {
     pub(super) finish: Finish,
 }
 
-impl Kernel for Outputs<'_> {
+impl<const SIDE: usize> Kernel for Outputs<'_, SIDE> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let (w, n) = (self.window, self.columns.len());
         let line = w.output[1] * self.channels;
         let mut from = self.from;
-        for at in Tiles::new(w, self.tiles.clone()) {
+        for at in Tiles::new(w, SIDE - 2, self.tiles.clone()) {
             let [y, x] = at.first;
             let pixel = (at.picture * w.output[0] + y) * w.output[1] + x;
             let first = pixel * self.channels + self.columns.start;
-            let size = [TILE.min(w.output[0] - y), TILE.min(w.output[1] - x)];
-            let whole = if size == [TILE; 2] { n / S::LANES * S::LANES } else { 0 };
+            let size = [(SIDE - 2).min(w.output[0] - y), (SIDE - 2).min(w.output[1] - x)];
+            let whole = if size == [SIDE - 2; 2] { n / S::LANES * S::LANES } else { 0 };
             // SAFETY: `size` pixels from `pixel` on lie inside the picture, whose output, residual and bias are valid for `columns`.
             unsafe {
                 for c in (0..whole).step_by(S::LANES) {
@@ -184,7 +207,7 @@ impl Kernel for Outputs<'_> {
     }
 }
 
-impl Outputs<'_> {
+impl<const SIDE: usize> Outputs<'_, SIDE> {
     /// Aᵀ·m·A of a vector of channels, of which column `column` of the bias is the first; pixel (0, 0) lies at `first` in the output.
     ///
     /// # Safety
@@ -203,19 +226,20 @@ impl Outputs<'_> {
         // SAFETY: passed on from the caller.
         unsafe {
             let read = |p: *const f32| if PART { S::load_part(p, n) } else { S::load(p) };
-            let mut t = [[S::splat(0.0); PATCH]; TILE];
-            unroll!(14, PATCH, |J| {
-                let product = |i: usize| S::load(m.add((i * PATCH + J) * self.plane));
-                let column = tile::<S>([product(0), product(1), product(2), product(3), product(4), product(5)]);
-                unroll!(14, TILE, |I| { t[I][J] = column[I] });
+            let mut t = [[S::splat(0.0); MOST]; MOST - 2];
+            each!(patch, SIDE, |J| {
+                let mut products = [S::splat(0.0); MOST];
+                each!(patch, SIDE, |I| { products[I] = S::load(m.add((I * SIDE + J) * self.plane)) });
+                let column = tile::<S, SIDE>(products);
+                each!(tile, SIDE - 2, |I| { t[I][J] = column[I] });
             });
             let bias = offset(self.finish.bias, self.columns.start + column);
             let bias = if bias.is_null() { S::splat(0.0) } else { read(bias) };
             let [low, high] = self.finish.clamp.map(|x| S::splat(x));
-            unroll!(14, TILE, |I| {
+            each!(tile, SIDE - 2, |I| {
                 if !PART || I < size[0] {
-                    let row = tile::<S>(t[I]);
-                    unroll!(14, TILE, |J| {
+                    let row = tile::<S, SIDE>(t[I]);
+                    each!(tile, SIDE - 2, |J| {
                         if !PART || J < size[1] {
                             let at = first + I * line + J * self.channels;
                             let mut y = S::add(row[J], bias);
