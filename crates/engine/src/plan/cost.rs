@@ -1,7 +1,8 @@
 //! What a step is called and how much there is to do in it, for profiles: a new kind of step adds an arm to [`Kernel::arithmetic`].
 //!
 //! The arithmetic is that of the textbook, however a kernel goes about it: a multiply-add counts as two operations, also where a tap
-//! lies in the padding; everything else (a bias, a sum, a comparison, a function such as exp) counts as one for each element. The
+//! lies in the padding; everything else (a bias, a sum, a comparison, a function such as exp) counts as one for each element. What an
+//! algorithm saves of it (Winograd's, whose transforms are not counted) is told apart, so that a speed can be held against the peak. The
 //! memory traffic is the least that a step needs by itself: its operands read once, its result written once.
 
 use super::Plan;
@@ -19,6 +20,8 @@ pub struct Work {
     pub kind: String,
     /// Floating-point operations: two for a multiply-add, one for anything else.
     pub flops: u64,
+    /// Those that are carried out: fewer where an algorithm saves multiplications.
+    pub executed: u64,
     /// Bytes of operands and weights.
     pub bytes_read: u64,
     /// Bytes of the result.
@@ -53,8 +56,9 @@ impl Plan {
 
 impl Work {
     fn times(self, count: u64) -> Self {
-        let [flops, bytes_read, bytes_written] = [self.flops, self.bytes_read, self.bytes_written].map(|n| n * count);
-        Self { flops, bytes_read, bytes_written, ..self }
+        let [flops, executed] = [self.flops, self.executed].map(|n| n * count);
+        let [bytes_read, bytes_written] = [self.bytes_read, self.bytes_written].map(|n| n * count);
+        Self { flops, executed, bytes_read, bytes_written, ..self }
     }
 }
 
@@ -63,13 +67,15 @@ struct Arithmetic {
     /// Follows the operator's name.
     detail: String,
     flops: usize,
+    /// Operations that an algorithm saves.
+    saved: usize,
     /// Elements of packed weights, which are not among the operands.
     weights: usize,
 }
 
 impl Arithmetic {
     fn new(detail: impl Into<String>, flops: usize) -> Self {
-        Self { detail: detail.into(), flops, weights: 0 }
+        Self { detail: detail.into(), flops, saved: 0, weights: 0 }
     }
 
     /// A convolution of `multiply_adds`, with what follows it.
@@ -86,7 +92,8 @@ impl Arithmetic {
 impl Step {
     fn work(&self, plan: &Plan) -> Work {
         let out = plan.len(Place::Slot(self.output));
-        let Arithmetic { detail, flops, weights } = self.kernel.arithmetic(self.op, out, &|place| plan.len(place));
+        let Arithmetic { detail, flops, saved, weights } =
+            self.kernel.arithmetic(self.op, out, &|place| plan.len(place));
         let float = DType::F32.size();
         let beside: usize = self.kernel.writes().into_iter().map(|slot| plan.len(Place::Slot(slot))).sum();
         let written = float * if self.kernel.writes().contains(&self.output) { beside } else { out + beside };
@@ -103,6 +110,7 @@ impl Step {
             node: self.node.clone(),
             kind: format!("{}{detail}", self.op),
             flops: flops as u64,
+            executed: flops.saturating_sub(saved) as u64,
             bytes_read: read as u64,
             bytes_written: written as u64,
         }
@@ -128,10 +136,11 @@ impl Kernel {
                 conv.weights(if fresh.is_some() { 0 } else { filters })
             }
             Self::Winograd(step) => {
-                let filters = step.weights.inputs() * step.weights.outputs();
-                let sum = step.window.pixels() * step.window.taps() * filters;
+                let filters = step.window.taps() * step.weights.inputs() * step.weights.outputs();
+                let sum = step.window.pixels() * filters;
                 let conv = Arithmetic::conv(&step.window, " Winograd", sum, step.tail.operations() * out);
-                conv.weights(step.weights.filters_len())
+                let saved = (2 * sum).saturating_sub(step.products());
+                Arithmetic { saved, weights: step.weights.filters_len(), ..conv }
             }
             Self::Depthwise { window, weights, fresh, tail, .. } => {
                 let filters = window.taps() * weights.channels();
@@ -270,6 +279,20 @@ mod tests {
         assert_eq!(of(&work, "Softmax").flops, 4 * 20);
         let bytes = of(&work, "Cast and scale");
         assert_eq!((bytes.flops, bytes.bytes_read, bytes.bytes_written), (2 * 384, 384, 4 * 384));
+    }
+
+    #[test]
+    fn what_an_algorithm_saves_is_not_executed() {
+        let net = Builder::new("net");
+        let x = net.input("x", DType::F32, ["N".into(), 32.into(), 14.into(), 14.into()]);
+        let graph = net.finish(&[("y", x.conv("conv", 48, 3, |conv| conv.padding(1)).relu())]).unwrap();
+        let work = work(&graph, 3);
+        let conv = of(&work, "Conv 3x3 Winograd");
+        let after = 2 * 3 * 196 * 48;
+        assert_eq!(conv.flops, 2 * 3 * 196 * 9 * 32 * 48 + after);
+        // 16 tiles of 36 products for each picture and pair of channels.
+        assert_eq!(conv.executed, 2 * 3 * 16 * 36 * 32 * 48 + after);
+        assert_eq!(conv.bytes_read, 4 * (3 * 196 * 32 + 36 * 32 * 48 + 48));
     }
 
     #[test]

@@ -74,6 +74,11 @@ impl Winograd {
         if self.patches.is_some() { self.weights.products_len() } else { self.weights.scratch_len() }
     }
 
+    /// Operations of the products of all points, without the transforms.
+    pub(super) fn products(&self) -> usize {
+        2 * self.weights.tiles(&self.window) * self.weights.filters_len()
+    }
+
     pub(super) fn run(&self, memory: &Memory<'_>, out: Out<'_>, pool: &Pool) {
         let (window, weights) = (self.window, &*self.weights);
         let (x, epilogue) = (memory.read(self.x), memory.epilogue(&self.tail));

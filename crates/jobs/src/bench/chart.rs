@@ -94,16 +94,17 @@ impl Axis {
     }
 }
 
-/// The speed of each step over its operations a byte, under the roof that memory and processor make.
+/// The speed of each step over its operations a byte, both of operations carried out, under the roof that memory and processor make.
 pub(super) fn roofline(profile: &Profile) -> String {
     let (left, right, top, bottom) = FIELD;
     let bytes = |row: &Row| (row.bytes_read + row.bytes_written) as f64;
-    let known = |row: &&Row| row.flops > 0 && bytes(row) > 0.0 && row.gflops > 0.0;
-    let intensity = |row: &Row| row.flops as f64 / bytes(row);
+    let known = |row: &&Row| row.executed > 0 && bytes(row) > 0.0 && row.gflops > 0.0;
+    let intensity = |row: &Row| row.executed as f64 / bytes(row);
+    let speed = |row: &Row| row.executed as f64 / row.ms / 1e6;
     let steps: Vec<&Row> = profile.steps.iter().filter(known).collect();
     let ridge = profile.peak_gflops / profile.read_gb_per_second;
     let x = Axis::new(steps.iter().map(|row| intensity(row)).chain([ridge]), (left, right));
-    let slowest = steps.iter().map(|row| row.gflops).fold(profile.peak_gflops / 10.0, f64::min);
+    let slowest = steps.iter().map(|row| speed(row)).fold(profile.peak_gflops / 10.0, f64::min);
     let y = Axis::new([slowest, profile.peak_gflops].into_iter(), (bottom, top));
     let mut svg = format!(
         r#"<svg viewBox="0 0 {} {}" role="img" aria-label="Roofline of {} steps under {:.0} GFLOP/s and {:.1} GB/s">"#,
@@ -145,11 +146,11 @@ pub(super) fn roofline(profile: &Profile) -> String {
             r#"<circle class="{} faint" cx="{:.1}" cy="{:.1}" r="{:.1}"><title>{} · {}: {:.1} GFLOP/s at {:.2} operations a byte, {:.1}% of the time</title></circle>"#,
             class(row),
             x.at(intensity(row)),
-            y.at(row.gflops),
+            y.at(speed(row)),
             3.0 + 30.0 * row.share.sqrt(),
             HtmlEscape(&row.kind),
             HtmlEscape(&row.name),
-            row.gflops,
+            speed(row),
             intensity(row),
             100.0 * row.share
         );
@@ -178,7 +179,14 @@ mod tests {
             limit_ms: ms / 2.0,
             ..Row::default()
         };
-        Row { flops, bytes_read: 100, bytes_written: 20, gflops: flops as f64 / ms.max(1e-3) / 1e6, ..row }
+        Row {
+            flops,
+            executed: flops,
+            bytes_read: 100,
+            bytes_written: 20,
+            gflops: flops as f64 / ms.max(1e-3) / 1e6,
+            ..row
+        }
     }
 
     fn numbers(svg: &str, attribute: &str) -> Vec<f64> {

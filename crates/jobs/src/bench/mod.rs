@@ -195,7 +195,14 @@ fn train(subject: &Subject, options: &Options, settings: &Settings) -> Result<Ti
 fn update(parameters: usize) -> Work {
     let n = parameters as u64;
     let node = "the optimiser's update".into();
-    Work { node, kind: "SGD with momentum".into(), flops: 4 * n, bytes_read: 12 * n, bytes_written: 8 * n }
+    Work {
+        node,
+        kind: "SGD with momentum".into(),
+        flops: 4 * n,
+        executed: 4 * n,
+        bytes_read: 12 * n,
+        bytes_written: 8 * n,
+    }
 }
 
 fn operations(work: &[Work]) -> f64 {

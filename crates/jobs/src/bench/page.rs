@@ -24,7 +24,14 @@ mod tests {
     #[test]
     fn names_cannot_break_out_of_the_page() {
         let nasty = "<script>alert(1)</script>\"&";
-        let work = Work { node: nasty.into(), kind: "Conv 1x1".into(), flops: 10, bytes_read: 4, bytes_written: 4 };
+        let work = Work {
+            node: nasty.into(),
+            kind: "Conv 1x1".into(),
+            flops: 10,
+            executed: 10,
+            bytes_read: 4,
+            bytes_written: 4,
+        };
         let machine = Machine { gflops: 100.0, read_gb: 20.0, write_gb: 10.0 };
         let bench = Bench {
             model: nasty.into(),

@@ -1,7 +1,8 @@
 //! Where the time of a run goes: a row for each step and for each kind of step, held against what the machine can do.
 //!
 //! Two times bound a step from below: its arithmetic at the peak of the processor, and its operands and result at the speed of the memory.
-//! The greater of the two says what bounds it, whether or not it comes near. A step whose numbers are in a cache can be faster than the second.
+//! The arithmetic at the peak is what is carried out, the operations a second are those of the textbook: an algorithm that saves some has more of
+//! these than its share of the peak. The greater of the two times says what bounds it, whether or not it comes near. A step whose numbers are in a cache can be faster than the second.
 
 use percept_engine::{Machine, Work};
 use serde::Serialize;
@@ -42,7 +43,7 @@ pub struct Row {
     pub share: f64,
     /// Billions of floating-point operations a second.
     pub gflops: f64,
-    /// That as a share of the machine's measured peak.
+    /// The operations carried out, as a share of the machine's measured peak.
     pub peak_fraction: f64,
     /// Billions of bytes a second.
     pub gb_per_second: f64,
@@ -52,6 +53,8 @@ pub struct Row {
     pub limit_ms: f64,
     /// Floating-point operations.
     pub flops: u64,
+    /// Those that are carried out.
+    pub executed: u64,
     /// Bytes of operands and weights.
     pub bytes_read: u64,
     /// Bytes of the result.
@@ -82,13 +85,14 @@ impl Profile {
         let rest: Vec<f64> = runs.iter().take(kept).enumerate().map(rest).collect();
         seconds.push(rest);
         let (node, kind) = ("between the steps".into(), "Other".into());
-        work.push(Work { node, kind, flops: 0, bytes_read: 0, bytes_written: 0 });
+        work.push(Work { node, kind, flops: 0, executed: 0, bytes_read: 0, bytes_written: 0 });
         let row = |(work, times): (Work, &mut Vec<f64>)| Row {
             name: work.node,
             kind: work.kind,
             steps: 1,
             ms: 1e3 * crate::evaluate::quantile(times, 0.5).max(0.0),
             flops: work.flops,
+            executed: work.executed,
             bytes_read: work.bytes_read,
             bytes_written: work.bytes_written,
             ..Row::default()
@@ -116,6 +120,7 @@ impl Row {
         self.steps += 1;
         self.ms += other.ms;
         self.flops += other.flops;
+        self.executed += other.executed;
         self.bytes_read += other.bytes_read;
         self.bytes_written += other.bytes_written;
     }
@@ -124,11 +129,11 @@ impl Row {
     fn judge(&mut self, machine: &Machine, total_ms: f64) {
         let per_second = |amount: f64| if self.ms > 0.0 { amount / self.ms / 1e6 } else { 0.0 };
         let (read, written) = (self.bytes_read as f64, self.bytes_written as f64);
-        let arithmetic = self.flops as f64 / machine.gflops / 1e6;
+        let arithmetic = self.executed as f64 / machine.gflops / 1e6;
         let traffic = (read / machine.read_gb + written / machine.write_gb) / 1e6;
         self.gflops = per_second(self.flops as f64);
         self.gb_per_second = per_second(read + written);
-        self.peak_fraction = self.gflops / machine.gflops;
+        self.peak_fraction = per_second(self.executed as f64) / machine.gflops;
         self.share = if total_ms > 0.0 { self.ms / total_ms } else { 0.0 };
         self.limit_ms = arithmetic.max(traffic);
         self.bound = match self.limit_ms > 0.0 {
@@ -144,7 +149,7 @@ mod tests {
     use super::*;
 
     fn work(node: &str, kind: &str, flops: u64, bytes_read: u64, bytes_written: u64) -> Work {
-        Work { node: node.into(), kind: kind.into(), flops, bytes_read, bytes_written }
+        Work { node: node.into(), kind: kind.into(), flops, executed: flops, bytes_read, bytes_written }
     }
 
     #[test]
