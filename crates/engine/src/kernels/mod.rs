@@ -13,6 +13,8 @@
 //! | [`gemm`] | `A·B`, epilogue | rows of the output | panels of columns, `0..b.panels()` |
 //! | [`gemm_at_b`] | `C += Aᵀ·B` | rows of the output (features) | panels of columns |
 //! | [`conv`] | any convolution (1×1 without scratch) | output pixels `n·oh·ow` | panels, `0..weights.panels()` |
+//! | [`winograd`] | 3×3 convolutions of stride 1, with fewer multiplications | tiles of the output | panels |
+//! | [`winograd_patches`], [`winograd_products`] | the same in two parts | tiles of the output | –; panels |
 //! | [`depthwise`] | one filter a channel | output rows `n·oh` | channels (multiples of 16 are best) |
 //! | [`bottleneck`] | expand → depthwise → project, depth first | output rows `n·oh` | – |
 //! | [`bottleneck_middle`], [`bottleneck_project`] | the same in two parts | panels of channels in the middle; output pixels | –; panels |

@@ -85,9 +85,11 @@ impl Winograd {
         let conv = kernels::Winograd { window, x, weights, epilogue };
         let (tiles, panels) = (weights.tiles(&window), weights.panels());
         let Some((Place::Slot(slot), block)) = self.patches else {
-            let (parts, _) = grid(tiles, 14, 1, 1, tasks(work(weights, tiles), GRAIN));
+            // Few enough that the filters do not pass by for too few tiles.
+            let wish = tasks(work(weights, tiles), GRAIN).min((tiles / 56).max(4));
+            let (parts, _) = grid(tiles, 7, 1, 1, wish);
             pool.run(parts, &|task, thread| {
-                let tiles = part(tiles, 14, parts, task);
+                let tiles = part(tiles, 7, parts, task);
                 // SAFETY: the parts are disjoint.
                 unsafe { kernels::winograd(&conv, out, tiles, 0..panels, memory.scratch(thread)) }
             });
@@ -104,10 +106,11 @@ impl Winograd {
                 unsafe { kernels::winograd_patches(&conv, patches, block.clone(), tiles) }
             });
             let patches = memory.read(Place::Slot(slot));
-            let (across, down) = grid(block.len(), 56, panels, 1, tasks(work(weights, block.len()), GRAIN));
+            let unit = if panels.is_multiple_of(4) { 2 } else { 1 };
+            let (across, down) = grid(block.len(), 56, panels, unit, tasks(work(weights, block.len()), GRAIN));
             pool.run(across * down, &|task, thread| {
                 let tiles = within(part(block.len(), 56, across, task / down));
-                let (panels, scratch) = (part(panels, 1, down, task % down), memory.scratch(thread));
+                let (panels, scratch) = (part(panels, unit, down, task % down), memory.scratch(thread));
                 // SAFETY: the parts of the grid are disjoint, and nobody writes the patches any more.
                 unsafe { kernels::winograd_products(&conv, patches, block.clone(), out, tiles, panels, scratch) }
             });

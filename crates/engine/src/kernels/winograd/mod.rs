@@ -1,15 +1,16 @@
-//! 3×3 convolution of stride 1 with a quarter of the multiplications: Winograd's minimal filtering, F(4×4, 3×3).
+//! 3×3 convolution of stride 1 with a quarter of the multiplications: Winograd's minimal filtering.
 //!
-//! Dense convolutions run at the peak of the multiply-add units already, so only fewer multiplications are faster. The output is cut into
-//! tiles of 4×4; a tile's patch of 6×6 inputs, a filter and a tile are polynomials' values at 36 points, and there convolution is a
-//! multiplication: Y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015,
-//! arXiv:1509.09308, section 4). Summed over channels, the multiplications of a point are a matrix product, tiles × inputs × outputs, which
-//! runs in the micro-kernel of all products. Larger tiles save more and lose too many digits; smaller ones, F(2×2, 3×3), need 4 products an
-//! output instead of 2.25, which is more even on a map of 7×7, where a quarter of the tiles' pixels is outside.
+//! The direct convolution runs at nearly the peak of the multiply-add units, so only fewer multiplications are faster. The output is cut into
+//! tiles of 4×4. A tile, the patch of 6×6 inputs behind it and a filter become the values of polynomials at 36 points, where a convolution is
+//! a multiplication: Y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A, F(4×4, 3×3) of Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015,
+//! arXiv:1509.09308, section 4. Over all channels the multiplications at a point are a matrix product of tiles × inputs × outputs, and run in
+//! the micro-kernel of all products. Larger tiles would save more and lose too many digits. F(2×2, 3×3) saves 2.25 times instead of 4, but its
+//! filters are less than half as large: better where a map has few tiles and a picture would wait for the filters.
 //!
-//! A block of tiles is transformed into `[point][tile][channel]` that stays in the L2 cache; then, for each panel of output channels, the
-//! products of all points stay there too until they are transformed back and finished. Where the filters are larger than that cache, a
-//! block that must read them all is better shared by several threads: transform first, multiply panels later.
+//! The patches of a block of tiles are transformed into `[point][tile][channel]`, which stays in the L2 cache, and so do the products of all
+//! points with a few panels of output channels, until they are transformed back and finished. Where filters are larger than that cache, or
+//! tiles few, patches are transformed first ([`winograd_patches`]) and threads then share them, each with panels of its own
+//! ([`winograd_products`]). Sums are over all input channels in one order, so how the work is cut changes no bit.
 
 mod transform;
 mod weights;
@@ -24,9 +25,11 @@ use std::ops::Range;
 use transform::{Outputs, Patches};
 
 /// Floats of a block's transformed patches: half of the L2 cache.
-const BLOCK: usize = 128 << 10;
-/// The fewest and the most tiles of a block: multiples of the register tiles' rows.
-const TILES: [usize; 2] = [14, 56];
+const BLOCK: usize = 144 << 10;
+/// The most tiles of a block.
+const MOST: usize = 56;
+/// Tiles of a block are a multiple of half the rows of a register tile.
+const ROWS: usize = 7;
 /// Panels that meet the patches of a point while these are in the L1 cache.
 const GROUP: usize = 2;
 
@@ -93,9 +96,8 @@ fn odd_lines(floats: usize) -> usize {
 impl WinogradWeights {
     /// Tiles of a block.
     fn block(&self) -> usize {
-        let [fewest, most] = TILES;
         let fitting = BLOCK / (self.points.len() * odd_lines(self.inputs()));
-        (fitting / fewest * fewest).clamp(fewest, most)
+        (fitting / ROWS * ROWS).clamp(2 * ROWS, MOST)
     }
 
     /// Floats of the transformed patches of so many tiles.
@@ -107,7 +109,7 @@ impl WinogradWeights {
     pub fn products_len(&self) -> usize {
         // The last panel may be a vector wider than the others.
         let columns = (2 * GROUP + 1) * self.isa().lanes();
-        self.points.len() * odd_lines(TILES[1] * columns)
+        self.points.len() * odd_lines(MOST * columns)
     }
 
     /// Floats of scratch that [`winograd`] needs in each thread.
@@ -135,8 +137,9 @@ impl Winograd<'_> {
 /// # Safety
 /// Of calls that run at the same time no two have a common element of `out`, and nobody reads what they write.
 pub unsafe fn winograd(c: &Winograd<'_>, out: Out<'_>, tiles: Range<usize>, panels: Range<usize>, scratch: &mut [f32]) {
-    let block = c.weights.block();
-    let (patches, products) = scratch.split_at_mut(c.weights.patches_len(block));
+    let most = c.weights.block();
+    let (patches, products) = scratch.split_at_mut(c.weights.patches_len(most));
+    let block = tiles.len().div_ceil(tiles.len().div_ceil(most).max(1)).next_multiple_of(ROWS).max(ROWS);
     for first in tiles.clone().step_by(block) {
         let tiles = first..tiles.end.min(first + block);
         // SAFETY: the scratch is this call's; the output is the caller's.
@@ -221,8 +224,8 @@ impl<const SIDE: usize> Kernel for Products<'_, SIDE> {
             let panels = panel..self.panels.end.min(panel + GROUP);
             let columns = weights.columns(&panels);
             let width = columns.len().next_multiple_of(S::LANES);
-            for first in self.tiles.clone().step_by(TILES[1]) {
-                let tiles = first..self.tiles.end.min(first + TILES[1]);
+            for first in self.tiles.clone().step_by(MOST) {
+                let tiles = first..self.tiles.end.min(first + MOST);
                 let products = odd_lines(tiles.len() * width);
                 let a = self.patches.as_ptr().wrapping_add((first - self.block.start) * row);
                 for (point, b) in weights.points.iter().enumerate() {
