@@ -73,16 +73,29 @@ fn mixed() -> Graph {
     net.finish(&[("map", norm), ("rows", product), ("squares", square)]).unwrap()
 }
 
+/// Dense 3×3 convolutions over maps of 28, 14 and 7, few and many channels.
+fn dense() -> Graph {
+    let net = Builder::new("dense");
+    let x = net.input("x", DType::F32, ["N".into(), 16.into(), 28.into(), 28.into()]);
+    let a = x.conv("a", 40, 3, |conv| conv.padding(1)).relu();
+    let b = (a.conv_without_bias("b", 40, 3, |conv| conv.padding(1)) + a).relu().max_pool(2, 2);
+    let c = b.conv("c", 152, 3, |conv| conv.padding(1)).sigmoid();
+    let d = c.conv("d", 152, 3, |conv| conv.padding(1)).relu6().max_pool(2, 2);
+    let e = d.conv("e", 768, 3, |conv| conv.padding(1)).relu();
+    net.finish(&[("logits", e.global_average_pool().flatten().linear("head", 5))]).unwrap()
+}
+
 #[test]
 fn planned_networks_agree_with_the_reference() {
     let settings = settings();
-    let cases: [(Graph, &[usize]); 6] = [
+    let cases: [(Graph, &[usize]); 7] = [
         (lenet(), &[3, 1, 28, 28]),
         (inverted_residuals(), &[2, 33, 47, 3]),
         (inverted_residuals(), &[1, 8, 8, 3]),
         (mixed(), &[2, 6, 9, 12]),
         (mixed(), &[1, 6, 5, 5]),
         (lenet(), &[0, 1, 28, 28]),
+        (dense(), &[2, 16, 28, 28]),
     ];
     for (graph, shape) in cases {
         let params = params(&graph, 7);
@@ -93,11 +106,14 @@ fn planned_networks_agree_with_the_reference() {
 
 #[test]
 fn results_do_not_depend_on_the_number_of_threads() {
-    for (graph, shape) in [(inverted_residuals(), [5, 65, 65, 3]), (mixed(), [3, 6, 33, 31])] {
+    for (graph, shape) in
+        [(inverted_residuals(), [5, 65, 65, 3]), (mixed(), [3, 6, 33, 31]), (dense(), [3, 16, 28, 28])]
+    {
         let (params, size) = (params(&graph, 1), shape.iter().product());
         let floats = numbers(9, size);
         let bytes: Vec<u8> = (0..size).map(|i| (i * 31 % 256) as u8).collect();
-        let input = if graph.name == "mixed" { Input::F32(&floats) } else { Input::U8(&bytes) };
+        let is_u8 = graph.value(graph.inputs()[0]).ty.dtype == DType::U8;
+        let input = if is_u8 { Input::U8(&bytes) } else { Input::F32(&floats) };
         let run = |threads| {
             let settings = settings().with_threads(threads).unwrap();
             let mut network = Network::new(&graph, &params, settings).unwrap();
@@ -112,7 +128,7 @@ fn results_do_not_depend_on_the_number_of_threads() {
 
 #[test]
 fn a_large_batch_has_the_bits_of_its_pictures_one_by_one() {
-    for (graph, picture) in [(inverted_residuals(), [29, 31, 3]), (lenet(), [1, 28, 28])] {
+    for (graph, picture) in [(inverted_residuals(), [29, 31, 3]), (lenet(), [1, 28, 28]), (dense(), [16, 28, 28])] {
         let (params, batch, len) = (params(&graph, 3), 21, picture.iter().product::<usize>());
         let bytes: Vec<u8> = (0..batch * len).map(|i| (i * 31 % 251) as u8).collect();
         let floats = numbers(5, batch * len);

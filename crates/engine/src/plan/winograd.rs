@@ -16,8 +16,8 @@ use std::sync::Arc;
 const SMALL: usize = 640 << 10;
 /// Tiles up to which they are too few to be cut at multiples of the register tiles' rows.
 const FEW: usize = 98;
-/// Floats of transformed filters for a tile of a picture above which it takes longer to read than to multiply them.
-const HEAVY: usize = 1 << 20;
+/// Floats of filters transformed for 4×4 for each tile of a picture above which it takes longer to read than to multiply them.
+const HEAVY: usize = 1 << 17;
 /// Floats of transformed patches in the arena: a part of the L3 cache.
 const PATCHES: usize = 2 << 20;
 
