@@ -65,14 +65,6 @@ impl PackedB {
         }
     }
 
-    /// Packs other rows of the same width, at most as many as there were when the memory was made.
-    pub fn repack_rows(&mut self, rows: usize, b: &[f32]) {
-        let width = self.n.next_multiple_of(self.isa.lanes());
-        assert!(rows * width <= self.data.len(), "{rows} rows of {width} in {}", self.data.len());
-        self.k = rows;
-        self.repack(b, [self.n, 1]);
-    }
-
     /// Rows of B.
     pub fn k(&self) -> usize {
         self.k

@@ -156,8 +156,9 @@ pub fn conv_weight_grad(
     check_range(&rows, w.rows(), "rows");
     assert_eq!(x.len(), w.input_pixels() * g.inputs, "x for {w:?}");
     assert_eq!(sums.len(), g.outputs * g.patch(), "sums");
+    assert!(scratch.len() >= g.scratch_len(), "scratch of {}", scratch.len());
     sums.fill(0.0);
-    let taps = w.kernel[0] * w.kernel[1];
+    let taps = w.taps();
     let blocks = || {
         let parts = rows.clone().step_by(g.block_rows()).map(|first| first..rows.end.min(first + g.block_rows()));
         // A block is of one picture, and no longer.

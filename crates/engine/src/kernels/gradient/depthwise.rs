@@ -50,7 +50,11 @@ impl DepthwiseBlock<'_> {
         assert!(self.picture < w.batch, "picture {} of {}", self.picture, w.batch);
         assert!(self.stride >= self.columns.len().next_multiple_of(isa.lanes()), "pixels {} apart", self.stride);
         let pixels = seen_by(w, &self.rows).len() * w.output[1];
-        assert!(self.gradient.len() >= pixels * self.stride, "gradient of {} for {pixels} pixels", self.gradient.len());
+        assert!(
+            self.gradient.len() >= pixels.saturating_mul(self.stride),
+            "gradient of {} for {pixels} pixels",
+            self.gradient.len()
+        );
     }
 
     /// The output row whose tap `ky` falls on input row `y`, as a row of the block.
@@ -235,7 +239,7 @@ pub fn depthwise_weight_grad(isa: Isa, d: &DepthwiseBlock<'_>, x: &[f32], sums: 
     d.check(isa);
     let w = &d.window;
     assert_eq!(sums.len(), w.kernel[0] * w.kernel[1] * d.channels, "taps");
-    assert!(x.len() >= d.rows.len() * w.input[1] * d.stride, "x of {} for {:?}", x.len(), d.rows);
+    assert!(x.len() >= (d.rows.len() * w.input[1]).saturating_mul(d.stride), "x of {} for {:?}", x.len(), d.rows);
     // SAFETY: the lengths were checked above.
     unsafe { isa.run(Taps { d, x, sums }) }
 }

@@ -52,7 +52,7 @@ impl<'a> Load<'a> {
 
     fn check(&self) {
         let like_x = |other: Option<&[f32]>| other.is_none_or(|other| other.len() == self.x.len());
-        let three = |list: Option<&[f32]>| list.is_none_or(|list| list.len() == 3 * self.channels);
+        let three = |list: Option<&[f32]>| list.is_none_or(|list| list.len() == self.channels.saturating_mul(3));
         assert!(like_x(self.mask.map(|m| m.x)) && like_x(self.affine.and_then(|(_, z)| z)), "operands of one size");
         assert!(three(self.mask.and_then(|m| m.coefficients)) && three(self.affine.map(|(c, _)| c)), "coefficients");
     }
@@ -72,7 +72,11 @@ pub fn load(isa: Isa, l: &Load<'_>, pixels: Range<usize>, channels: Range<usize>
     l.check();
     check_range(&channels, l.channels, "channels");
     check_range(&pixels, l.x.len() / l.channels.max(1), "pixels");
-    assert!(stride >= channels.len() && to.len() >= pixels.len() * stride, "{} for {pixels:?} by {stride}", to.len());
+    assert!(
+        stride >= channels.len() && to.len() >= pixels.len().saturating_mul(stride),
+        "{} for {pixels:?} by {stride}",
+        to.len()
+    );
     // SAFETY: the lengths were checked above.
     unsafe { isa.run(Block { l, pixels, channels, to, stride }) }
 }

@@ -40,9 +40,9 @@ pub fn channel_sums(isa: Isa, s: &ChannelSums<'_>, sums: &mut [f32]) {
     let c = s.channels;
     check_range(&s.pixels, s.x.len() / c.max(1), "pixels");
     check_range(&s.columns, c, "channels");
-    assert!(sums.len() == 2 * c && s.shift.len() == c, "sums of {c} channels");
+    assert!(s.shift.len() == c && sums.len() == 2 * c, "sums of {c} channels");
     if let Some((gradient, stride)) = s.gradient {
-        let rows = gradient.len() >= s.pixels.len() * stride;
+        let rows = gradient.len() >= s.pixels.len().saturating_mul(stride);
         assert!(rows && stride >= s.columns.len(), "gradient of {} for {:?}", gradient.len(), s.pixels);
     }
     // SAFETY: the lengths were checked above.

@@ -41,11 +41,15 @@ impl<'a> Outer<'a> {
         Self { samples, a, rows, lda: rows, b, columns, ldb: columns, runs: [1, 0, 0], ldc: columns }
     }
 
-    /// Floats of the left and of the right side from the first to the last, and [`SLACK`] if a vector may reach beyond.
-    pub(super) fn reach(&self, isa: Isa) -> [usize; 2] {
-        let last = |step: usize, run: usize| (self.samples - 1) * step + (self.runs[0] - 1) * run;
+    /// Floats of the left and of the right side from the first to the last, and [`SLACK`] if a vector may reach beyond; all of them
+    /// where that is too large a number.
+    fn reach(&self, isa: Isa) -> [usize; 2] {
+        let last = |step: usize, run: usize, width: usize| {
+            let sample = (self.samples - 1).saturating_mul(step);
+            sample.saturating_add((self.runs[0] - 1).saturating_mul(run)).saturating_add(width)
+        };
         let slack = if self.columns.is_multiple_of(isa.lanes()) { 0 } else { SLACK };
-        [last(self.lda, self.runs[1]) + self.rows, last(self.ldb, self.runs[2]) + self.columns + slack]
+        [last(self.lda, self.runs[1], self.rows), last(self.ldb, self.runs[2], self.columns.saturating_add(slack))]
     }
 }
 
@@ -65,7 +69,8 @@ pub fn add_outer(isa: Isa, o: &Outer<'_>, c: &mut [f32]) {
     }
     let [a, b] = o.reach(isa);
     assert!(a <= o.a.len() && b <= o.b.len(), "sides of {} and {}, not {a} and {b}", o.a.len(), o.b.len());
-    assert!(o.ldc >= o.columns && (o.rows - 1) * o.ldc + o.columns <= c.len(), "c of {}", c.len());
+    let end = (o.rows - 1).saturating_mul(o.ldc).saturating_add(o.columns);
+    assert!(o.ldc >= o.columns && end <= c.len(), "c of {}, not {end}", c.len());
     // SAFETY: the lengths were checked above.
     unsafe { isa.run(Product { o, c }) }
 }

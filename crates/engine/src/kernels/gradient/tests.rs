@@ -172,3 +172,26 @@ proptest! {
         }
     }
 }
+
+/// Lengths that are too large a number are refused, not taken for small ones.
+#[test]
+#[should_panic(expected = "sides of")]
+fn samples_that_lie_absurdly_far_apart_are_refused() {
+    let far = usize::MAX / 2 + 1;
+    let (a, b) = ([1.0; 3], [1.0; 3 + SLACK]);
+    add_outer(Isa::SCALAR, &Outer { lda: far, ldb: far, ..Outer::dense(3, &a, 1, &b, 1) }, &mut [0.0]);
+}
+
+#[test]
+#[should_panic(expected = "for 0..2 by")]
+fn an_absurd_distance_of_pixels_is_refused() {
+    load(Isa::SCALAR, &Load::stored(1, &[1.0; 2]), 0..2, 0..1, &mut [0.0; 2], usize::MAX / 2 + 1);
+}
+
+#[test]
+#[should_panic(expected = "gradient of")]
+fn an_absurd_distance_of_gradients_is_refused() {
+    let gradient = Some((&[1.0; 2][..], usize::MAX / 2 + 1));
+    let all = ChannelSums { channels: 1, x: &[1.0; 2], pixels: 0..2, columns: 0..1, gradient, shift: &[0.0] };
+    channel_sums(Isa::SCALAR, &all, &mut [0.0; 2]);
+}
