@@ -4,6 +4,7 @@
 //! each size that it meets. [`kernels`] are the fast inner loops, written once over [`simd`]; [`reference`](mod@reference) computes the same in
 //! plain loops and f64, and is what everything is tested against.
 
+mod cpu;
 mod error;
 pub mod kernels;
 mod machine;

@@ -3,9 +3,9 @@
 //! A job is a number of independent tasks. Which thread runs a task is left to chance, so a job's result must not depend on
 //! it; how the work is cut into tasks is decided by its size alone, never by the number of threads. Between jobs a worker spins
 //! for some microseconds, because the next layer follows at once, and then parks: a worker whose core is taken away holds
-//! up nobody but the tasks that it has begun.
+//! up nobody but the tasks that it has begun. A worker that finds itself on the caller's processor moves to another ([`cpu`]).
 
-use crate::Error;
+use crate::{Error, cpu};
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -35,6 +35,10 @@ struct Shared {
     job: UnsafeCell<Option<*const Task>>,
     done: AtomicUsize,
     sleepers: AtomicUsize,
+    /// The processor that the caller runs on, which workers leave to it; `usize::MAX` if they need not.
+    caller: AtomicUsize,
+    /// Whether there is a processor for each thread.
+    apart: bool,
     stop: AtomicBool,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
     lock: Mutex<()>,
@@ -96,6 +100,9 @@ impl Shared {
         let mut spins = 0;
         while !self.stop.load(Ordering::Acquire) {
             if self.has_work() {
+                if let Some(here) = cpu::current().filter(|&here| here == self.caller.load(Ordering::Relaxed)) {
+                    cpu::leave(here);
+                }
                 self.work(index);
                 spins = 0;
             } else if spins < SPINS {
@@ -122,6 +129,8 @@ impl Pool {
             job: UnsafeCell::new(None),
             done: AtomicUsize::new(0),
             sleepers: AtomicUsize::new(0),
+            caller: AtomicUsize::new(usize::MAX),
+            apart: std::thread::available_parallelism().is_ok_and(|processors| threads <= processors.get()),
             stop: AtomicBool::new(false),
             panic: Mutex::new(None),
             lock: Mutex::new(()),
@@ -198,6 +207,9 @@ impl Pool {
         // held, so nobody else writes, and no task is under way, so nobody reads.
         unsafe {
             *shared.job.get() = Some(std::mem::transmute::<*const (dyn Fn(usize, usize) + Sync), *const Task>(job));
+        }
+        if shared.apart {
+            shared.caller.store(cpu::current().unwrap_or(usize::MAX), Ordering::Relaxed);
         }
         shared.done.store(0, Ordering::Relaxed);
         let number = (shared.state.load(Ordering::Relaxed) >> 48).wrapping_add(1);
