@@ -81,23 +81,23 @@ pub fn count(number: u64) -> String {
     text
 }
 
-/// A fraction in words that can be pictured.
+/// A fraction in words that can be pictured, before a plural.
 ///
 /// ```
 /// use percept_jobs::format::in_words;
 /// assert_eq!(in_words(0.757), "about 3 in 4");
 /// assert_eq!(in_words(0.97), "about 97 in 100");
-/// assert_eq!(in_words(1.0), "every one");
+/// assert_eq!(in_words(1.0), "all");
 /// ```
 pub fn in_words(fraction: f64) -> String {
     if !fraction.is_finite() {
         return NONE.into();
     }
     if fraction >= 1.0 {
-        return "every one".into();
+        return "all".into();
     }
     if fraction <= 0.0 {
-        return "none".into();
+        return "no".into();
     }
     let near = [2u32, 3, 4, 5, 10].into_iter().find_map(|of| {
         let part = (fraction * f64::from(of)).round();
