@@ -1,10 +1,11 @@
 //! Dense and grouped convolution as matrix products.
 //!
-//! A 1×1 convolution over channels-last pictures *is* a matrix product and runs without a copy. Any other gathers the patches of a
-//! block of output pixels into rows of a scratch buffer that stays in cache (for channels-last, a tap is a contiguous run of channels,
-//! and the taps of a kernel row are one run where they are neighbours) and multiplies them: the copy costs K stores of a vector for
-//! K·N FMAs and leaves one micro-kernel for everything.
+//! A 1×1 convolution over channels-last pictures *is* a matrix product. So is any other of one group whose taps are neighbours: the taps
+//! of a kernel row are one run of floats, and the patches of neighbouring pixels are rows of a matrix that overlap, so nothing but the
+//! place where each row begins has to be known. Where windows reach into the padding, the lines of a band of output are copied once into
+//! scratch memory that stays in cache, with zeros around them. Groups and distant taps gather whole patches instead (`patches.rs`).
 
+use super::bands::Bands;
 use super::epilogue::{Epilogue, Finish};
 use super::gemm::{Block, PackedB};
 use super::patches::Patches;
@@ -13,13 +14,11 @@ use super::{Out, Window, check_range};
 use crate::simd::Isa;
 use std::ops::Range;
 
-/// Floats of scratch that a block of patches aims at: 256 KB, a part of the L2 cache.
+/// Floats of scratch that a band of lines or a block of patches aims at: 256 KB, a part of the L2 cache.
 const BLOCK: usize = 64 << 10;
-/// Floats of a kernel row up to which patches are not copied where they lie inside the picture.
-const SHORT: usize = 32;
 /// Floats that [`Patches`] may write too much: a vector of the widest instruction set.
 const SLACK: usize = 16;
-/// The fewest and the most pixels of a block; multiples of the register tiles' rows.
+/// The fewest and the most pixels of a block of patches; multiples of the register tiles' rows.
 const PIXELS: [usize; 2] = [56, 896];
 
 /// The weights of a convolution, packed for one instruction set.
@@ -92,13 +91,22 @@ impl ConvWeights {
         self.groups[0].columns(panel)
     }
 
-    /// Floats of scratch that [`conv`] needs for this window in each thread; 0 for pointwise convolutions.
+    /// Floats of scratch that [`conv`] needs for this window in each thread; 0 where pictures are read where they stand.
     pub fn scratch_len(&self, window: &Window) -> usize {
-        if self.pointwise(window) { 0 } else { self.block_pixels() * self.patch_stride() + SLACK }
+        match self.form(window) {
+            Form::Matrix => 0,
+            Form::Windows(bands) => bands.scratch_len(),
+            Form::Patches => self.block_pixels() * self.patch_stride() + SLACK,
+        }
     }
 
-    fn pointwise(&self, w: &Window) -> bool {
-        w.kernel == [1, 1] && w.stride == [1, 1] && w.pad == [0, 0] && w.input == w.output && self.groups.len() == 1
+    fn form(&self, w: &Window) -> Form {
+        let one = self.groups.len() == 1;
+        match w.kernel == [1, 1] && w.stride == [1, 1] && w.pad == [0, 0] && w.input == w.output && one {
+            true => Form::Matrix,
+            false if one && w.dilation[1] == 1 => Form::Windows(Bands::new(w, self.inputs)),
+            false => Form::Patches,
+        }
     }
 
     /// An odd number of cache lines, so that the rows of a tile do not fall on the same few cache sets.
@@ -109,6 +117,16 @@ impl ConvWeights {
     fn block_pixels(&self) -> usize {
         (BLOCK / self.patch_stride()).next_multiple_of(56).clamp(PIXELS[0], PIXELS[1])
     }
+}
+
+/// How a convolution becomes a matrix product.
+enum Form {
+    /// It is one.
+    Matrix,
+    /// Rows are windows over the pictures.
+    Windows(Bands),
+    /// Rows are copied patches.
+    Patches,
 }
 
 /// The arguments of [`conv`].
@@ -169,6 +187,7 @@ impl Conv<'_> {
             Block {
                 a: self.x.as_ptr(),
                 row: weights.inputs,
+                lines: None,
                 step: 1,
                 k: 0..weights.groups[0].k(),
                 runs: 1,
@@ -183,65 +202,47 @@ impl Conv<'_> {
                 panels: panels.clone(),
             }
         };
-        if weights.pointwise(window) {
+        match weights.form(window) {
             // SAFETY: passed on from the caller.
-            return unsafe { isa.run(product(&weights.groups[0], 0)) };
-        }
-        let row = weights.patch_stride();
-        let channels = weights.inputs / weights.groups.len();
-        let mut left = pixels.clone();
-        while !left.is_empty() {
-            let (some, whole) = self.next(&left);
-            left.start = some.end;
-            if let Some(first) = whole {
-                let (taps, line) = (window.kernel[1] * weights.inputs, window.input[1] * weights.inputs);
-                let row = window.stride[1] * weights.inputs;
-                let a = self.x.as_ptr().wrapping_add(first * weights.inputs).wrapping_sub(some.start * row);
-                let (runs, run_step) = (window.kernel[0], window.dilation[0] * line);
-                let patches =
-                    Block { a, row, k: 0..taps, runs, run_step, rows: some, ..product(&weights.groups[0], 0) };
-                // SAFETY: row `some.start` of A is at input pixel `first`, and all taps of these pixels lie inside x (`Conv::next`).
-                unsafe { isa.run(patches) };
-                continue;
+            Form::Matrix => unsafe { isa.run(product(&weights.groups[0], 0)) },
+            Form::Windows(bands) => {
+                let mut left = pixels.clone();
+                while !left.is_empty() {
+                    let (rows, a) = bands.next(left.clone(), self.x, scratch);
+                    left.start = rows.end;
+                    let windows = Block {
+                        a,
+                        row: window.stride[1] * weights.inputs,
+                        lines: Some(bands.places()),
+                        k: 0..window.kernel[1] * weights.inputs,
+                        runs: window.kernel[0],
+                        run_step: bands.run_step(),
+                        rows,
+                        ..product(&weights.groups[0], 0)
+                    };
+                    // SAFETY: the windows of these pixels lie in what `Bands::next` points to; the rest is passed on from the caller.
+                    unsafe { isa.run(windows) }
+                }
             }
-            for (group, b) in weights.groups.iter().enumerate() {
-                let channels = group * channels..(group + 1) * channels;
-                let (x, inputs, pixels) = (self.x, weights.inputs, some.clone());
-                let gather = Patches { window, x, inputs, channels, pixels, scratch, row };
-                // SAFETY: `gather` fills the scratch from checked slices; row 0 of the product's A is such that its rows `some` are the
-                // patches; the rest is passed on from the caller.
-                unsafe {
-                    isa.run(gather);
-                    let a = scratch.as_ptr().wrapping_sub(some.start * row);
-                    isa.run(Block { a, row, rows: some.clone(), ..product(b, group) });
+            Form::Patches => {
+                let row = weights.patch_stride();
+                let channels = weights.inputs / weights.groups.len();
+                for start in pixels.clone().step_by(weights.block_pixels()) {
+                    let some = start..pixels.end.min(start + weights.block_pixels());
+                    for (group, b) in weights.groups.iter().enumerate() {
+                        let channels = group * channels..(group + 1) * channels;
+                        let (x, inputs, pixels) = (self.x, weights.inputs, some.clone());
+                        let gather = Patches { window, x, inputs, channels, pixels, scratch, row };
+                        // SAFETY: `gather` fills the scratch from checked slices; row 0 of the product's A is such that its rows `some` are
+                        // the patches; the rest is passed on from the caller.
+                        unsafe {
+                            isa.run(gather);
+                            let a = scratch.as_ptr().wrapping_sub(some.start * row);
+                            isa.run(Block { a, row, rows: some.clone(), ..product(b, group) });
+                        }
+                    }
                 }
             }
         }
-    }
-
-    /// The next pixels that are computed together; with the input pixel of their first tap if they are read where they stand.
-    ///
-    /// Where the taps of a kernel row are a short run of floats (the first layer: 3 channels), the copy would cost more than the
-    /// product, and neighbouring patches inside the picture are rows of a matrix already, that overlap.
-    fn next(&self, left: &Range<usize>) -> (Range<usize>, Option<usize>) {
-        let (w, weights) = (&self.window, self.weights);
-        let block = left.end.min(left.start + weights.block_pixels());
-        let short = weights.groups.len() == 1 && w.dilation[1] == 1 && w.kernel[1] * weights.inputs <= SHORT;
-        if !short {
-            return (left.start..block, None);
-        }
-        let (line, ox) = (left.start / w.output[1], left.start % w.output[1]);
-        let (picture, oy) = (line / w.output[0], line % w.output[0]);
-        let (ys, y0) = w.reach(0, oy);
-        // Columns whose windows lie inside the picture.
-        let begin = w.pad[1].div_ceil(w.stride[1]);
-        let end = (w.input[1] + w.pad[1]).checked_sub(w.kernel[1]).map_or(0, |last| last / w.stride[1] + 1);
-        let until = |column: usize| line * w.output[1] + column.min(w.output[1]);
-        if ys.len() == w.kernel[0] && (begin..end).contains(&ox) {
-            let y = picture * w.input[0] + y0.unsigned_abs();
-            return (left.start..left.end.min(until(end)), Some(y * w.input[1] + ox * w.stride[1] - w.pad[1]));
-        }
-        let border = if ox < begin { begin } else { w.output[1] };
-        (left.start..block.min(until(border)), None)
     }
 }

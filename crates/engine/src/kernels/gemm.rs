@@ -4,12 +4,16 @@ use super::epilogue::{Activate, Epilogue, Finish};
 use super::tile::{Tile, offset, panel};
 use super::{Out, check_range};
 use crate::simd::{AlignedBuf, Isa, Kernel, Simd};
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// Bytes of A that a block of rows may take, so that it stays in the L2 cache while every panel of B passes by.
 const BLOCK_BYTES: usize = 256 << 10;
 /// Bytes of B up to which it stays in the L1 cache, so that a tile of A meets all of it at once.
 const SMALL_BYTES: usize = 24 << 10;
+
+/// The most rows of a block whose rows begin where a table says.
+const TABLE: usize = 448;
 
 /// B of `A·B` in panels of two vectors of columns, each panel row by row; of an odd number of vectors the last joins the last panel
 /// where there are 32 registers, and is a panel of its own where there are fewer.
@@ -141,6 +145,7 @@ pub unsafe fn gemm(g: &Gemm<'_>, out: Out<'_>, rows: Range<usize>, panels: Range
     let block = Block {
         a: g.a.as_ptr(),
         row: g.lda,
+        lines: None,
         step: 1,
         k: 0..k,
         runs: 1,
@@ -175,6 +180,7 @@ pub unsafe fn gemm_at_b(m: usize, a: &[f32], b: &PackedB, out: Out<'_>, rows: Ra
         let block = Block {
             a: a.as_ptr(),
             row: 1,
+            lines: None,
             step: m,
             k,
             runs: 1,
@@ -199,6 +205,8 @@ pub unsafe fn gemm_at_b(m: usize, a: &[f32], b: &PackedB, out: Out<'_>, rows: Ra
 pub(super) struct Block<'a> {
     pub(super) a: *const f32,
     pub(super) row: usize,
+    /// Of windows over pictures: rows are `row` apart along a line only.
+    pub(super) lines: Option<Lines>,
     pub(super) step: usize,
     pub(super) k: Range<usize>,
     pub(super) runs: usize,
@@ -213,20 +221,69 @@ pub(super) struct Block<'a> {
     pub(super) panels: Range<usize>,
 }
 
+/// Rows of A that are windows over pictures, line by line.
+#[derive(Clone, Copy)]
+pub(super) struct Lines {
+    /// Windows in a line.
+    pub(super) width: usize,
+    /// Lines in a picture.
+    pub(super) height: usize,
+    /// Distance of lines.
+    pub(super) line: usize,
+    /// Distance of pictures.
+    pub(super) picture: usize,
+}
+
+impl Lines {
+    /// Where line `i` begins, seen from line 0.
+    pub(super) fn at(&self, i: usize) -> usize {
+        i % self.height * self.line + i / self.height * self.picture
+    }
+
+    /// Writes where each of the rows from `first` on begins, if neighbours in a line are `row` apart.
+    fn fill(&self, row: usize, first: usize, table: &mut [MaybeUninit<usize>]) {
+        let (mut line, mut column) = (first / self.width, first % self.width);
+        let mut begin = self.at(line);
+        for entry in table {
+            entry.write(begin + column * row);
+            column += 1;
+            if column == self.width {
+                (line, column) = (line + 1, 0);
+                begin = self.at(line);
+            }
+        }
+    }
+}
+
 impl Kernel for Block<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let (k, n) = (self.k.len(), self.b.n);
         let fitting = (BLOCK_BYTES / 4 / (self.runs * k).max(1)).max(1);
-        let block = if self.runs * k * n * 4 <= SMALL_BYTES { 56 } else { fitting.next_multiple_of(56) };
+        let small = self.runs * k * n * 4 <= SMALL_BYTES;
+        let mut table = [MaybeUninit::uninit(); TABLE];
+        let block = match self.lines {
+            _ if small => 56,
+            // Windows overlap, so that many rows are few bytes.
+            Some(_) => TABLE,
+            None => fitting.next_multiple_of(56),
+        };
         for r in self.rows.clone().step_by(block) {
             let rows = block.min(self.rows.end - r);
+            let (a, rows_at) = match &self.lines {
+                Some(lines) => {
+                    lines.fill(self.row, r, &mut table[..rows]);
+                    (self.a, table.as_ptr().cast())
+                }
+                None => (self.a.wrapping_add(r * self.row), std::ptr::null()),
+            };
             for p in self.panels.clone() {
                 let columns = self.b.columns(p);
                 let width = columns.len().next_multiple_of(S::LANES);
                 let tile = Tile {
-                    a: self.a.wrapping_add(r * self.row + self.k.start * self.step),
+                    a: a.wrapping_add(self.k.start * self.step),
                     row: self.row,
+                    table: rows_at,
                     step: self.step,
                     b: self.b.data.as_ptr().wrapping_add(self.b.k * columns.start + self.k.start * width),
                     b_step: width,

@@ -34,6 +34,7 @@
 //!
 //! Lengths are asserted once a call, at the boundary; a failed assertion is a planner's mistake and names the argument.
 
+mod bands;
 mod bottleneck;
 mod conv;
 mod depthwise;

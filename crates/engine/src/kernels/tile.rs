@@ -20,11 +20,13 @@ macro_rules! unroll {
 }
 pub(super) use unroll;
 
-/// Where a tile reads and writes; `a(i, k)` of run `r` lies at `a + i·row + k·step + r·run_step`.
+/// Where a tile reads and writes; `a(i, k)` of run `r` lies at `a + i·row + k·step + r·run_step`, or with a table at `a + table[i] + …`.
 #[derive(Clone, Copy)]
 pub(super) struct Tile {
     pub(super) a: *const f32,
     pub(super) row: usize,
+    /// Where each row begins, or null if they are `row` apart.
+    pub(super) table: *const usize,
     pub(super) step: usize,
     pub(super) runs: usize,
     pub(super) run_step: usize,
@@ -44,7 +46,33 @@ pub(super) struct Tile {
     pub(super) ld_residual: usize,
 }
 
+impl Tile {
+    /// The same `rows` further down.
+    #[inline(always)]
+    fn below(mut self, rows: usize) -> Self {
+        if self.table.is_null() {
+            self.a = self.a.wrapping_add(rows * self.row);
+        } else {
+            self.table = self.table.wrapping_add(rows);
+        }
+        self.c = self.c.wrapping_add(rows * self.ldc);
+        self.finish.residual = offset(self.finish.residual, rows * self.ld_residual);
+        self
+    }
+
+    /// Where row `i` of A begins.
+    ///
+    /// # Safety
+    /// The table, if there is one, has that row.
+    #[inline(always)]
+    unsafe fn row(&self, i: usize) -> *const f32 {
+        // SAFETY: as the caller vouches.
+        self.a.wrapping_add(if self.table.is_null() { i * self.row } else { unsafe { *self.table.add(i) } })
+    }
+}
+
 /// `p + n`, or null if `p` is null: what is absent stays absent.
+#[inline(always)]
 pub(super) fn offset(p: *const f32, n: usize) -> *const f32 {
     if p.is_null() { p } else { p.wrapping_add(n) }
 }
@@ -83,9 +111,7 @@ pub(super) unsafe fn panel<S: Simd>(mut tile: Tile, rows: usize, vectors: usize)
             (_, _) => step!(1, 1),
         };
         left -= done;
-        tile.a = tile.a.wrapping_add(done * tile.row);
-        tile.c = tile.c.wrapping_add(done * tile.ldc);
-        tile.finish.residual = offset(tile.finish.residual, done * tile.ld_residual);
+        tile = tile.below(done);
     }
 }
 
@@ -102,9 +128,7 @@ impl<const MR: usize, const NV: usize> Kernel for Micro<MR, NV> {
         for _ in 0..self.tiles {
             // SAFETY: passed on from the caller.
             unsafe { Self::tile::<S>(&t) };
-            t.a = t.a.wrapping_add(MR * t.row);
-            t.c = t.c.wrapping_add(MR * t.ldc);
-            t.finish.residual = offset(t.finish.residual, MR * t.ld_residual);
+            t = t.below(MR);
         }
     }
 }
@@ -134,21 +158,20 @@ impl<const MR: usize, const NV: usize> Micro<MR, NV> {
                     unroll!(14, MR, |I| { acc[I][J] = bias });
                 });
             }
-            // A pointer for every third row: the others are at +1 and +2 strides, so all fit into the address registers.
-            let mut a: [_; 5] = std::array::from_fn(|i| t.a.wrapping_add(3 * i * t.row));
-            let mut b = t.b;
+            let a: [_; MR] = std::array::from_fn(|i| t.row(i));
+            let (mut at, mut b) = (0, t.b);
             for _ in 0..t.runs {
                 for _ in 0..t.k {
                     let mut columns = [S::splat(0.0); NV];
                     unroll!(3, NV, |J| { columns[J] = S::load(b.add(J * S::LANES)) });
                     unroll!(14, MR, |I| {
-                        let x = S::splat(*a[I / 3].wrapping_add(I % 3 * t.row));
+                        let x = S::splat(*a[I].wrapping_add(at));
                         unroll!(3, NV, |J| { acc[I][J] = S::mul_add(x, columns[J], acc[I][J]) });
                     });
-                    a = a.map(|p| p.wrapping_add(t.step));
+                    at += t.step;
                     b = b.wrapping_add(t.b_step);
                 }
-                a = a.map(|p| p.wrapping_add(t.run_step).wrapping_sub(t.k * t.step));
+                at = at.wrapping_add(t.run_step).wrapping_sub(t.k * t.step);
                 b = b.wrapping_add(t.b_gap);
             }
             if !t.finish.residual.is_null() {

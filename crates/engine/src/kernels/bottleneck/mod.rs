@@ -119,6 +119,7 @@ impl<'a> Bottleneck<'a> {
         Block {
             a: middle,
             row: lanes,
+            lines: None,
             step: 1,
             k: 0..lanes,
             runs: self.weights.channels / lanes,

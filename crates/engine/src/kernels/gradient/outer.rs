@@ -96,6 +96,7 @@ impl Kernel for Product<'_> {
             let tile = Tile {
                 a: o.a.as_ptr(),
                 row: 1,
+                table: std::ptr::null(),
                 step: o.lda,
                 runs: o.runs[0],
                 run_step: o.runs[1],

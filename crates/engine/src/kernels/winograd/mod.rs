@@ -233,6 +233,7 @@ impl<const SIDE: usize> Kernel for Products<'_, SIDE> {
                         a: a.wrapping_add(point * plane),
                         row,
                         step: 1,
+                        lines: None,
                         k: 0..weights.inputs(),
                         runs: 1,
                         run_step: 0,
