@@ -201,7 +201,7 @@ fn minimal(isa: Isa, window: Window, inputs: usize, outputs: usize) -> Box<dyn F
     let mut scratch = AlignedBuf::zeroed(weights.scratch_len());
     Box::new(move || {
         let epilogue = Epilogue { bias: Some(&bias), residual: None, activation: Activation::Relu };
-        let args = Winograd { window, x: &x, weights: &weights, epilogue };
+        let args = Winograd { window, x: &x, weights: &weights, ldc: outputs, epilogue };
         // SAFETY: one call at a time.
         unsafe { winograd(&args, Out::new(&mut y), 0..weights.tiles(&window), 0..weights.panels(), &mut scratch) }
     })

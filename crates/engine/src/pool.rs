@@ -39,6 +39,8 @@ struct Shared {
     caller: AtomicUsize,
     /// Whether there is a processor for each thread.
     apart: bool,
+    /// Whether the caller has parked until the last task is done; waking somebody is a call of the system.
+    waiting: AtomicBool,
     stop: AtomicBool,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
     lock: Mutex<()>,
@@ -83,7 +85,7 @@ impl Shared {
             {
                 *lock(&self.panic) = Some(payload);
             }
-            if self.done.fetch_add(1, Ordering::AcqRel) + 1 == tasks {
+            if self.done.fetch_add(1, Ordering::SeqCst) + 1 == tasks && self.waiting.load(Ordering::SeqCst) {
                 let _guard = lock(&self.lock);
                 self.finished.notify_all();
             }
@@ -131,6 +133,7 @@ impl Pool {
             sleepers: AtomicUsize::new(0),
             caller: AtomicUsize::new(usize::MAX),
             apart: std::thread::available_parallelism().is_ok_and(|processors| threads <= processors.get()),
+            waiting: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             panic: Mutex::new(None),
             lock: Mutex::new(()),
@@ -221,7 +224,7 @@ impl Pool {
     }
 
     fn wait(&self, tasks: usize) {
-        let done = || self.shared.done.load(Ordering::Acquire) == tasks;
+        let done = || self.shared.done.load(Ordering::SeqCst) == tasks;
         for _ in 0..SPINS {
             if done() {
                 return;
@@ -229,9 +232,11 @@ impl Pool {
             std::hint::spin_loop();
         }
         let mut guard = lock(&self.shared.lock);
+        self.shared.waiting.store(true, Ordering::SeqCst);
         while !done() {
             guard = self.shared.finished.wait(guard).unwrap_or_else(PoisonError::into_inner);
         }
+        self.shared.waiting.store(false, Ordering::SeqCst);
     }
 }
 

@@ -46,6 +46,9 @@ pub(super) struct Tile {
     pub(super) ld_residual: usize,
 }
 
+/// How far ahead of its use B is asked for, in floats: it may come from memory, where the next panel or page is not foreseen.
+const AHEAD: usize = 1024;
+
 impl Tile {
     /// The same `rows` further down.
     #[inline(always)]
@@ -164,6 +167,7 @@ impl<const MR: usize, const NV: usize> Micro<MR, NV> {
                 for _ in 0..t.k {
                     let mut columns = [S::splat(0.0); NV];
                     unroll!(3, NV, |J| { columns[J] = S::load(b.add(J * S::LANES)) });
+                    unroll!(3, NV, |J| { S::prefetch(b.wrapping_add(AHEAD + J * S::LANES)) });
                     unroll!(14, MR, |I| {
                         let x = S::splat(*a[I].wrapping_add(at));
                         unroll!(3, NV, |J| { acc[I][J] = S::mul_add(x, columns[J], acc[I][J]) });

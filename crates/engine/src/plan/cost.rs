@@ -91,7 +91,12 @@ impl Arithmetic {
 
 impl Step {
     fn work(&self, plan: &Plan) -> Work {
-        let out = plan.len(Place::Slot(self.output));
+        let slot = plan.len(Place::Slot(self.output));
+        let out = match &self.kernel {
+            Kernel::Conv { window, weights, .. } => window.pixels() * weights.outputs(),
+            Kernel::Winograd(step) => step.window.pixels() * step.weights.outputs(),
+            _ => slot,
+        };
         let Arithmetic { detail, flops, saved, weights } =
             self.kernel.arithmetic(self.op, out, &|place| plan.len(place));
         let float = DType::F32.size();

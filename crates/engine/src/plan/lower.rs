@@ -3,7 +3,7 @@
 //! The products (`Conv`, `Gemm`, `MatMul`) are in `product.rs`, everything else in `simple.rs`.
 
 use super::arena::Slot;
-use super::edge::{Edge, plain, table};
+use super::edge::{CHANNELS_LAST, Edge, plain, table};
 use super::fuse::{self, Action};
 use super::lazy::Lazy;
 use super::step::{Kernel, Place, Step};
@@ -41,6 +41,8 @@ pub(super) struct Lower<'a> {
     /// The operator that the next steps are part of.
     op: &'static str,
     edges: Vec<Option<Edge>>,
+    /// How often each value is read.
+    uses: Vec<usize>,
     reordered: HashMap<(ValueId, Vec<usize>), Edge>,
     /// Mean and variance over the batch of values that are normalised with them.
     pub(super) statistics: HashMap<ValueId, [Edge; 2]>,
@@ -69,6 +71,7 @@ impl<'a> Lower<'a> {
             slots: Vec::new(),
             op: "",
             edges: vec![None; graph.values().len()],
+            uses: graph.uses(),
             reordered: HashMap::new(),
             statistics: HashMap::new(),
             lazy: HashMap::new(),
@@ -196,7 +199,7 @@ impl<'a> Lower<'a> {
     /// Adds a step that writes `output`.
     pub(super) fn push(&mut self, node: &str, kernel: Kernel, output: &Edge) {
         if let Place::Slot(i) = output.place {
-            self.steps.push(Step { node: node.into(), op: self.op, kernel, output: i });
+            self.steps.push(Step { node: node.into(), op: self.op, kernel, output: i, columns: None });
             self.note(self.steps.len() - 1);
         }
     }
@@ -213,6 +216,26 @@ impl<'a> Lower<'a> {
             self.slots[i].first = self.slots[i].first.min(at);
             self.slots[i].last = self.slots[i].last.max(at);
         }
+    }
+
+    /// Lets the convolution that makes a value write it as the columns of `to` from `first` on, if nobody else reads the value; whether
+    /// that is so.
+    pub(super) fn write_columns(&mut self, id: ValueId, to: &Edge, first: usize) -> bool {
+        let Some(Edge { place: Place::Slot(from), .. }) = self.edges[id.index()] else { return false };
+        let names = self.edges.iter().flatten().filter(|edge| edge.place == Place::Slot(from)).count();
+        let made = self.steps.iter().rposition(|step| step.output == from);
+        let made = made.filter(|&at| {
+            let step = &self.steps[at];
+            matches!(step.kernel, Kernel::Conv { .. } | Kernel::Winograd(_)) && step.columns.is_none()
+        });
+        let (Place::Slot(slot), Some(at)) = (to.place, made) else { return false };
+        if self.uses[id.index()] != 1 || names != 1 || to.order != CHANNELS_LAST {
+            return false;
+        }
+        (self.steps[at].output, self.steps[at].columns) = (slot, Some([first, to.shape[1]]));
+        self.slots[from] = Slot { len: 0, first: usize::MAX, last: 0, offset: 0 };
+        self.note(at);
+        true
     }
 
     /// A value with its axes in the order asked for; moved at most once for each order.

@@ -238,13 +238,17 @@ impl Lower<'_> {
     fn concat(&mut self, node: &Node, op: &Concat) -> Lowered<()> {
         let mut parts = Vec::with_capacity(node.inputs.len());
         for id in node.inputs.iter().flatten() {
-            parts.push(self.float(*id)?);
+            parts.push((*id, self.float(*id)?));
         }
-        let axis = from_front(op.axis, parts[0].shape.len());
-        let y = self.slot(self.shape(node.outputs[0])?, parts[0].order.clone());
+        let axis = from_front(op.axis, parts[0].1.shape.len());
+        let y = self.slot(self.shape(node.outputs[0])?, parts[0].1.order.clone());
         let along = y.strides()[axis];
         let mut begin = 0;
-        for part in parts {
+        for (id, part) in parts {
+            if axis == 1 && self.write_columns(id, &y, begin) {
+                begin += part.shape[axis];
+                continue;
+            }
             let strides = part.strides();
             let tables = y.order.iter().map(|&i| table(0, part.shape[i], strides[i])).collect();
             self.gather(&node.name, part.place, tables, 0.0, &y, begin * along);

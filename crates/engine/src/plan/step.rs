@@ -134,6 +134,8 @@ pub(super) struct Step {
     pub(super) kernel: Kernel,
     /// The slot written.
     pub(super) output: usize,
+    /// Of a convolution that writes some columns of the slot only: the first, and how many the slot has.
+    pub(super) columns: Option<[usize; 2]>,
 }
 
 impl Kernel {
@@ -250,8 +252,19 @@ pub(super) fn tasks(work: usize, grain: usize) -> usize {
     (work / grain).clamp(1, 96)
 }
 
+/// How many tasks a product of so many floating-point operations is worth: a small one few, so that a small network keeps some threads busy.
+pub(super) fn product_tasks(flops: usize) -> usize {
+    tasks(flops, GRAIN).max((flops / FINE).min(FEW))
+}
+
 /// Floating-point operations that are worth a task: some tens of microseconds.
 pub(super) const GRAIN: usize = 4_000_000;
+/// Floating-point operations that are worth one of a few tasks: more than it costs to hand it to another thread.
+const FINE: usize = 400_000;
+/// Tasks that keep a few threads busy.
+const FEW: usize = 4;
+/// Rows of the register tile of products.
+const TILE: usize = 14;
 /// Elements of memory traffic that are worth a task.
 pub(super) const ELEMENTS: usize = 16_384;
 
@@ -267,6 +280,22 @@ pub(super) fn grid(rows: usize, row_unit: usize, columns: usize, column_unit: us
     (row_parts, if column_parts > 1 && 2 * column_parts > units { units } else { column_parts })
 }
 
+/// Cuts a product of `rows` and `panels` into about `wish` parts: how many along the rows, of [`TILE`] rows, and along the panels.
+///
+/// Panels of weights pass by for each part along the rows, so these are some tiles unless the product is small; with `copies`, input is copied for each
+/// part along the panels, so these are few.
+fn product_grid(rows: usize, panels: usize, wish: usize, copies: bool) -> (usize, usize) {
+    let unit = if wish > FEW { 4 * TILE } else { TILE };
+    let (across, down) = grid(rows, unit, panels, 1, wish);
+    (across, if copies { down.min(FEW.div_ceil(across)) } else { down })
+}
+
+/// What a convolution with so many `outputs` writes of a slot, and the distance of the pixels there.
+fn part_of(out: Out<'_>, columns: Option<[usize; 2]>, outputs: usize) -> (Out<'_>, usize) {
+    let [first, ldc] = columns.unwrap_or([0, outputs]);
+    (out.slice(first..out.len()), ldc)
+}
+
 impl Step {
     pub(super) fn run(&mut self, memory: &Memory<'_>, pool: &Pool, isa: Isa) {
         let out = memory.write(self.output);
@@ -279,12 +308,14 @@ impl Step {
                     Arc::make_mut(weights).repack(memory.read(place));
                 }
                 let (pixels, panels) = (window.pixels(), weights.panels());
-                let taps = window.kernel[0] * window.kernel[1] * weights.inputs();
-                let (across, down) = grid(pixels, 56, panels, 1, tasks(2 * out.len() * taps, GRAIN));
+                let flops = 2 * pixels * window.taps() * weights.inputs() / weights.groups() * weights.outputs();
+                let copies = weights.scratch_len(window) > 0;
+                let (across, down) = product_grid(pixels, panels, product_tasks(flops), copies);
                 let (epilogue, x) = (memory.epilogue(tail), memory.read(*x));
-                let conv = kernels::Conv { window: *window, x, weights, ldc: weights.outputs(), epilogue };
+                let (out, ldc) = part_of(out, self.columns, weights.outputs());
+                let conv = kernels::Conv { window: *window, x, weights, ldc, epilogue };
                 pool.run(across * down, &|task, thread| {
-                    let (rows, columns) = (part(pixels, 56, across, task / down), part(panels, 1, down, task % down));
+                    let (rows, columns) = (part(pixels, TILE, across, task / down), part(panels, 1, down, task % down));
                     // SAFETY: the parts of the grid are disjoint.
                     unsafe { kernels::conv(&conv, out, rows, columns, memory.scratch(thread)) }
                 });
@@ -389,7 +420,10 @@ impl Step {
                     kernels::transpose([m, n], &x[begin..begin + m * n], rows, y);
                 });
             }
-            Kernel::Winograd(winograd) => winograd.run(memory, out, pool),
+            Kernel::Winograd(winograd) => {
+                let (out, ldc) = part_of(out, self.columns, winograd.weights.outputs());
+                winograd.run(memory, out, ldc, pool);
+            }
             Kernel::Bottleneck(bottleneck) => bottleneck.run(memory, out, pool),
             Kernel::Training(training) => training.run(memory, out, pool, isa),
             Kernel::Sum { x, kept, reduced, factor } => {
@@ -415,9 +449,9 @@ fn run_gemm(gemm: &kernels::Gemm<'_>, out: Out<'_>, pool: &Pool) {
     let (m, panels) = (gemm.m, gemm.b.panels());
     // Of few rows, reading the weights is the work.
     let work = (2 * out.len() * gemm.b.k()).max(GRAIN / ELEMENTS / 4 * gemm.b.k() * gemm.b.n());
-    let (across, down) = grid(m, 56, panels, 1, tasks(work, GRAIN));
+    let (across, down) = product_grid(m, panels, product_tasks(work), false);
     pool.run(across * down, &|task, _| {
-        let (rows, columns) = (part(m, 56, across, task / down), part(panels, 1, down, task % down));
+        let (rows, columns) = (part(m, TILE, across, task / down), part(panels, 1, down, task % down));
         // SAFETY: the parts of the grid are disjoint.
         unsafe { kernels::gemm(gemm, out, rows, columns) }
     });

@@ -79,10 +79,11 @@ impl Winograd {
         2 * self.weights.tiles(&self.window) * self.weights.filters_len()
     }
 
-    pub(super) fn run(&self, memory: &Memory<'_>, out: Out<'_>, pool: &Pool) {
+    /// Writes pixels that are `ldc` apart.
+    pub(super) fn run(&self, memory: &Memory<'_>, out: Out<'_>, ldc: usize, pool: &Pool) {
         let (window, weights) = (self.window, &*self.weights);
         let (x, epilogue) = (memory.read(self.x), memory.epilogue(&self.tail));
-        let conv = kernels::Winograd { window, x, weights, epilogue };
+        let conv = kernels::Winograd { window, x, weights, ldc, epilogue };
         let (tiles, panels) = (weights.tiles(&window), weights.panels());
         let Some((Place::Slot(slot), block)) = self.patches else {
             // Few enough that the filters do not pass by for too few tiles.

@@ -42,6 +42,8 @@ pub struct Winograd<'a> {
     pub x: &'a [f32],
     /// Filters.
     pub weights: &'a WinogradWeights,
+    /// Distance of output pixels, at least the output channels.
+    pub ldc: usize,
     /// Comes after the sum; its residual is dense.
     pub epilogue: Epilogue<'a>,
 }
@@ -123,7 +125,8 @@ impl Winograd<'_> {
         let (w, weights) = (&self.window, self.weights);
         assert!(w.kernel == [3, 3] && w.stride == [1, 1] && w.dilation == [1, 1], "3×3 of stride 1, not {w:?}");
         assert_eq!(self.x.len(), w.input_pixels() * weights.inputs(), "x for {w:?}");
-        assert_eq!(out.len, w.pixels() * weights.outputs(), "output for {w:?}");
+        let (total, n) = (w.pixels(), weights.outputs());
+        assert!(self.ldc >= n && (total == 0 || (total - 1) * self.ldc + n <= out.len), "output for {w:?} × {n}");
         check_range(tiles, weights.tiles(w), "tiles");
         check_range(panels, weights.panels(), "panels");
         self.epilogue.check(w.pixels(), weights.outputs());
@@ -257,6 +260,7 @@ impl<const SIDE: usize> Kernel for Products<'_, SIDE> {
                     row: width,
                     y: self.out.ptr,
                     channels: weights.outputs(),
+                    ldc: self.c.ldc,
                     columns: columns.clone(),
                     finish: self.c.epilogue.finish(),
                 };

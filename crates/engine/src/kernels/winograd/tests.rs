@@ -17,7 +17,7 @@ prop_compose! {
 /// Computes all by one call, with what it may not read not being numbers.
 fn whole(c: &Winograd<'_>) -> Vec<f32> {
     let (tiles, weights) = (c.weights.tiles(&c.window), c.weights);
-    let mut y = vec![f32::NAN; c.window.pixels() * weights.outputs()];
+    let mut y = vec![f32::NAN; c.window.pixels() * c.ldc];
     let mut scratch = vec![f32::NAN; weights.scratch_len()];
     // SAFETY: one call.
     unsafe { winograd(c, Out::new(&mut y), 0..tiles, 0..weights.panels(), &mut scratch) };
@@ -34,14 +34,14 @@ proptest! {
 
     #[test]
     fn winograd_is_the_convolution(w in windows(), tile in 1usize..3, inputs in 0usize..70, outputs in 1usize..90, bias in any::<bool>(), residual in any::<bool>(),
-                                   activation in prop::sample::select(&ACTIVATIONS[..]), cut in 0usize..999) {
+                                   activation in prop::sample::select(&ACTIVATIONS[..]), cut in 0usize..999, gap in 0usize..20) {
         let (x, weights) = (values(w.input_pixels() * inputs, 1), values(outputs * inputs * 9, 2));
         let (biases, residuals) = (values(outputs, 3), values(w.pixels() * outputs, 4));
         let epilogue = Epilogue { bias: bias.then_some(&biases), residual: residual.then_some(&residuals), activation };
         let want = convolution(&w, [outputs, inputs, 3, 3], 1, &x, &weights, &epilogue);
         for isa in Isa::available() {
             let weights = WinogradWeights::pack(isa, 2 * tile, [outputs, inputs], &weights);
-            let c = Winograd { window: w, x: &x, weights: &weights, epilogue };
+            let c = Winograd { window: w, x: &x, weights: &weights, ldc: outputs, epilogue };
             let all = whole(&c);
             close(&all, &want, isa.name());
             let (tiles, panels) = (weights.tiles(&w), weights.panels());
@@ -65,6 +65,11 @@ proptest! {
                 winograd_products(&c, &patches, 0..tiles, Out::new(&mut later), 0..tile, 0..panels, &mut scratch);
             }
             same(&later, &all, isa.name());
+            // As some columns of a wider matrix.
+            let wide = whole(&Winograd { ldc: outputs + gap, ..c });
+            let (columns, between): (Vec<_>, Vec<_>) = wide.iter().enumerate().partition(|(i, _)| i % (outputs + gap) < outputs);
+            same(&columns.into_iter().map(|(_, &y)| y).collect::<Vec<_>>(), &all, isa.name());
+            prop_assert!(between.iter().all(|(_, y)| y.is_nan()), "{}", isa.name());
         }
     }
 }
@@ -84,8 +89,8 @@ fn a_picture_does_not_depend_on_its_batch() {
         let (x, weights) = (values(5 * side * side * 24, 1), values(40 * 24 * 9, 2));
         for isa in Isa::available() {
             let weights = WinogradWeights::pack(isa, tile, [40, 24], &weights);
-            let of =
-                |batch, x| whole(&Winograd { window: w(batch), x, weights: &weights, epilogue: Epilogue::default() });
+            let (weights, epilogue) = (&weights, Epilogue::default());
+            let of = |batch, x| whole(&Winograd { window: w(batch), x, weights, ldc: 40, epilogue });
             let all = of(5, &x[..]);
             let single: Vec<f32> = x.chunks(x.len() / 5).flat_map(|x| of(1, x)).collect();
             same(&all, &single, isa.name());
@@ -113,7 +118,7 @@ fn errors_are_near_those_of_a_plain_sum() {
     let largest = want.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
     for (isa, tile) in Isa::available().into_iter().flat_map(|isa| [(isa, 2), (isa, 4)]) {
         let weights = WinogradWeights::pack(isa, tile, [outputs, inputs], &weights);
-        let got = whole(&Winograd { window, x: &x, weights: &weights, epilogue: Epilogue::default() });
+        let got = whole(&Winograd { window, x: &x, weights: &weights, ldc: outputs, epilogue: Epilogue::default() });
         let error = got.iter().zip(&want).fold(0.0, |most: f64, (&g, w)| most.max((f64::from(g) - w).abs()));
         assert!(error < 1e-5 * largest, "{}: {error:e} of {largest}", isa.name());
     }

@@ -169,6 +169,8 @@ pub(super) struct Outputs<'a, const SIDE: usize> {
     /// The whole output, and its channels.
     pub(super) y: *mut f32,
     pub(super) channels: usize,
+    /// Distance of the output's pixels.
+    pub(super) ldc: usize,
     /// The channels that are made.
     pub(super) columns: Range<usize>,
     pub(super) finish: Finish,
@@ -178,26 +180,24 @@ impl<const SIDE: usize> Kernel for Outputs<'_, SIDE> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let (w, n) = (self.window, self.columns.len());
-        let line = w.output[1] * self.channels;
         let mut from = self.from;
         for at in Tiles::new(w, SIDE - 2, self.tiles.clone()) {
             let [y, x] = at.first;
             let pixel = (at.picture * w.output[0] + y) * w.output[1] + x;
-            let first = pixel * self.channels + self.columns.start;
             let size = [(SIDE - 2).min(w.output[0] - y), (SIDE - 2).min(w.output[1] - x)];
             let whole = if size == [SIDE - 2; 2] { n / S::LANES * S::LANES } else { 0 };
             // SAFETY: `size` pixels from `pixel` on lie inside the picture, whose output, residual and bias are valid for `columns`.
             unsafe {
                 for c in (0..whole).step_by(S::LANES) {
-                    self.transform::<S, false>(from.add(c), c, first + c, size, S::LANES);
+                    self.transform::<S, false>(from.add(c), c, pixel, size, S::LANES);
                 }
                 for c in (whole..n).step_by(S::LANES) {
-                    self.transform::<S, true>(from.add(c), c, first + c, size, (n - c).min(S::LANES));
+                    self.transform::<S, true>(from.add(c), c, pixel, size, (n - c).min(S::LANES));
                 }
                 if self.finish.later != Activation::None {
                     for y in 0..size[0] {
-                        let y = self.y.add(first + y * line);
-                        let (rows, stride, activation) = (size[1], self.channels, self.finish.later);
+                        let y = self.y.add((pixel + y * w.output[1]) * self.ldc + self.columns.start);
+                        let (rows, stride, activation) = (size[1], self.ldc, self.finish.later);
                         S::enter(Activate { x: y, y, rows, stride, len: n, activation });
                     }
                 }
@@ -208,7 +208,7 @@ impl<const SIDE: usize> Kernel for Outputs<'_, SIDE> {
 }
 
 impl<const SIDE: usize> Outputs<'_, SIDE> {
-    /// Aᵀ·m·A of a vector of channels, of which column `column` of the bias is the first; pixel (0, 0) lies at `first` in the output.
+    /// Aᵀ·m·A of a vector of channels, the first being `column` of those that are made, for the output pixels from `pixel` on.
     ///
     /// # Safety
     /// `m` is valid for all points, bias, output and residual for `n` channels and the pixels of `size`; with `PART` unset these are all of a
@@ -218,11 +218,11 @@ impl<const SIDE: usize> Outputs<'_, SIDE> {
         &self,
         m: *const f32,
         column: usize,
-        first: usize,
+        pixel: usize,
         size: [usize; 2],
         n: usize,
     ) {
-        let line = self.window.output[1] * self.channels;
+        let column = self.columns.start + column;
         // SAFETY: passed on from the caller.
         unsafe {
             let read = |p: *const f32| if PART { S::load_part(p, n) } else { S::load(p) };
@@ -230,10 +230,10 @@ impl<const SIDE: usize> Outputs<'_, SIDE> {
             each!(patch, SIDE, |J| {
                 let mut products = [S::splat(0.0); MOST];
                 each!(patch, SIDE, |I| { products[I] = S::load(m.add((I * SIDE + J) * self.plane)) });
-                let column = tile::<S, SIDE>(products);
-                each!(tile, SIDE - 2, |I| { t[I][J] = column[I] });
+                let down = tile::<S, SIDE>(products);
+                each!(tile, SIDE - 2, |I| { t[I][J] = down[I] });
             });
-            let bias = offset(self.finish.bias, self.columns.start + column);
+            let bias = offset(self.finish.bias, column);
             let bias = if bias.is_null() { S::splat(0.0) } else { read(bias) };
             let [low, high] = self.finish.clamp.map(|x| S::splat(x));
             each!(tile, SIDE - 2, |I| {
@@ -241,13 +241,14 @@ impl<const SIDE: usize> Outputs<'_, SIDE> {
                     let row = tile::<S, SIDE>(t[I]);
                     each!(tile, SIDE - 2, |J| {
                         if !PART || J < size[1] {
-                            let at = first + I * line + J * self.channels;
+                            let at = pixel + I * self.window.output[1] + J;
                             let mut y = S::add(row[J], bias);
                             if !self.finish.residual.is_null() {
-                                y = S::add(y, read(self.finish.residual.add(at)));
+                                y = S::add(y, read(self.finish.residual.add(at * self.channels + column)));
                             }
                             let y = S::min(high, S::max(low, y));
-                            if PART { S::store_part(self.y.add(at), y, n) } else { S::store(self.y.add(at), y) }
+                            let to = self.y.add(at * self.ldc + column);
+                            if PART { S::store_part(to, y, n) } else { S::store(to, y) }
                         }
                     });
                 }
