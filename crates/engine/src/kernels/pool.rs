@@ -1,5 +1,8 @@
 //! Max and average pooling; global pooling is a window of the whole picture.
+//!
+//! Four vectors of channels at once, so that what finds a tap is shared by four.
 
+use super::tile::unroll;
 use super::{Out, Window, check_range};
 use crate::simd::{Isa, Kernel, Simd};
 use std::ops::Range;
@@ -54,34 +57,83 @@ impl Kernel for Pixels<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let (w, n) = (&self.p.window, self.p.channels);
+        let steps = [w.dilation[0] * w.input[1] * n, w.dilation[1] * n];
         for pixel in self.pixels {
             let (line, ox) = (pixel / w.output[1], pixel % w.output[1]);
             let (picture, oy) = (line / w.output[0], line % w.output[0]);
             let ((ys, y0), (xs, x0)) = (w.reach(0, oy), w.reach(1, ox));
-            let max = self.p.kind == PoolKind::Max && !ys.is_empty() && !xs.is_empty();
             let count = match self.p.kind {
                 PoolKind::AverageWithPadding { pad_end } => counted(w, 0, y0, pad_end) * counted(w, 1, x0, pad_end),
                 _ => ys.len() * xs.len(),
             };
+            let max = self.p.kind == PoolKind::Max && count > 0;
             let scale = if self.p.kind == PoolKind::Max { 1.0 } else { count.max(1) as f32 };
-            for c in (0..n).step_by(S::LANES) {
-                let lanes = S::LANES.min(n - c);
+            let y = y0.wrapping_add_unsigned(ys.start * w.dilation[0]) as usize;
+            let x = x0.wrapping_add_unsigned(xs.start * w.dilation[1]) as usize;
+            let first = (picture * w.input[0]).wrapping_add(y).wrapping_mul(w.input[1]).wrapping_add(x).wrapping_mul(n);
+            let mut taps = Taps {
+                x: self.p.x.as_ptr().wrapping_add(first),
+                y: self.y.wrapping_add(pixel * n),
+                taps: [ys.len(), xs.len()],
+                steps,
+                scale,
+            };
+            let mut left = n;
+            while left > 0 {
                 // SAFETY: taps in `ys` × `xs` lie inside the picture, and at most the channels that are left are touched.
                 unsafe {
-                    let mut all = S::splat(if max { f32::NEG_INFINITY } else { 0.0 });
-                    for ky in ys.clone() {
-                        let y = y0.wrapping_add_unsigned(ky * w.dilation[0]) as usize;
-                        for kx in xs.clone() {
-                            let x = x0.wrapping_add_unsigned(kx * w.dilation[1]) as usize;
-                            let at = ((picture * w.input[0] + y) * w.input[1] + x) * n + c;
-                            let from = self.p.x.as_ptr().add(at);
-                            let value = if lanes == S::LANES { S::load(from) } else { S::load_part(from, lanes) };
-                            all = if max { S::max(all, value) } else { S::add(all, value) };
-                        }
+                    match (max, left >= 4 * S::LANES) {
+                        (true, true) => taps.take::<S, 4, true>(left),
+                        (true, false) => taps.take::<S, 1, true>(left),
+                        (false, true) => taps.take::<S, 4, false>(left),
+                        (false, false) => taps.take::<S, 1, false>(left),
                     }
-                    S::store_part(self.y.add(pixel * n + c), S::div(all, S::splat(scale)), lanes);
+                }
+                let done = left.min(if left >= 4 * S::LANES { 4 * S::LANES } else { S::LANES });
+                (taps.x, taps.y) = (taps.x.wrapping_add(done), taps.y.wrapping_add(done));
+                left -= done;
+            }
+        }
+    }
+}
+
+/// The taps of a window inside the picture.
+struct Taps {
+    /// The first channel of the first tap.
+    x: *const f32,
+    y: *mut f32,
+    /// How many there are, and their distances.
+    taps: [usize; 2],
+    steps: [usize; 2],
+    /// Divides the sum.
+    scale: f32,
+}
+
+impl Taps {
+    /// Computes `NV` vectors of channels, or the `left` ones of one vector.
+    ///
+    /// # Safety
+    /// All taps have that many channels from `x` on, `y` too, and the CPU has the instruction set of `S`.
+    #[inline(always)]
+    unsafe fn take<S: Simd, const NV: usize, const MAX: bool>(&self, left: usize) {
+        let lanes = left.min(S::LANES);
+        // SAFETY: as the caller vouches.
+        unsafe {
+            let mut all = [S::splat(if MAX { f32::NEG_INFINITY } else { 0.0 }); NV];
+            for ky in 0..self.taps[0] {
+                for kx in 0..self.taps[1] {
+                    let from = self.x.add(ky * self.steps[0] + kx * self.steps[1]);
+                    unroll!(5, NV, |J| {
+                        let from = from.add(J * S::LANES);
+                        let value = if lanes == S::LANES { S::load(from) } else { S::load_part(from, lanes) };
+                        all[J] = if MAX { S::max(all[J], value) } else { S::add(all[J], value) };
+                    });
                 }
             }
+            unroll!(5, NV, |J| {
+                let y = if MAX { all[J] } else { S::div(all[J], S::splat(self.scale)) };
+                S::store_part(self.y.add(J * S::LANES), y, lanes);
+            });
         }
     }
 }
