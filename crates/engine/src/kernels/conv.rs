@@ -100,6 +100,10 @@ impl ConvWeights {
         }
     }
 
+    pub(super) fn isa(&self) -> Isa {
+        self.groups[0].isa()
+    }
+
     fn form(&self, w: &Window) -> Form {
         let one = self.groups.len() == 1;
         match w.kernel == [1, 1] && w.stride == [1, 1] && w.pad == [0, 0] && w.input == w.output && one {
@@ -153,14 +157,12 @@ pub struct Conv<'a> {
 pub unsafe fn conv(c: &Conv<'_>, out: Out<'_>, pixels: Range<usize>, panels: Range<usize>, scratch: &mut [f32]) {
     let (window, weights) = (c.window, c.weights);
     let (total, n) = (window.pixels(), weights.outputs);
-    window.check();
     check_range(&pixels, total, "pixels");
     check_range(&panels, weights.panels(), "panels");
     if pixels.is_empty() || panels.is_empty() {
         return;
     }
-    assert_eq!(window.kernel, weights.kernel, "kernel of window and weights");
-    assert_eq!(c.x.len(), window.input_pixels() * weights.inputs, "x for {window:?}");
+    c.check();
     assert!(
         c.ldc >= n && (total - 1) * c.ldc + n <= out.len,
         "output of {} with ldc {} for {total}×{n}",
@@ -168,19 +170,27 @@ pub unsafe fn conv(c: &Conv<'_>, out: Out<'_>, pixels: Range<usize>, panels: Ran
         c.ldc
     );
     assert!(scratch.len() >= weights.scratch_len(&window), "scratch of {}", scratch.len());
-    c.epilogue.check(total, n);
     // SAFETY: the lengths of x, output, bias and residual were checked above; disjointness is the caller's.
     unsafe { c.run(out.ptr, pixels, panels, scratch) }
 }
 
 impl Conv<'_> {
+    /// Asserts that what is read fits the window.
+    pub(super) fn check(&self) {
+        let (window, weights) = (&self.window, self.weights);
+        window.check();
+        assert_eq!(window.kernel, weights.kernel, "kernel of window and weights");
+        assert_eq!(self.x.len(), window.input_pixels() * weights.inputs, "x for {window:?}");
+        self.epilogue.check(window.pixels(), weights.outputs);
+    }
+
     /// Computes `pixels` × `panels`; `y` is where the first channel of pixel 0 lies, or would lie.
     ///
     /// # Safety
     /// The arguments fit the window as [`conv`] checks them, and output pixels `pixels`, `ldc` apart, can be written.
     pub(super) unsafe fn run(&self, y: *mut f32, pixels: Range<usize>, panels: Range<usize>, scratch: &mut [f32]) {
         let (window, weights, n) = (&self.window, self.weights, self.weights.outputs);
-        let (isa, finish) = (weights.groups[0].isa(), self.epilogue.finish());
+        let (isa, finish) = (weights.isa(), self.epilogue.finish());
         let product = |b, group: usize| {
             let first = group * n / weights.groups.len();
             let bias = offset(finish.bias, first);

@@ -15,6 +15,7 @@
 //! | [`conv`] | any convolution (1×1 without scratch) | output pixels `n·oh·ow` | panels, `0..weights.panels()` |
 //! | [`winograd`] | 3×3 convolutions of stride 1, with fewer multiplications | tiles of the output | panels |
 //! | [`winograd_patches`], [`winograd_products`] | the same in two parts | tiles of the output | –; panels |
+//! | [`conv_pool`] | convolution → max pooling, depth first | output rows `n·oh` | – |
 //! | [`depthwise`] | one filter a channel | output rows `n·oh` | channels (multiples of 16 are best) |
 //! | [`bottleneck`] | expand → depthwise → project, depth first | output rows `n·oh` | – |
 //! | [`bottleneck_middle`], [`bottleneck_project`] | the same in two parts | panels of channels in the middle; output pixels | –; panels |
@@ -37,6 +38,7 @@
 mod bands;
 mod bottleneck;
 mod conv;
+mod conv_pool;
 mod depthwise;
 mod elementwise;
 mod epilogue;
@@ -53,6 +55,7 @@ pub use bottleneck::{
     Bottleneck, BottleneckWeights, Layer, bottleneck, bottleneck_middle, bottleneck_project, is_clamp,
 };
 pub use conv::{Conv, ConvWeights, conv};
+pub use conv_pool::{ConvPool, conv_pool};
 pub use depthwise::{Depthwise, DepthwiseWeights, depthwise};
 pub use elementwise::{Binary, BinaryOp, activate, binary, softmax};
 pub use epilogue::{Activation, Epilogue};

@@ -211,6 +211,34 @@ proptest! {
     }
 
     #[test]
+    fn conv_pool_is_its_layers(w in windows(), p in windows(), large in 1usize..4, sizes in [1usize..20, 1usize..40], bias in any::<bool>(), inner in 0usize..9, cut in 0usize..999) {
+        let w = sized(w, w.input.map(|side| side * large));
+        let p = sized(Window { batch: w.batch, ..p }, w.output);
+        let [inputs, n] = sizes;
+        let (x, filters, biases) = (values(w.input_pixels() * inputs, 1), values(w.taps() * inputs * n, 2), values(n, 3));
+        let epilogue = Epilogue { bias: bias.then_some(&biases), residual: None, activation: ACTIVATIONS[inner] };
+        for isa in Isa::available() {
+            let weights = ConvWeights::pack(isa, 1, [n, inputs, w.kernel[0], w.kernel[1]], &filters);
+            let layer = Conv { window: w, x: &x, weights: &weights, ldc: n, epilogue };
+            let both = ConvPool { conv: layer, pool: p };
+            let mut scratch = vec![f32::NAN; both.scratch_len()];
+            let mut map = vec![f32::NAN; w.pixels() * n];
+            let (mut want, mut got) = (vec![f32::NAN; p.pixels() * n], vec![f32::NAN; p.pixels() * n]);
+            let row = cut % (p.rows() + 1);
+            // SAFETY: one call at a time.
+            unsafe {
+                conv(&layer, Out::new(&mut map), 0..w.pixels(), 0..weights.panels(), &mut scratch);
+                let args = Pool { window: p, kind: PoolKind::Max, channels: n, x: &map };
+                pool(isa, &args, Out::new(&mut want), 0..p.pixels());
+                conv_pool(&both, Out::new(&mut got), row..p.rows(), &mut scratch);
+                conv_pool(&both, Out::new(&mut got), 0..row, &mut scratch);
+            }
+            let differs = got.iter().zip(&want).position(|(a, b)| a.to_bits() != b.to_bits());
+            prop_assert!(differs.is_none(), "{}: element {differs:?}", isa.name());
+        }
+    }
+
+    #[test]
     fn depthwise_is_the_convolution(w in windows(), tiled in any::<bool>(), n in 1usize..70, parts in epilogues(), cut in 0usize..99) {
         // Half of the cases have a form that has tiles of its own.
         let w = if tiled { Window { kernel: w.kernel.map(|k| if k % 2 == 0 { 3 } else { 5 }), stride: w.stride.map(|s| s.min(2)), dilation: [1, 1], ..w } } else { w };
@@ -415,5 +443,35 @@ fn nan_is_not_hidden_by_a_clamp() {
             activate(isa, activation, &[f32::NAN], &mut y);
             assert!(y[0].is_nan(), "{} {activation:?}", isa.name());
         }
+    }
+}
+
+#[test]
+fn conv_by_bands_is_the_convolution() {
+    // Bands of a large picture, and of several small ones.
+    let plain = Window {
+        batch: 0,
+        input: [0; 2],
+        output: [0; 2],
+        kernel: [3, 3],
+        stride: [1, 1],
+        dilation: [1, 1],
+        pad: [1, 1],
+    };
+    for (batch, input, stride, [i, o]) in
+        [(2, [30, 50], 1, [48, 8]), (1, [45, 40], 2, [64, 33]), (5, [8, 9], 1, [200, 4])]
+    {
+        let w = sized(Window { batch, stride: [stride; 2], ..plain }, input);
+        let shape = [o, i, 3, 3];
+        let (x, weights) = (values(w.input_pixels() * i, 1), values(shape.iter().product(), 2));
+        let epilogue = Epilogue::default();
+        let want = convolution(&w, shape, 1, &x, &weights, &epilogue);
+        check(&want, w.pixels(), 137, |isa, out, pixels| {
+            let weights = ConvWeights::pack(isa, 1, shape, &weights);
+            let mut scratch = vec![f32::NAN; weights.scratch_len(&w)];
+            let args = Conv { window: w, x: &x, weights: &weights, ldc: o, epilogue };
+            // SAFETY: one call at a time.
+            unsafe { conv(&args, out, pixels, 0..weights.panels(), &mut scratch) };
+        });
     }
 }

@@ -153,6 +153,14 @@ impl Kernel {
                 let conv = Arithmetic::conv(window, " depthwise", sum, tail.operations() * out);
                 conv.weights(if fresh.is_some() { 0 } else { filters })
             }
+            Self::ConvPool(step) => {
+                let (weights, window) = (&step.weights, &step.window);
+                let map = window.pixels() * weights.outputs();
+                let after = step.tail.operations() * map + step.pool.taps() * out;
+                let filters = window.taps() * weights.inputs() / weights.groups() * weights.outputs();
+                let detail = if weights.groups() > 1 { " grouped, MaxPool" } else { ", MaxPool" };
+                Arithmetic::conv(window, detail, step.flops() / 2, after).weights(filters)
+            }
             Self::Bottleneck(step) => {
                 let detail = if step.expands() { " 1x1, depthwise, 1x1" } else { " depthwise, 1x1" };
                 Arithmetic::new(detail, step.flops()).weights(step.weights())
@@ -275,10 +283,9 @@ mod tests {
         let chain = of(&work, "Conv depthwise, 1x1");
         assert_eq!(chain.flops, 512 * (2 * 25 + 2) + 2 * 512 * 16 + 512);
         assert_eq!(chain.bytes_read, 4 * (512 + 512 + 16 * 25 + 256));
-        // 2 x 2 pixels of 8 channels, which see 8 of 16 channels.
-        let grouped = of(&work, "Conv 3x3 grouped");
-        assert_eq!((grouped.flops, grouped.bytes_written), (2 * 64 * 9 * 8 + 64, 4 * 64));
-        assert_eq!(of(&work, "MaxPool").flops, 16 * 4);
+        // 2 x 2 pixels of 8 channels, which see 8 of 16 channels, and the greatest of each 4.
+        let grouped = of(&work, "Conv 3x3 grouped, MaxPool");
+        assert_eq!((grouped.flops, grouped.bytes_written), (2 * 64 * 9 * 8 + 64 + 16 * 4, 4 * 16));
         let dense = of(&work, "Gemm");
         assert_eq!((dense.flops, dense.bytes_read), (2 * 20 * 8 + 20, 4 * (16 + 80 + 10)));
         assert_eq!(of(&work, "Softmax").flops, 4 * 20);

@@ -218,23 +218,33 @@ impl<'a> Lower<'a> {
         }
     }
 
+    /// The step of the convolution that makes a value, if the value is read once and has no other name.
+    pub(super) fn sole_conv(&self, id: ValueId) -> Option<usize> {
+        let Place::Slot(slot) = self.edges[id.index()].as_ref()?.place else { return None };
+        let names = self.edges.iter().flatten().filter(|edge| edge.place == Place::Slot(slot)).count();
+        let at = self.steps.iter().rposition(|step| step.output == slot)?;
+        let step = &self.steps[at];
+        let alone = self.uses[id.index()] == 1 && names == 1 && step.columns.is_none();
+        (alone && matches!(step.kernel, Kernel::Conv { .. } | Kernel::Winograd(_))).then_some(at)
+    }
+
+    /// Lets a step write the slot `to`, where nobody has read what it wrote.
+    pub(super) fn redirect(&mut self, at: usize, to: usize) {
+        let step = &mut self.steps[at];
+        self.slots[step.output] = Slot { len: 0, first: usize::MAX, last: 0, offset: 0 };
+        step.output = to;
+        self.note(at);
+    }
+
     /// Lets the convolution that makes a value write it as the columns of `to` from `first` on, if nobody else reads the value; whether
     /// that is so.
     pub(super) fn write_columns(&mut self, id: ValueId, to: &Edge, first: usize) -> bool {
-        let Some(Edge { place: Place::Slot(from), .. }) = self.edges[id.index()] else { return false };
-        let names = self.edges.iter().flatten().filter(|edge| edge.place == Place::Slot(from)).count();
-        let made = self.steps.iter().rposition(|step| step.output == from);
-        let made = made.filter(|&at| {
-            let step = &self.steps[at];
-            matches!(step.kernel, Kernel::Conv { .. } | Kernel::Winograd(_)) && step.columns.is_none()
-        });
-        let (Place::Slot(slot), Some(at)) = (to.place, made) else { return false };
-        if self.uses[id.index()] != 1 || names != 1 || to.order != CHANNELS_LAST {
+        let (Some(at), Place::Slot(slot)) = (self.sole_conv(id), to.place) else { return false };
+        if to.order != CHANNELS_LAST {
             return false;
         }
-        (self.steps[at].output, self.steps[at].columns) = (slot, Some([first, to.shape[1]]));
-        self.slots[from] = Slot { len: 0, first: usize::MAX, last: 0, offset: 0 };
-        self.note(at);
+        self.steps[at].columns = Some([first, to.shape[1]]);
+        self.redirect(at, slot);
         true
     }
 

@@ -8,6 +8,7 @@
 mod arena;
 mod batches;
 mod bottleneck;
+mod conv_pool;
 mod cost;
 mod edge;
 mod fuse;

@@ -171,6 +171,10 @@ impl Lower<'_> {
         let x = self.reorder(id, &CHANNELS_LAST)?;
         let y = self.slot(shape, CHANNELS_LAST.to_vec());
         let kind = kind(&x.shape[2..], kernel);
+        if kind == PoolKind::Max && self.pool_conv(id, &window, &y) {
+            self.set(node.outputs[0], y);
+            return Ok(());
+        }
         self.push(&node.name, Kernel::Pool { window, kind, channels: x.shape[1], x: x.place }, &y);
         self.set(node.outputs[0], y);
         Ok(())

@@ -4,6 +4,7 @@
 //! more than a call of a kernel stand here side by side, which makes the file long; those with a plan of their own have files.
 
 use super::bottleneck::Bottleneck;
+use super::conv_pool::ConvPool;
 use super::training::Training;
 use super::winograd::Winograd;
 use crate::Pool;
@@ -116,6 +117,8 @@ pub(super) enum Kernel {
     },
     /// A 3×3 convolution of stride 1 with fewer multiplications.
     Winograd(Winograd),
+    /// A convolution and the maximum of its result.
+    ConvPool(ConvPool),
     /// Expand → depthwise → project.
     Bottleneck(Bottleneck),
     /// What only learning needs.
@@ -156,6 +159,7 @@ impl Kernel {
             | Self::Transpose { x, .. }
             | Self::Sum { x, .. } => vec![*x],
             Self::Winograd(winograd) => winograd.reads(),
+            Self::ConvPool(step) => step.reads(),
             Self::Bottleneck(bottleneck) => bottleneck.reads(),
             Self::Training(training) => training.reads(),
         }
@@ -171,6 +175,7 @@ impl Kernel {
         match self {
             Self::Conv { window, weights, .. } => weights.scratch_len(window),
             Self::Winograd(winograd) => winograd.scratch(),
+            Self::ConvPool(step) => step.scratch(),
             Self::Bottleneck(bottleneck) => bottleneck.scratch(),
             Self::Training(training) => training.scratch(),
             _ => 0,
@@ -424,6 +429,7 @@ impl Step {
                 let (out, ldc) = part_of(out, self.columns, winograd.weights.outputs());
                 winograd.run(memory, out, ldc, pool);
             }
+            Kernel::ConvPool(step) => step.run(memory, out, pool),
             Kernel::Bottleneck(bottleneck) => bottleneck.run(memory, out, pool),
             Kernel::Training(training) => training.run(memory, out, pool, isa),
             Kernel::Sum { x, kept, reduced, factor } => {
