@@ -263,7 +263,7 @@ impl Kernel for Block<'_> {
         let small = self.runs * k * n * 4 <= SMALL_BYTES;
         let mut table = [MaybeUninit::uninit(); TABLE];
         let block = match self.lines {
-            _ if small => 56,
+            _ if small && self.panels.len() > 1 => 56,
             // Windows overlap, so that many rows are few bytes.
             Some(_) => TABLE,
             None => fitting.next_multiple_of(56),
