@@ -1,66 +1,88 @@
-//! Large batches in parts: a plan that runs another, of a few pictures, again and again.
+//! Batches in parts: a plan that runs others, of a few pictures, again and again.
 //!
-//! The activations of a few pictures fit into the L3 cache, those of many do not: layer by layer over a large batch, each map is written
-//! to memory and read back. So a network that treats every picture by itself runs a part of the batch through all layers before the next.
-//! Kernels give the same bits however their work is cut, so parts change no result.
+//! The activations of a few pictures fit into the caches, those of many do not: layer by layer over a large batch, each map is written
+//! to memory and read back. So a network that treats every picture by itself runs a part of the batch through all layers before the next; and
+//! where there is a picture for each thread, each thread runs parts of its own, so that none waits for another between the layers.
+//! Kernels give the same bits however their work is cut, so neither parts nor threads change a result.
 
 use super::edge::plain;
 use super::lower::Packed;
 use super::simple::from_front;
-use super::{Input, InputSpec, OutputSpec, Plan};
+use super::{Input, InputSpec, OutputSpec, Plan, Settings};
 use crate::Error;
+use crate::kernels::Out;
 use crate::simd::AlignedBuf;
 use percept_graph::{Bindings, Dim, Graph, Node, Op, Params, ValueId};
 use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Pictures of a part: enough that weights are not the greater part of what is read.
-const PART: usize = 8;
-/// The fewest pictures of a part.
-const FEWEST: usize = 4;
-/// Bytes of the parameters up to which they pass by again for each part, and bytes of a part's activations, if that is not too few pictures: what
-/// stays in the L3 cache.
+const PART: usize = 4;
+/// Bytes of the parameters up to which they pass by again for each part, and of the activations of all threads: what stays in the L3 cache.
 const BYTES: usize = 24 << 20;
 
+/// Parts of one size.
+pub(super) struct Part {
+    /// One plan that all threads work on, or one for each thread.
+    pub(super) plans: Vec<Plan>,
+    /// Pictures of a part.
+    pictures: usize,
+    /// How many such parts there are.
+    pub(super) count: usize,
+}
+
 impl Plan {
-    /// The plan of a graph for these sizes, in parts if the batch is large.
+    /// The plan of a graph for these sizes, in parts if that is better.
     pub(crate) fn for_sizes(
         graph: &Graph,
         params: &Params,
         sizes: &Bindings,
         packed: &mut Packed,
-        settings: &super::Settings,
+        settings: &Settings,
     ) -> Result<Self, Error> {
         let whole = graph.bind(sizes)?;
         let floats = graph.parameters().filter_map(|value| Some(value.ty.concrete().ok()?.iter().product::<usize>()));
         let light = floats.sum::<usize>() <= BYTES / 4;
         let batch = batch_symbol(graph).filter(|_| light).and_then(|symbol| Some((symbol, *sizes.get(symbol)?)));
-        let Some((symbol, batch)) = batch.filter(|(_, batch)| *batch > FEWEST) else {
+        let Some((symbol, batch)) = batch.filter(|(_, batch)| *batch > 1) else {
             return Self::compile(&whole, params, packed, settings);
         };
-        let mut part = |size: usize| {
+        let mut compile = |pictures: usize, settings: &Settings| {
             let mut sizes = sizes.clone();
-            sizes.insert(symbol.into(), size);
+            sizes.insert(symbol.into(), pictures);
             Self::compile(&graph.bind(&sizes)?, params, packed, settings)
         };
-        let mut size = PART.min(batch);
-        let mut plan = part(size)?;
-        if size > FEWEST && plan.arena_bytes() > BYTES {
-            size = FEWEST;
-            plan = part(size)?;
-        }
-        if size == batch {
-            return Ok(plan);
-        }
-        let mut parts = vec![(plan, batch / size)];
-        if batch % size > 0 {
-            parts.push((part(batch % size)?, 1));
+        let threads = settings.pool.threads();
+        let alone = settings.clone().with_threads(1)?;
+        let (mut parts, mut left) = (Vec::new(), batch);
+        while left > 0 {
+            let mut pictures = PART.min(left / threads);
+            let mut plans = Vec::with_capacity(threads);
+            while pictures > 0 && plans.is_empty() {
+                plans.push(compile(pictures, &alone)?);
+                if threads * plans[0].arena_bytes() > BYTES {
+                    plans.clear();
+                    pictures /= 2;
+                }
+            }
+            if plans.is_empty() {
+                pictures = PART.min(left);
+                plans.push(compile(pictures, settings)?);
+            } else {
+                for _ in 1..threads {
+                    plans.push(compile(pictures, &alone)?);
+                }
+            }
+            let count = left / pictures / plans.len() * plans.len();
+            left -= count * pictures;
+            parts.push(Part { plans, pictures, count });
         }
         Self::of_parts(&whole, parts, settings)
     }
 
-    /// A plan that runs each of `parts` so many times, one after the other, on slices of the inputs.
-    fn of_parts(graph: &Graph, parts: Vec<(Self, usize)>, settings: &super::Settings) -> Result<Self, Error> {
+    /// A plan that runs `parts`, one kind after the other, on slices of the inputs.
+    fn of_parts(graph: &Graph, parts: Vec<Part>, settings: &Settings) -> Result<Self, Error> {
         let (mut slots, mut outputs, mut floats) = (Vec::new(), Vec::new(), 0usize);
         for &id in graph.outputs() {
             let shape = graph.value(id).ty.concrete()?;
@@ -93,34 +115,65 @@ impl Plan {
 
     /// Runs the parts on their slices of the inputs, which fit.
     pub(super) fn run_parts(&mut self, inputs: &[Input<'_>]) -> Result<(), Error> {
-        let mut done = vec![0; inputs.len()];
-        let mut filled = vec![0; self.outputs.len()];
-        let mut slices = Vec::with_capacity(inputs.len());
+        let (out, mut first) = (Out::new(&mut self.arena), 0);
+        let begins: Vec<_> = self.outputs.iter().map(|spec| self.slots[spec.slot].0).collect();
         let mut times = self.times.as_deref_mut().unwrap_or_default();
         times.fill(Duration::ZERO);
-        for (plan, count) in &mut self.parts {
-            for _ in 0..*count {
-                slices.clear();
-                for ((input, spec), done) in inputs.iter().zip(&plan.inputs).zip(&mut done) {
-                    let range = *done..*done + spec.len;
-                    *done = range.end;
-                    slices.push(match input {
-                        Input::F32(data) => Input::F32(&data[range]),
-                        Input::U8(data) => Input::U8(&data[range]),
+        for part in &mut self.parts {
+            let (own, others) = times.split_at_mut(part.plans[0].times.as_ref().map_or(0, Vec::len));
+            times = others;
+            let run = PartRun { inputs, out, begins: &begins, result: Mutex::new((Ok(()), own)) };
+            let (pictures, count, threads) = (part.pictures, part.count, part.plans.len());
+            match &mut part.plans[..] {
+                [plan] => (0..count).for_each(|i| run.part(plan, first + i * pictures, pictures, 1)),
+                plans => {
+                    let plans: Vec<_> = plans.iter_mut().map(Mutex::new).collect();
+                    self.settings.pool.run(count, &|i, thread| {
+                        let mut plan = plans[thread].lock().unwrap_or_else(PoisonError::into_inner);
+                        run.part(&mut plan, first + i * pictures, pictures, threads);
                     });
                 }
-                plan.run(&slices)?;
-                times.iter_mut().zip(plan.step_times()).for_each(|(all, time)| *all += *time);
-                for (i, (spec, filled)) in self.outputs.iter().zip(&mut filled).enumerate() {
-                    let (_, values) = plan.output(i);
-                    let begin = self.slots[spec.slot].0 + *filled;
-                    self.arena[begin..begin + values.len()].copy_from_slice(values);
-                    *filled += values.len();
-                }
             }
-            times = &mut times[plan.step_times().len()..];
+            first += count * pictures;
+            run.result.into_inner().unwrap_or_else(PoisonError::into_inner).0?;
         }
         Ok(())
+    }
+}
+
+/// What the parts of a run have in common.
+struct PartRun<'a> {
+    inputs: &'a [Input<'a>],
+    /// The outputs of the whole batch, and where each begins.
+    out: Out<'a>,
+    begins: &'a [usize],
+    /// What went wrong, and the times of the steps so far.
+    result: Mutex<(Result<(), Error>, &'a mut [Duration])>,
+}
+
+impl PartRun<'_> {
+    /// Runs the part that begins with picture `first`, on one of `threads` threads that run parts at the same time.
+    fn part(&self, plan: &mut Plan, first: usize, pictures: usize, threads: usize) {
+        let mut slices = Vec::with_capacity(self.inputs.len());
+        for (input, spec) in self.inputs.iter().zip(&plan.inputs) {
+            let begin = first * (spec.len / pictures);
+            slices.push(match input {
+                Input::F32(data) => Input::F32(&data[begin..begin + spec.len]),
+                Input::U8(data) => Input::U8(&data[begin..begin + spec.len]),
+            });
+        }
+        let ran = plan.run(&slices);
+        for (i, begin) in self.begins.iter().enumerate() {
+            let (_, values) = plan.output(i);
+            let begin = begin + first * (values.len() / pictures);
+            // SAFETY: parts have pictures of their own.
+            unsafe { self.out.slice_mut(begin..begin + values.len()) }.copy_from_slice(values);
+        }
+        let mut result = self.result.lock().unwrap_or_else(PoisonError::into_inner);
+        result.1.iter_mut().zip(plan.step_times()).for_each(|(all, time)| *all += *time / threads as u32);
+        if ran.is_err() {
+            result.0 = ran;
+        }
     }
 }
 

@@ -207,7 +207,8 @@ impl Bottleneck {
         match self.middle {
             Some(Place::Slot(slot)) => self.run_by_channels(&bottleneck, memory, slot, out, pool),
             _ => {
-                let (rows, band) = (window.rows(), self.band());
+                let rows = window.rows();
+                let band = if pool.threads() == 1 { rows } else { self.band() };
                 pool.run(rows.div_ceil(band), &|task, thread| {
                     let rows = task * band..rows.min((task + 1) * band);
                     // SAFETY: the bands are disjoint.

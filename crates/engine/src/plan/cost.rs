@@ -36,7 +36,8 @@ impl Plan {
         let parts = self
             .parts
             .iter()
-            .flat_map(|(plan, count)| plan.steps.iter().map(move |step| step.work(plan).times(*count as u64)));
+            .map(|part| (&part.plans[0], part.count))
+            .flat_map(|(plan, count)| plan.steps.iter().map(move |step| step.work(plan).times(count as u64)));
         own.chain(parts)
     }
 

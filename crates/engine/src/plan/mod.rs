@@ -74,8 +74,8 @@ pub struct Plan {
     inputs: Vec<InputSpec>,
     outputs: Vec<OutputSpec>,
     settings: Settings,
-    /// Plans for parts of the batch and how often each runs, instead of steps.
-    parts: Vec<(Plan, usize)>,
+    /// Plans for parts of the batch, instead of steps.
+    parts: Vec<batches::Part>,
     times: Option<Vec<Duration>>,
 }
 
@@ -180,7 +180,7 @@ impl Plan {
 
     /// Takes the time of each step in the runs from now on.
     pub fn time_steps(&mut self) {
-        self.parts.iter_mut().for_each(|(plan, _)| plan.time_steps());
+        self.parts.iter_mut().flat_map(|part| &mut part.plans).for_each(Plan::time_steps);
         self.times = Some(vec![Duration::ZERO; self.work().count()]);
     }
 
@@ -198,12 +198,13 @@ impl Plan {
 
     /// Bytes of the arena.
     pub fn arena_bytes(&self) -> usize {
-        self.arena.len() * size_of::<f32>() + self.parts.iter().map(|(plan, _)| plan.arena_bytes()).sum::<usize>()
+        self.arena.len() * size_of::<f32>()
+            + self.parts.iter().flat_map(|part| &part.plans).map(Plan::arena_bytes).sum::<usize>()
     }
 
     /// The nodes that steps stand for, in the order in which they run.
     pub fn step_names(&self) -> impl Iterator<Item = &str> {
-        let first = self.parts.first().map_or(self, |(plan, _)| plan);
+        let first = self.parts.first().map_or(self, |part| &part.plans[0]);
         first.steps.iter().map(|step| step.node.as_str())
     }
 }
