@@ -260,33 +260,44 @@ proptest! {
 
     #[test]
     fn bottleneck_is_its_layers(w in windows(), large in 1usize..5, form in 0usize..3, expand in any::<bool>(),
-                                sizes in [1usize..20, 1usize..80, 1usize..40], parts in epilogues(), inner in [0usize..3, 0usize..3], cut in 0usize..999) {
+                                sizes in [1usize..20, 1usize..80, 1usize..40], parts in epilogues(), inner in [0usize..3, 0usize..3],
+                                stem in prop::option::of((1usize..4, [1usize..4, 1usize..4], [1usize..3, 1usize..3], [0usize..3, 0usize..3])), cut in 0usize..999) {
         let w = Window { kernel: if form > 0 { w.kernel.map(|k| [3, 5, 7][k % 3]) } else { w.kernel }, ..w };
         let w = if form > 1 { Window { stride: w.stride.map(|s| s.min(2)), dilation: [1, 1], pad: w.kernel.map(|k| k / 2), ..w } } else { w };
         let w = sized(w, w.input.map(|side| side * large));
         let [inputs, n, outputs] = sizes;
+        // The first convolution: 1×1, or one of few channels that ends with the depthwise convolution's input.
+        let first = Window { output: w.input, kernel: [1, 1], stride: [1, 1], dilation: [1, 1], pad: [0, 0], ..w };
+        let stem = stem.filter(|_| expand).map(|(few, kernel, stride, pad)| {
+            let side = |i: usize| (w.input[i].max(1) * stride[i] + kernel[i]).saturating_sub(stride[i] + pad[i]).max(1);
+            (few, Window { input: [side(0), side(1)], kernel, stride, pad, ..first })
+        });
+        let (inputs, first_window) = stem.map_or((inputs, first), |(few, window)| (few, window));
+        let stem = stem.map(|(_, window)| window);
+        let filter = inputs * first_window.taps();
         let inner = inner.map(|i| ACTIVATIONS[i]);
         let taps = w.kernel[0] * w.kernel[1];
         for isa in Isa::available() {
             let n = if expand { n } else { n.next_multiple_of(isa.lanes()) };
             let inputs = if expand { inputs } else { n };
-            let x = values(w.input_pixels() * inputs, 1);
-            let (first, filters, last) = (values(n * inputs, 2), values(n * taps, 3), values(outputs * n, 4));
+            let x = values(if expand { first_window.input_pixels() } else { w.input_pixels() } * inputs, 1);
+            let (first, filters, last) = (values(n * filter, 2), values(n * taps, 3), values(outputs * n, 4));
             let (biases, residual) = ([values(n, 5), values(n, 6), values(outputs, 7)], values(w.pixels() * outputs, 8));
             let bias = |i: usize| (cut % (i + 2) > 0).then_some(&biases[i][..]);
             let epilogue = Epilogue { bias: bias(2), residual: parts.1.then_some(&residual), activation: parts.2 };
             // Layer by layer.
             let pointwise = |w: Window, output: [usize; 2]| Window { input: output, output, kernel: [1, 1], stride: [1, 1], dilation: [1, 1], pad: [0, 0], ..w };
             let dense = |window: Window, shape: [usize; 2], x: &[f32], weights: &[f32], epilogue| {
-                let weights = ConvWeights::pack(isa, 1, [shape[1], shape[0], 1, 1], weights);
+                let weights = ConvWeights::pack(isa, 1, [shape[1], shape[0], window.kernel[0], window.kernel[1]], weights);
                 let mut y = vec![f32::NAN; window.pixels() * shape[1]];
+                let mut scratch = vec![f32::NAN; weights.scratch_len(&window)];
                 let conv_args = Conv { window, x, weights: &weights, ldc: shape[1], epilogue };
                 // SAFETY: one call at a time.
-                unsafe { conv(&conv_args, Out::new(&mut y), 0..window.pixels(), 0..weights.panels(), &mut []) };
+                unsafe { conv(&conv_args, Out::new(&mut y), 0..window.pixels(), 0..weights.panels(), &mut scratch) };
                 y
             };
             let between = |i: usize| Epilogue { bias: bias(i), residual: None, activation: inner[i] };
-            let wide = if expand { dense(pointwise(w, w.input), [inputs, n], &x, &first, between(0)) } else { x.clone() };
+            let wide = if expand { dense(first_window, [inputs, n], &x, &first, between(0)) } else { x.clone() };
             let weights = DepthwiseWeights::pack(isa, n, w.kernel, &filters);
             let mut middle = vec![f32::NAN; w.pixels() * n];
             let args = Depthwise { window: w, x: &wide, weights: &weights, epilogue: between(1) };
@@ -294,11 +305,11 @@ proptest! {
             unsafe { depthwise(&args, Out::new(&mut middle), 0..w.rows(), 0..n) };
             let want = dense(pointwise(w, w.output), [n, outputs], &middle, &last, epilogue);
             // Fused, in two bands of rows; and divided by channels.
-            let layer = |weights, i: usize| Layer { weights, bias: bias(i), activation: inner[i] };
-            let expand = expand.then(|| layer(&first, 0));
-            let weights = BottleneckWeights::pack(isa, [inputs, n, outputs], w.kernel, expand.as_ref(), &layer(&filters, 1), &last);
-            let args = Bottleneck { window: w, x: &x, weights: &weights, epilogue };
-            let mut scratch = vec![f32::NAN; weights.scratch_len(&w)];
+            let layer = |weights, kernel, i: usize| Layer { weights, kernel, bias: bias(i), activation: inner[i] };
+            let expand = expand.then(|| layer(&first, first_window.kernel, 0));
+            let weights = BottleneckWeights::pack(isa, [inputs, n, outputs], expand.as_ref(), &layer(&filters, w.kernel, 1), &last);
+            let args = Bottleneck { window: w, stem, x: &x, weights: &weights, epilogue };
+            let mut scratch = vec![f32::NAN; weights.scratch_len(&w, stem.as_ref())];
             let (mut bands, mut channels) = (vec![f32::NAN; want.len()], vec![f32::NAN; want.len()]);
             let mut middle = vec![f32::NAN; weights.middle_len(&w)];
             let (row, panel, pixel) = (cut % (w.rows() + 1), cut % (weights.panels() + 1), cut % (w.pixels() + 1));

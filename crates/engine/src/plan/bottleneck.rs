@@ -78,11 +78,16 @@ impl Finder<'_> {
         if op.group != shape[0] || shape[1] != 1 || shape[0] == 1 {
             return None;
         }
-        match inner(&depthwise).filter(|(_, expand)| pointwise(expand)) {
+        match inner(&depthwise).filter(|(_, expand)| pointwise(expand) || self.is_stem(expand)) {
             Some((first, expand)) => Some((vec![first, last], Chain { expand: Some(expand), depthwise, project })),
             None if shape[0] % self.isa.lanes() == 0 => Some((vec![last], Chain { expand: None, depthwise, project })),
             None => None,
         }
+    }
+
+    /// Whether a convolution reads so few channels that computing some of its rows twice costs little: that of a picture.
+    fn is_stem(&self, fused: &Fused) -> bool {
+        self.sizes(fused).is_some_and(|(op, shape)| op.group == 1 && shape[1] <= 4)
     }
 
     fn sizes(&self, fused: &Fused) -> Option<(&ops::Conv, &[usize])> {
@@ -104,7 +109,6 @@ impl Lower<'_> {
         let graph = self.graph;
         let [depthwise, project] = [&chain.depthwise, &chain.project].map(|fused| graph.node(fused.anchor));
         let expand = chain.expand.as_ref().map(|fused| (graph.node(fused.anchor), fused.activation));
-        let Op::Conv(op) = &depthwise.op else { return Err("is not a convolution".into()) };
         let (Some(x), Some(residual)) =
             (expand.map_or(depthwise, |(node, _)| node).inputs[0], Some(chain.project.residual))
         else {
@@ -112,10 +116,16 @@ impl Lower<'_> {
         };
         let x = self.reorder(x, &CHANNELS_LAST)?;
         let y = self.slot(self.shape(last.outputs[0])?, CHANNELS_LAST.to_vec());
-        let kernel = self.weight_shape(depthwise)?;
         let wide = self.shape(depthwise.outputs[0])?;
-        let input = [x.shape[0], wide[1], x.shape[2], x.shape[3]];
-        let window = window(&input, &wide, &kernel[2..], (&op.strides, &op.dilations, &op.padding))?;
+        let input = expand.map_or(Ok(x.shape.clone()), |(node, _)| self.shape(node.outputs[0]))?;
+        let slide = |node: &Node, from: &[usize], to: &[usize]| {
+            let Op::Conv(op) = &node.op else { return Err("is not a convolution".into()) };
+            let kernel = self.weight_shape(node)?;
+            window(from, to, &kernel[2..], (&op.strides, &op.dilations, &op.padding))
+        };
+        let window = slide(depthwise, &input, &wide)?;
+        let stem = expand.map(|(node, _)| slide(node, &x.shape, &input)).transpose()?;
+        let stem = stem.filter(|stem| stem.kernel != [1, 1] || stem.input != stem.output);
         let residual = residual.map(|id| self.reorder(id, &CHANNELS_LAST)).transpose()?.map(|edge| edge.place);
         let bias = project.inputs.get(2).copied().flatten().map(|id| self.float(id)).transpose()?;
         let tail = Tail { bias: bias.map(|edge| edge.place), residual, activation: chain.project.activation };
@@ -128,14 +138,13 @@ impl Lower<'_> {
                 let inner = self.layer(depthwise, chain.depthwise.activation)?;
                 let last = self.layer(project, Activation::None)?;
                 let sizes = [x.shape[1], wide[1], y.shape[1]];
-                let kernel = [kernel[2], kernel[3]];
-                let weights = BottleneckWeights::pack(self.isa, sizes, kernel, expand.as_ref(), &inner, last.weights);
+                let weights = BottleneckWeights::pack(self.isa, sizes, expand.as_ref(), &inner, last.weights);
                 self.packed.bottleneck.entry(key).or_insert(Arc::new(weights)).clone()
             }
         };
         let middle =
             by_channels(&window, &weights).then(|| self.slot(vec![weights.middle_len(&window)], vec![0]).place);
-        let step = Bottleneck { window, x: x.place, weights, tail, middle };
+        let step = Bottleneck { window, stem, x: x.place, weights, tail, middle };
         self.push(&depthwise.name, Kernel::Bottleneck(step), &y);
         self.set(last.outputs[0], y);
         Ok(())
@@ -147,14 +156,22 @@ impl Lower<'_> {
 
     fn layer(&self, node: &Node, activation: Activation) -> Lowered<Layer<'_>> {
         let values = |id: ValueId| self.constant_tensor(id)?.as_f32().map_err(|e| e.to_string());
+        let shape = self.weight_shape(node)?;
         let weights = values(node.inputs[1].ok_or("lacks its weights")?)?;
-        Ok(Layer { weights, bias: node.inputs.get(2).copied().flatten().map(values).transpose()?, activation })
+        Ok(Layer {
+            weights,
+            kernel: [shape[2], shape[3]],
+            bias: node.inputs.get(2).copied().flatten().map(values).transpose()?,
+            activation,
+        })
     }
 }
 
 /// The step of a chain.
 pub(super) struct Bottleneck {
     window: Window,
+    /// The window of an expansion that is not 1×1.
+    stem: Option<Window>,
     x: Place,
     weights: Arc<BottleneckWeights>,
     tail: Tail,
@@ -174,18 +191,20 @@ impl Bottleneck {
     }
 
     pub(super) fn scratch(&self) -> usize {
-        self.weights.scratch_len(&self.window)
+        self.weights.scratch_len(&self.window, self.stem.as_ref())
     }
 
-    /// Whether the chain begins with an expansion.
-    pub(super) fn expands(&self) -> bool {
-        self.weights.expands()
+    /// What the chain is made of, for profiles.
+    pub(super) fn layers(&self) -> String {
+        let expansion = self.weights.expansion().map(|[height, width]| format!(" {height}x{width},"));
+        expansion.unwrap_or_default() + " depthwise, 1x1"
     }
 
     /// Floating-point operations of the layers one by one.
     pub(super) fn flops(&self) -> usize {
         let (w, b) = (&self.window, &self.weights);
-        let expand = if b.expands() { 2 * w.input_pixels() * (b.inputs() + 1) * b.channels() } else { 0 };
+        let after = usize::from(b.expansion().is_some());
+        let expand = 2 * w.input_pixels() * (b.filter() + after) * b.channels();
         let middle = w.pixels() * (2 * w.taps() + 2) * b.channels();
         expand
             + middle
@@ -196,14 +215,13 @@ impl Bottleneck {
     /// Elements of the packed weights.
     pub(super) fn weights(&self) -> usize {
         let b = &self.weights;
-        let expand = if b.expands() { b.inputs() } else { 0 };
-        (expand + self.window.taps() + b.outputs()) * b.channels()
+        (b.filter() + self.window.taps() + b.outputs()) * b.channels()
     }
 
     pub(super) fn run(&self, memory: &Memory<'_>, out: Out<'_>, pool: &Pool) {
         let (window, weights) = (self.window, &*self.weights);
-        let bottleneck =
-            kernels::Bottleneck { window, x: memory.read(self.x), weights, epilogue: memory.epilogue(&self.tail) };
+        let (x, epilogue) = (memory.read(self.x), memory.epilogue(&self.tail));
+        let bottleneck = kernels::Bottleneck { window, stem: self.stem, x, weights, epilogue };
         match self.middle {
             Some(Place::Slot(slot)) => self.run_by_channels(&bottleneck, memory, slot, out, pool),
             _ => {

@@ -162,10 +162,7 @@ impl Kernel {
                 let detail = if weights.groups() > 1 { " grouped, MaxPool" } else { ", MaxPool" };
                 Arithmetic::conv(window, detail, step.flops() / 2, after).weights(filters)
             }
-            Self::Bottleneck(step) => {
-                let detail = if step.expands() { " 1x1, depthwise, 1x1" } else { " depthwise, 1x1" };
-                Arithmetic::new(detail, step.flops()).weights(step.weights())
-            }
+            Self::Bottleneck(step) => Arithmetic::new(step.layers(), step.flops()).weights(step.weights()),
             Self::Gemm { m, weights, tail, .. } => {
                 let matrix = weights.k() * weights.n();
                 Arithmetic::new("", 2 * m * matrix + tail.operations() * out).weights(matrix)

@@ -27,6 +27,8 @@ use weights::{Cut, Expand, spread};
 pub struct Bottleneck<'a> {
     /// How the depthwise kernel slides.
     pub window: Window,
+    /// How the kernel of the expansion slides, unless it is 1×1: from the picture to the input of the depthwise convolution.
+    pub stem: Option<Window>,
     /// NHWC, dense.
     pub x: &'a [f32],
     /// The layers.
@@ -38,13 +40,28 @@ pub struct Bottleneck<'a> {
 impl Bottleneck<'_> {
     fn check(&self, out: Option<Out<'_>>) {
         let (w, weights) = (&self.window, self.weights);
+        let first = self.first();
         w.check();
+        first.check();
         assert_eq!(w.kernel, weights.kernel, "kernel of window and weights");
-        assert_eq!(self.x.len(), w.input_pixels() * weights.inputs, "x for {w:?}");
+        assert_eq!(
+            first.kernel,
+            weights.expand.as_ref().map_or([1, 1], |expand| expand.kernel),
+            "kernel of the expansion"
+        );
+        assert_eq!((first.batch, first.output), (w.batch, w.input), "{first:?} before {w:?}");
+        assert_eq!(self.x.len(), first.input_pixels() * weights.inputs, "x for {first:?}");
         self.epilogue.check(w.pixels(), weights.outputs());
         if let Some(out) = out {
             assert_eq!(out.len, w.pixels() * weights.outputs(), "output for {w:?}");
         }
+    }
+
+    /// The window of the expansion.
+    fn first(&self) -> Window {
+        let w = self.window;
+        let pointwise = Window { output: w.input, kernel: [1, 1], stride: [1, 1], dilation: [1, 1], pad: [0, 0], ..w };
+        self.stem.unwrap_or(pointwise)
     }
 }
 
@@ -58,11 +75,12 @@ pub unsafe fn bottleneck(b: &Bottleneck<'_>, out: Out<'_>, rows: Range<usize>, s
     check_range(&rows, b.window.rows(), "rows");
     b.check(Some(out));
     let cut = b.weights.cut(&b.window);
-    let (ring, middle) = scratch.split_at_mut(b.weights.ring_len(&cut, &b.window));
+    let (ring, scratch) = scratch.split_at_mut(b.weights.ring_len(&cut, &b.window));
+    let (patches, middle) = scratch.split_at_mut(b.weights.patches_len(b.stem.as_ref()));
     let block = spread(cut.pixels);
     assert!(middle.len() >= b.weights.channels * block, "scratch of {}", middle.len());
     let (ring, middle) = (ring.as_mut_ptr(), Middle { start: middle.as_mut_ptr(), block, chunk: true });
-    let run = Chunks { b, cut, ring, middle, panels: 0..b.weights.panels(), out: Some(out.ptr), rows };
+    let run = Chunks { b, cut, ring, patches, middle, panels: 0..b.weights.panels(), out: Some(out.ptr), rows };
     // SAFETY: the lengths of x, output, bias, residual, ring and middle were checked above; disjointness is the caller's.
     unsafe { b.weights.isa.run(run) }
 }
@@ -78,9 +96,10 @@ pub unsafe fn bottleneck_middle(b: &Bottleneck<'_>, middle: Out<'_>, panels: Ran
     b.check(None);
     assert_eq!(middle.len, b.weights.middle_len(&b.window), "middle for {:?}", b.window);
     let cut = b.weights.cut(&b.window);
-    assert!(scratch.len() >= b.weights.ring_len(&cut, &b.window), "scratch of {}", scratch.len());
+    let (ring, patches) = scratch.split_at_mut(b.weights.ring_len(&cut, &b.window));
     let middle = Middle { start: middle.ptr, block: spread(b.window.pixels()), chunk: false };
-    let run = Chunks { b, cut, ring: scratch.as_mut_ptr(), middle, panels, out: None, rows: 0..b.window.rows() };
+    let (ring, rows) = (ring.as_mut_ptr(), 0..b.window.rows());
+    let run = Chunks { b, cut, ring, patches, middle, panels, out: None, rows };
     // SAFETY: the lengths of x, ring and middle were checked above; disjointness is the caller's.
     unsafe { b.weights.isa.run(run) }
 }
@@ -163,6 +182,8 @@ struct Chunks<'a> {
     b: &'a Bottleneck<'a>,
     cut: Cut,
     ring: *mut f32,
+    /// Scratch of the expansion.
+    patches: &'a mut [f32],
     middle: Middle,
     panels: Range<usize>,
     out: Option<*mut f32>,
@@ -171,11 +192,12 @@ struct Chunks<'a> {
 
 impl Kernel for Chunks<'_> {
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        let (height, cut) = (self.b.window.output[0], &self.cut);
+    unsafe fn run<S: Simd>(mut self) {
+        let height = self.b.window.output[0];
         let mut row = self.rows.start;
         while row < self.rows.end {
             let left = self.rows.end - row;
+            let cut = &self.cut;
             let (rows, chunk) = match row % height {
                 0 if left >= height => {
                     let pictures = cut.pictures.min(left / height);
@@ -193,7 +215,7 @@ impl Kernel for Chunks<'_> {
 impl Chunks<'_> {
     /// A band of rows of one picture, or of whole pictures if they are one chunk.
     #[inline(always)]
-    unsafe fn band<S: Simd>(&self, band: Range<usize>, chunk: usize) {
+    unsafe fn band<S: Simd>(&mut self, band: Range<usize>, chunk: usize) {
         let base = band.clone().map(|row| self.b.lines(row)).find(|lines| !lines.is_empty()).map_or(0, |l| l.start);
         let mut next = base;
         for row in band.clone().step_by(chunk) {
@@ -211,8 +233,9 @@ impl Chunks<'_> {
     }
 
     #[inline(always)]
-    unsafe fn chunk<S: Simd>(&self, rows: Range<usize>, lines: Range<usize>, base: usize) {
-        let (b, w, weights) = (self.b, &self.b.window, self.b.weights);
+    unsafe fn chunk<S: Simd>(&mut self, rows: Range<usize>, lines: Range<usize>, base: usize) {
+        let b = self.b;
+        let (w, weights) = (&b.window, b.weights);
         let pixels = rows.start * w.output[1]..rows.end * w.output[1];
         let first = if self.middle.chunk { pixels.start * S::LANES } else { 0 };
         let middle = self.middle.start.wrapping_sub(first);
@@ -255,10 +278,9 @@ impl Chunks<'_> {
     }
 
     /// Computes lines of a panel into its ring, whose first line is `base`.
-    unsafe fn expand(&self, expand: &Expand, panel: usize, lines: Range<usize>, base: usize) {
-        let (b, w) = (self.b, &self.b.window);
-        let (channels, width) = (expand.weights.columns(panel), w.input[1]);
-        let window = Window { output: w.input, kernel: [1, 1], stride: [1, 1], dilation: [1, 1], pad: [0, 0], ..*w };
+    unsafe fn expand(&mut self, expand: &Expand, panel: usize, lines: Range<usize>, base: usize) {
+        let (b, window) = (self.b, self.b.first());
+        let (channels, width) = (expand.weights.columns(panel), window.output[1]);
         let epilogue = Epilogue { bias: Some(&expand.bias), residual: None, activation: expand.activation };
         let conv = Conv { window, x: b.x, weights: &expand.weights, ldc: channels.len(), epilogue };
         let mut line = lines.start;
@@ -266,10 +288,9 @@ impl Chunks<'_> {
             let place = (line - base) & (self.cut.lines - 1);
             let end = lines.end.min(line + self.cut.lines - place);
             let start = place.wrapping_sub(line).wrapping_mul(width * channels.len()).wrapping_sub(channels.start);
-            // SAFETY: pixel 0 would lie such that the lines up to `end` lie in the ring; x was checked.
-            unsafe {
-                conv.run(self.ring(&channels).wrapping_add(start), line * width..end * width, panel..panel + 1, &mut [])
-            }
+            let y = self.ring(&channels).wrapping_add(start);
+            // SAFETY: pixel 0 would lie such that the lines up to `end` lie in the ring; x and the scratch were checked.
+            unsafe { conv.run(y, line * width..end * width, panel..panel + 1, self.patches) }
             line = end;
         }
     }

@@ -16,6 +16,8 @@ const PIXELS: usize = 98;
 pub struct Layer<'a> {
     /// [outputs, inputs / groups, kernel height, kernel width]
     pub weights: &'a [f32],
+    /// [kernel height, kernel width]
+    pub kernel: [usize; 2],
     /// One value a channel.
     pub bias: Option<&'a [f32]>,
     /// `None`, `Relu` or `Clip`.
@@ -38,6 +40,7 @@ pub struct BottleneckWeights {
 }
 
 pub(super) struct Expand {
+    pub(super) kernel: [usize; 2],
     pub(super) weights: ConvWeights,
     pub(super) bias: AlignedBuf,
     pub(super) activation: Activation,
@@ -54,12 +57,12 @@ impl BottleneckWeights {
     pub fn pack(
         isa: Isa,
         [inputs, middle, outputs]: [usize; 3],
-        kernel: [usize; 2],
         expand: Option<&Layer<'_>>,
         depthwise: &Layer<'_>,
         project: &[f32],
     ) -> BottleneckWeights {
         let channels = middle.next_multiple_of(isa.lanes());
+        let kernel = depthwise.kernel;
         let taps = kernel[0] * kernel[1];
         assert!(expand.is_some() || inputs == channels, "{inputs} inputs for {channels} channels in vectors");
         assert!(expand.into_iter().chain([depthwise]).all(|layer| is_clamp(layer.activation)), "activations inside");
@@ -75,10 +78,12 @@ impl BottleneckWeights {
             padded(layer.bias.unwrap_or_default(), channels)
         };
         let expand = expand.map(|layer| {
-            assert_eq!(layer.weights.len(), middle * inputs, "weights of {inputs}→{middle}");
-            let weights = padded(layer.weights, channels * inputs);
-            let weights = ConvWeights::pack(isa, 1, [channels, inputs, 1, 1], &weights);
-            Expand { weights, bias: bias(layer), activation: layer.activation }
+            let [height, width] = layer.kernel;
+            let filter = inputs * height * width;
+            assert_eq!(layer.weights.len(), middle * filter, "weights of {inputs}→{middle}");
+            let weights = padded(layer.weights, channels * filter);
+            let weights = ConvWeights::pack(isa, 1, [channels, inputs, height, width], &weights);
+            Expand { kernel: layer.kernel, weights, bias: bias(layer), activation: layer.activation }
         });
         let mut columns = AlignedBuf::zeroed(taps * channels);
         for (c, filter) in depthwise.weights.chunks(taps.max(1)).enumerate() {
@@ -93,9 +98,14 @@ impl BottleneckWeights {
         BottleneckWeights { isa, inputs, channels, kernel, expand, taps: columns, bias, activation, project }
     }
 
-    /// Whether there is an expansion.
-    pub fn expands(&self) -> bool {
-        self.expand.is_some()
+    /// The kernel of the expansion, if there is one.
+    pub fn expansion(&self) -> Option<[usize; 2]> {
+        self.expand.as_ref().map(|expand| expand.kernel)
+    }
+
+    /// Weights that make a value of the expansion.
+    pub fn filter(&self) -> usize {
+        self.expansion().map_or(0, |[height, width]| height * width * self.inputs)
     }
 
     /// Channels in the middle, in whole vectors.
@@ -135,9 +145,14 @@ impl BottleneckWeights {
     }
 
     /// Floats of scratch that [`bottleneck`](super::bottleneck()) and [`bottleneck_middle`](super::bottleneck_middle) need in each thread.
-    pub fn scratch_len(&self, window: &Window) -> usize {
+    pub fn scratch_len(&self, window: &Window, stem: Option<&Window>) -> usize {
         let cut = self.cut(window);
-        self.ring_len(&cut, window) + self.channels * spread(cut.pixels)
+        self.ring_len(&cut, window) + self.patches_len(stem) + self.channels * spread(cut.pixels)
+    }
+
+    pub(super) fn patches_len(&self, stem: Option<&Window>) -> usize {
+        let expand = stem.zip(self.expand.as_ref());
+        expand.map_or(0, |(window, expand)| expand.weights.scratch_len(window).next_multiple_of(16))
     }
 
     /// Floats of the middle of all pictures.
@@ -147,7 +162,7 @@ impl BottleneckWeights {
 
     /// Floating-point operations for this window, each tap and each product counted as two.
     pub fn flop(&self, window: &Window) -> usize {
-        let expand = self.expand.as_ref().map_or(0, |_| window.input_pixels() * self.inputs);
+        let expand = window.input_pixels() * self.filter();
         let taps = window.pixels() * self.kernel[0] * self.kernel[1];
         2 * self.channels * (expand + taps + window.pixels() * self.outputs())
     }
