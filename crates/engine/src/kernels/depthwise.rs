@@ -167,7 +167,9 @@ impl Rows {
     /// A row of output in tiles.
     #[inline(always)]
     unsafe fn line<S: Simd, const K: usize, const STRIDE: usize>(&self, row: usize, channels: Range<usize>) {
-        let width = self.w.output[1];
+        let (w, width) = (&self.w, self.w.output[1]);
+        let (taps, y0) = w.reach(0, row % w.output[0]);
+        let line = (row / w.output[0] * w.input[0]).wrapping_add_signed(y0);
         let mut done = 0;
         while done < width && !channels.is_empty() {
             // Panels of two vectors in a ring, and vectors of their own behind it: the usual case of a bottleneck.
@@ -180,13 +182,13 @@ impl Rows {
                     let x = done.min(width - $t);
                     let first = (x * STRIDE) as isize - self.w.pad[1] as isize;
                     let end = first + (($t - 1) * STRIDE + K) as isize;
-                    let (rows, channels) = (self, channels.clone());
+                    let (rows, taps, channels) = (self, taps.clone(), channels.clone());
                     // SAFETY: passed on from the caller; the tile covers columns of the row.
                     unsafe {
                         if first < 0 || end > self.w.input[1] as isize {
-                            S::enter(Columns::<$t, K, STRIDE, $vectors, true> { rows, row, x, channels });
+                            S::enter(Columns::<$t, K, STRIDE, $vectors, true> { rows, row, line, taps, x, channels });
                         } else {
-                            S::enter(Columns::<$t, K, STRIDE, $vectors, false> { rows, row, x, channels });
+                            S::enter(Columns::<$t, K, STRIDE, $vectors, false> { rows, row, line, taps, x, channels });
                         }
                     }
                     x + $t
@@ -210,6 +212,10 @@ impl Rows {
 struct Columns<'a, const T: usize, const K: usize, const STRIDE: usize, const VECTORS: usize, const BORDER: bool> {
     rows: &'a Rows,
     row: usize,
+    /// The line of input that the first tap meets, or would meet.
+    line: usize,
+    /// The taps along the height that lie inside the picture.
+    taps: Range<usize>,
     x: usize,
     channels: Range<usize>,
 }
@@ -220,22 +226,19 @@ impl<const T: usize, const K: usize, const STRIDE: usize, const VECTORS: usize, 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let (r, w, n) = (self.rows, &self.rows.w, self.rows.n);
-        let (picture, oy) = (self.row / w.output[0], self.row % w.output[0]);
-        let (ys, y0) = w.reach(0, oy);
         let x0 = (self.x * STRIDE) as isize - w.pad[1] as isize;
-        let line = (picture * w.input[0]).wrapping_add_signed(y0);
         let pixel = self.row * w.output[1] + self.x;
         let (from, to) = if VECTORS > 0 { (VECTORS * S::LANES, S::LANES) } else { (r.x.pixel, r.y.pixel) };
         for c in self.channels.step_by(S::LANES) {
-            // SAFETY: rows in `ys` and columns that are not padding lie inside the picture; channels c..c + LANES exist, and so do the
+            // SAFETY: rows in `taps` and columns that are not padding lie inside the picture; channels c..c + LANES exist, and so do the
             // T output pixels (lengths checked by `depthwise`). Pointers to padding are formed by wrapping and never read.
             unsafe {
                 let bias = if r.finish.bias.is_null() { S::splat(0.0) } else { S::load(r.finish.bias.add(c)) };
                 let mut acc = [bias; T];
-                for ky in ys.clone() {
+                for ky in self.taps.clone() {
                     let mut taps = [S::splat(0.0); K];
                     unroll!(5, K, |I| { taps[I] = S::load(r.taps.add((ky * K + I) * n + c)) });
-                    let line = r.line_start(line.wrapping_add(ky));
+                    let line = r.line_start(self.line.wrapping_add(ky));
                     let x = line.wrapping_offset(x0 * from as isize).wrapping_add(c);
                     unroll!(31, (T - 1) * STRIDE + K, |I| {
                         let inner = !BORDER || (K - 1..=(T - 1) * STRIDE).contains(&I);

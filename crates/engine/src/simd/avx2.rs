@@ -52,6 +52,12 @@ impl Simd for Avx2 {
         store(p: *mut f32, v: __m256) { _mm256_storeu_ps(p, v) }
         store_part(p: *mut f32, v: __m256, n: usize) { _mm256_maskstore_ps(p, mask(n), v) }
         prefetch(p: *const f32) { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+        load_twice(p: *const f32) -> __m256 { _mm256_broadcast_ps(&p.cast::<__m128>().read_unaligned()) }
+        load_halves(low: *const f32, high: *const f32) -> __m256 { _mm256_loadu2_m128(high, low) }
+        store_halves(low: *mut f32, high: *mut f32, v: __m256) { _mm256_storeu2_m128(high, low, v) }
+        join(low: __m256, high: __m256, n: usize) -> __m256 {
+            _mm256_blendv_ps(high, low, _mm256_castsi256_ps(mask(n)))
+        }
         add(a: __m256, b: __m256) -> __m256 { _mm256_add_ps(a, b) }
         sub(a: __m256, b: __m256) -> __m256 { _mm256_sub_ps(a, b) }
         mul(a: __m256, b: __m256) -> __m256 { _mm256_mul_ps(a, b) }

@@ -48,6 +48,15 @@ impl Simd for Avx512 {
         store(p: *mut f32, v: __m512) { _mm512_storeu_ps(p, v) }
         store_part(p: *mut f32, v: __m512, n: usize) { _mm512_mask_storeu_ps(p, mask(n), v) }
         prefetch(p: *const f32) { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+        load_twice(p: *const f32) -> __m512 { _mm512_broadcast_f32x8(_mm256_loadu_ps(p)) }
+        load_halves(low: *const f32, high: *const f32) -> __m512 {
+            _mm512_insertf32x8::<1>(_mm512_castps256_ps512(_mm256_loadu_ps(low)), _mm256_loadu_ps(high))
+        }
+        store_halves(low: *mut f32, high: *mut f32, v: __m512) {{
+            _mm256_storeu_ps(low, _mm512_castps512_ps256(v));
+            _mm256_storeu_ps(high, _mm512_extractf32x8_ps::<1>(v));
+        }}
+        join(low: __m512, high: __m512, n: usize) -> __m512 { _mm512_mask_blend_ps(mask(n), high, low) }
         add(a: __m512, b: __m512) -> __m512 { _mm512_add_ps(a, b) }
         sub(a: __m512, b: __m512) -> __m512 { _mm512_sub_ps(a, b) }
         mul(a: __m512, b: __m512) -> __m512 { _mm512_mul_ps(a, b) }

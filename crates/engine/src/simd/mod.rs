@@ -57,6 +57,14 @@ pub(crate) trait Simd: Copy + 'static {
     /// Asks for the cache line at `p`, which need not exist, to be fetched.
     #[inline(always)]
     unsafe fn prefetch(_p: *const f32) {}
+    /// The first `LANES / 2` floats, twice.
+    unsafe fn load_twice(p: *const f32) -> Self::V;
+    /// The first `LANES / 2` floats of each.
+    unsafe fn load_halves(low: *const f32, high: *const f32) -> Self::V;
+    /// Writes the halves of a vector.
+    unsafe fn store_halves(low: *mut f32, high: *mut f32, v: Self::V);
+    /// The first `n ≤ LANES` lanes of one vector and the others of the other.
+    unsafe fn join(low: Self::V, high: Self::V, n: usize) -> Self::V;
     /// `a + b`.
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
     /// `a − b`.

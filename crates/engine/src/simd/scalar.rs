@@ -50,6 +50,28 @@ impl Simd for Scalar {
         }
     }
     #[inline(always)]
+    unsafe fn load_twice(p: *const f32) -> V {
+        // SAFETY: the caller vouches for two readable floats.
+        unsafe { Self::load_halves(p, p) }
+    }
+    #[inline(always)]
+    unsafe fn load_halves(low: *const f32, high: *const f32) -> V {
+        // SAFETY: the caller vouches for two readable floats in each place.
+        unsafe { [*low, *low.add(1), *high, *high.add(1)] }
+    }
+    #[inline(always)]
+    unsafe fn store_halves(low: *mut f32, high: *mut f32, v: V) {
+        // SAFETY: the caller vouches for two writable floats in each place.
+        unsafe {
+            Self::store_part(low, v, 2);
+            Self::store_part(high, [v[2], v[3], 0.0, 0.0], 2);
+        }
+    }
+    #[inline(always)]
+    unsafe fn join(low: V, high: V, n: usize) -> V {
+        std::array::from_fn(|i| if i < n { low[i] } else { high[i] })
+    }
+    #[inline(always)]
     unsafe fn add(a: V, b: V) -> V {
         zip(a, b, |a, b| a + b)
     }

@@ -92,6 +92,39 @@ fn a_tail_gives_the_bits_of_a_whole_vector() {
     }
 }
 
+/// Loads, joins and stores halves of vectors.
+struct Halves<'a> {
+    x: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl Kernel for Halves<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let (n, x, y) = (S::LANES / 2, self.x.as_ptr(), self.y.as_mut_ptr());
+        // SAFETY: the slices have room for two vectors.
+        unsafe {
+            let (twice, both) = (S::load_twice(x), S::load_halves(x.add(n), x));
+            S::store_halves(y.add(n), y, S::join(twice, both, 1));
+            S::store_halves(y.add(2 * n), y.add(3 * n), S::join(both, twice, n));
+        }
+    }
+}
+
+#[test]
+fn halves_of_vectors_are_joined_and_written_where_they_belong() {
+    for isa in Isa::available() {
+        let (lanes, half) = (isa.lanes(), isa.lanes() / 2);
+        let x: Vec<f32> = (0..2 * lanes).map(|i| i as f32).collect();
+        let mut y = vec![f32::NAN; 2 * lanes];
+        // SAFETY: both slices have room for two vectors.
+        unsafe { isa.run(Halves { x: &x, y: &mut y }) };
+        let (first, second) = (&x[..half], &x[half..lanes]);
+        let joined = [&x[..1], &second[1..]].concat();
+        assert_eq!(y, [first, &joined, second, first].concat(), "{}", isa.name());
+    }
+}
+
 #[test]
 fn an_instruction_set_is_chosen_by_name() {
     assert_eq!(Isa::named("scalar"), Ok(Isa::SCALAR));

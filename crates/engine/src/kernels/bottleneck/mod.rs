@@ -6,6 +6,9 @@
 //! writes the chunk's pixels to the middle, in blocks of a vector of channels, and the projection multiplies the middle, which is still in the L2 cache.
 //! A row is computed twice only where two bands meet. At low resolution a chunk is a whole picture, or several.
 //!
+//! The first convolution of a picture can stand in the place of the expansion: its map is the largest of a network, and it reads so few channels that
+//! the rows where bands meet cost little.
+//!
 //! Where there are fewer bands than threads, [`bottleneck_middle`] and [`bottleneck_project`] divide the same work by channels, with the middle
 //! of all pictures in memory. Every element goes through the operations of [`conv`](super::conv()) and
 //! [`depthwise`](super::depthwise()) in their order, so the result has the bits of the layers one by one.
@@ -241,6 +244,9 @@ impl Chunks<'_> {
         let middle = self.middle.start.wrapping_sub(first);
         for panel in self.panels.clone() {
             let channels = weights.panel(panel);
+            let taps = weights.taps(&channels);
+            // SAFETY: a prefetch reads nothing.
+            taps.chunks(16).for_each(|line| unsafe { S::prefetch(line.as_ptr()) });
             let x = match &weights.expand {
                 None => Lines { start: b.x.as_ptr(), first: 0, mask: usize::MAX, pixel: weights.channels },
                 Some(expand) => {
@@ -254,9 +260,9 @@ impl Chunks<'_> {
             let depthwise = Rows {
                 w: *w,
                 x,
-                taps: weights.taps.as_ptr(),
+                taps: taps.as_ptr().wrapping_sub(channels.start),
                 y: Place { start: middle, pixel: S::LANES, channel: self.middle.block },
-                n: weights.channels,
+                n: channels.len(),
                 finish: epilogue.finish(),
                 rows: rows.clone(),
                 channels,
@@ -289,8 +295,9 @@ impl Chunks<'_> {
             let end = lines.end.min(line + self.cut.lines - place);
             let start = place.wrapping_sub(line).wrapping_mul(width * channels.len()).wrapping_sub(channels.start);
             let y = self.ring(&channels).wrapping_add(start);
+            let pixels = line * width..end * width;
             // SAFETY: pixel 0 would lie such that the lines up to `end` lie in the ring; x and the scratch were checked.
-            unsafe { conv.run(y, line * width..end * width, panel..panel + 1, self.patches) }
+            unsafe { conv.run(y, pixels, panel..panel + 1, self.patches) }
             line = end;
         }
     }

@@ -32,7 +32,7 @@ pub struct BottleneckWeights {
     pub(super) channels: usize,
     pub(super) kernel: [usize; 2],
     pub(super) expand: Option<Expand>,
-    /// `[kh][kw][channels]`
+    /// Panel by panel, `[kh][kw][channels of the panel]`.
     pub(super) taps: AlignedBuf,
     pub(super) bias: AlignedBuf,
     pub(super) activation: Activation,
@@ -85,17 +85,22 @@ impl BottleneckWeights {
             let weights = ConvWeights::pack(isa, 1, [channels, inputs, height, width], &weights);
             Expand { kernel: layer.kernel, weights, bias: bias(layer), activation: layer.activation }
         });
-        let mut columns = AlignedBuf::zeroed(taps * channels);
-        for (c, filter) in depthwise.weights.chunks(taps.max(1)).enumerate() {
-            filter.iter().enumerate().for_each(|(tap, &x)| columns[tap * channels + c] = x);
-        }
         let mut rows = AlignedBuf::zeroed(channels * outputs);
         for (o, filter) in project.chunks(middle.max(1)).enumerate() {
             filter.iter().enumerate().for_each(|(c, &x)| rows[c * outputs + o] = x);
         }
         let project = PackedB::pack(isa, channels, outputs, &rows, [outputs, 1]);
-        let (bias, activation) = (bias(depthwise), depthwise.activation);
-        BottleneckWeights { isa, inputs, channels, kernel, expand, taps: columns, bias, activation, project }
+        let (bias, activation, columns) = (bias(depthwise), depthwise.activation, AlignedBuf::zeroed(taps * channels));
+        let mut packed =
+            BottleneckWeights { isa, inputs, channels, kernel, expand, taps: columns, bias, activation, project };
+        for panel in 0..packed.panels() {
+            let panel = packed.panel(panel);
+            let filters = &mut packed.taps[taps * panel.start..][..taps * panel.len()];
+            for (c, filter) in panel.clone().zip(depthwise.weights.chunks(taps.max(1)).skip(panel.start)) {
+                filter.iter().enumerate().for_each(|(tap, &x)| filters[tap * panel.len() + c - panel.start] = x);
+            }
+        }
+        packed
     }
 
     /// The kernel of the expansion, if there is one.
@@ -134,6 +139,12 @@ impl BottleneckWeights {
             Some(expand) => expand.weights.panels(),
             None => self.channels.div_ceil(2 * self.isa.lanes()),
         }
+    }
+
+    /// The depthwise filters of a panel.
+    pub(super) fn taps(&self, channels: &Range<usize>) -> &[f32] {
+        let taps = self.kernel[0] * self.kernel[1];
+        &self.taps[taps * channels.start..][..taps * channels.len()]
     }
 
     pub(super) fn panel(&self, panel: usize) -> Range<usize> {
