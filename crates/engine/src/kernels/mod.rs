@@ -44,6 +44,7 @@ mod elementwise;
 mod epilogue;
 mod gemm;
 pub mod gradient;
+mod halves;
 mod layout;
 mod patches;
 mod pool;

@@ -421,6 +421,25 @@ proptest! {
     }
 
     #[test]
+    fn columns_that_end_with_half_a_vector_have_the_bits_of_other_columns(m in 0usize..60, k in 0usize..40, whole in 0usize..4, parts in epilogues()) {
+        for isa in Isa::available() {
+            // The same product with columns of zeros behind, which make the last vector whole.
+            let [n, wide] = [2 * whole + 1, 2 * whole + 2].map(|halves| halves * isa.lanes() / 2);
+            let (a, b, bias, residual) = (values(m * k, 1), values(k * n, 2), values(n, 3), values(m * n, 4));
+            let widened = |x: &[f32]| x.chunks(n).flat_map(|row| [row, &vec![0.0; wide - n]].concat()).collect::<Vec<_>>();
+            let run = |n: usize, b: &[f32], bias: &[f32], residual: &[f32]| {
+                let epilogue = Epilogue { bias: parts.0.then_some(bias), residual: parts.1.then_some(residual), activation: parts.2 };
+                let (b, mut c) = (PackedB::pack(isa, k, n, b, [n, 1]), vec![f32::NAN; m * n]);
+                gemm_whole(&Gemm { m, a: &a, lda: k, b: &b, ldc: n, epilogue }, &mut c);
+                c
+            };
+            let (got, want) = (run(n, &b, &bias, &residual), run(wide, &widened(&b), &widened(&bias), &widened(&residual)));
+            let want = want.chunks(wide).flat_map(|row| &row[..n]);
+            prop_assert!(got.iter().zip(want).all(|(x, y)| x.to_bits() == y.to_bits()), "{} {m}×{k}×{n}", isa.name());
+        }
+    }
+
+    #[test]
     fn transposing_twice_changes_nothing(m in 0usize..40, n in 0usize..40, cut in 0usize..40) {
         let (x, cut) = (values(m * n, 1), cut % (n + 1));
         let (mut y, mut z) = (vec![0.0; x.len()], vec![0.0; x.len()]);

@@ -2,19 +2,21 @@
 //!
 //! With 32 registers 14 × 2 vectors of 16 reach the FMA peak: 28 accumulators hide the latency, 14 broadcasts and 2 loads feed 28 FMAs.
 //! A matrix whose columns make an odd number of vectors ends with a tile of 8 × 3, because a tile of one vector waits for its
-//! broadcasts. With 16 registers it is 6 × 2 and, for the odd vector, 12 × 1: a tile of 4 × 3 was seen to spill, at half the speed;
-//! with 8 registers 4 × 2. Of one vector alone, 12 rows are as many as there are address registers for; 7 × 4 was slower than 14 × 2
-//! on every shape, because twice as much of B passes by.
+//! broadcasts; where the last vector is half empty, two rows share it (`halves.rs`). With 16 registers it is 6 × 2 and, for the odd vector,
+//! 12 × 1: a tile of 4 × 3 was seen to spill, at half the speed; with 8 registers 4 × 2. Of one vector alone, 12 rows are as many as there
+//! are address registers for; 7 × 4 was slower than 14 × 2 on every shape, because twice as much of B passes by.
 //!
 //! Each row of A has an address of its own, so rows need not be equally far apart; the spills that this costs at 14 rows are hidden.
 
 use super::epilogue::Finish;
+use super::halves::Halves;
 use crate::simd::{Kernel, Simd};
 
 /// Repeats the body for the constants 0..$n (at most $max): arrays indexed by them stay in registers, which LLVM's own unrolling does not promise.
 macro_rules! unroll {
     (3, $($rest:tt)*) => { unroll!(@ $($rest)*, 0 1 2) };
     (5, $($rest:tt)*) => { unroll!(@ $($rest)*, 0 1 2 3 4) };
+    (7, $($rest:tt)*) => { unroll!(@ $($rest)*, 0 1 2 3 4 5 6) };
     (14, $($rest:tt)*) => { unroll!(@ $($rest)*, 0 1 2 3 4 5 6 7 8 9 10 11 12 13) };
     (31, $($rest:tt)*) => {
         unroll!(@ $($rest)*, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30)
@@ -55,7 +57,7 @@ const AHEAD: usize = 1024;
 impl Tile {
     /// The same `rows` further down.
     #[inline(always)]
-    fn below(mut self, rows: usize) -> Self {
+    pub(super) fn below(mut self, rows: usize) -> Self {
         if self.table.is_null() {
             self.a = self.a.wrapping_add(rows * self.row);
         } else {
@@ -71,7 +73,7 @@ impl Tile {
     /// # Safety
     /// The table, if there is one, has that row.
     #[inline(always)]
-    unsafe fn row(&self, i: usize) -> *const f32 {
+    pub(super) unsafe fn row(&self, i: usize) -> *const f32 {
         // SAFETY: as the caller vouches.
         self.a.wrapping_add(if self.table.is_null() { i * self.row } else { unsafe { *self.table.add(i) } })
     }
@@ -90,17 +92,26 @@ pub(super) fn offset(p: *const f32, n: usize) -> *const f32 {
 #[inline(always)]
 pub(super) unsafe fn panel<S: Simd>(mut tile: Tile, rows: usize, vectors: usize) {
     let mut left = rows;
+    let half = S::REGISTERS == 32 && 2 * tile.columns == (2 * vectors - 1) * S::LANES && !tile.accumulate;
     while left > 0 {
         // All tiles of a shape in one call.
         macro_rules! step {
-            ($mr:literal, $nv:literal) => {{
+            ($micro:ident, $mr:literal, $nv:literal) => {{
                 let tiles = left / $mr;
                 // SAFETY: passed on from the caller; the tiles cover rows that are left.
-                unsafe { S::enter(Micro::<$mr, $nv> { tile, tiles }) };
+                unsafe { S::enter($micro::<$mr, $nv> { tile, tiles }) };
                 tiles * $mr
             }};
+            ($mr:literal, $nv:literal) => {
+                step!(Micro, $mr, $nv)
+            };
         }
         let done = match (vectors, left) {
+            (2, 14..) if half => step!(Halves, 14, 1),
+            (2, 8..) if half => step!(Halves, 8, 1),
+            (2, 2..) if half => step!(Halves, 2, 1),
+            (3, 8..) if half => step!(Halves, 8, 2),
+            (3, 2..) if half => step!(Halves, 2, 2),
             (2, 14..) if S::REGISTERS == 32 => step!(14, 2),
             (2, 7..) if S::REGISTERS == 32 => step!(7, 2),
             (2, 6..) if S::REGISTERS == 16 => step!(6, 2),
