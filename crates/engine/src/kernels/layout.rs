@@ -77,13 +77,11 @@ pub fn transpose([m, n]: [usize; 2], x: &[f32], rows: Range<usize>, y: &mut [f32
     check_range(&rows, n, "rows");
     assert_eq!(x.len(), m * n, "x");
     assert_eq!(y.len(), rows.len() * m, "y");
-    if m == 3 {
-        // The three colours of a picture: no block has to stay in cache.
-        let [r, g, b] = [0, 1, 2].map(|plane| &x[plane * n..][rows.clone()]);
-        for (((y, &r), &g), &b) in y.as_chunks_mut().0.iter_mut().zip(r).zip(g).zip(b) {
-            *y = [r, g, b];
-        }
-        return;
+    match m {
+        2 => return interleave::<2>(n, x, rows, y),
+        3 => return interleave::<3>(n, x, rows, y),
+        4 => return interleave::<4>(n, x, rows, y),
+        _ => {}
     }
     for i in (0..m).step_by(BLOCK) {
         for first in rows.clone().step_by(BLOCK) {
@@ -95,6 +93,17 @@ pub fn transpose([m, n]: [usize; 2], x: &[f32], rows: Range<usize>, y: &mut [f32
                     *to = from;
                 }
             }
+        }
+    }
+}
+
+/// The transpose of a few long lines, such as a picture's colours: a loop that compilers turn into shuffles of vectors.
+fn interleave<const M: usize>(n: usize, x: &[f32], rows: Range<usize>, y: &mut [f32]) {
+    let lines: [&[f32]; M] = std::array::from_fn(|i| &x[i * n..][rows.clone()]);
+    let pixels = &mut y.as_chunks_mut::<M>().0[..rows.len()];
+    for (p, pixel) in pixels.iter_mut().enumerate() {
+        for i in 0..M {
+            pixel[i] = lines[i][p];
         }
     }
 }
