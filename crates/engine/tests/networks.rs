@@ -109,9 +109,11 @@ fn what_a_concat_joins_is_written_in_place() {
 #[test]
 fn planned_networks_agree_with_the_reference() {
     let settings = settings();
-    let cases: [(Graph, &[usize]); 9] = [
+    let cases: [(Graph, &[usize]); 11] = [
         (fire_modules(), &[2, 3, 67, 95]),
         (fire_modules(), &[1, 3, 20, 21]),
+        (separable(), &[1, 3, 65, 47]),
+        (separable(), &[9, 3, 8, 9]),
         (lenet(), &[3, 1, 28, 28]),
         (inverted_residuals(), &[2, 33, 47, 3]),
         (inverted_residuals(), &[1, 8, 8, 3]),
@@ -178,6 +180,47 @@ fn a_large_batch_has_the_bits_of_its_pictures_one_by_one() {
     }
 }
 
+/// The beginning of a mobile network: stem, depthwise convolution, projection.
+fn separable() -> Graph {
+    let net = Builder::new("separable");
+    let stem = picture(&net, 3).conv("stem", 24, 3, |conv| conv.stride(2).padding(1)).relu6();
+    let depth = stem.conv("depth", 24, 3, |conv| conv.padding(1).group(24)).relu6();
+    let head = depth.conv("project", 8, 1, |conv| conv).global_average_pool().flatten().linear("head", 5);
+    net.finish(&[("logits", head)]).unwrap()
+}
+
+#[test]
+fn batches_have_the_same_bits_at_any_number_of_threads() {
+    for (graph, picture) in [(separable(), [3, 37, 30]), (lenet(), [1, 28, 28])] {
+        let (params, len) = (params(&graph, 3), picture.iter().product::<usize>());
+        let floats = numbers(5, 37 * len);
+        let run = |threads: usize, batch: usize, timed: bool| {
+            let settings = settings().with_threads(threads).unwrap();
+            let mut network = Network::new(&graph, &params, settings).unwrap();
+            let bindings = network.bindings(&[&[&[batch][..], &picture].concat()]).unwrap();
+            let plan = network.plan(&bindings).unwrap();
+            if timed {
+                plan.time_steps();
+            }
+            // Twice, so that what one part leaves dirty shows in the next.
+            (0..2).for_each(|_| plan.run(&[Input::F32(&floats[..batch * len])]).unwrap());
+            assert_eq!(plan.step_times().len(), if timed { plan.work().count() } else { 0 });
+            plan.output(0).1.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
+        };
+        let all = run(1, 37, false);
+        assert!(all.iter().any(|&bits| bits != 0));
+        for (threads, batch) in
+            [(2, 0), (1, 1), (2, 1), (8, 1), (2, 2), (3, 2), (2, 5), (3, 8), (2, 15), (8, 21), (2, 37), (3, 37)]
+        {
+            assert_eq!(
+                run(threads, batch, batch % 2 > 0),
+                all[..all.len() / 37 * batch],
+                "{batch} on {threads} threads"
+            );
+        }
+    }
+}
+
 #[test]
 fn what_mixes_pictures_is_not_run_in_parts() {
     let graph = mixed();
@@ -196,6 +239,9 @@ fn what_follows_a_product_is_fused() {
     // Picture, stem, bottleneck, depthwise convolution, pooling, head, softmax.
     let names = steps(&inverted_residuals());
     assert_eq!(names.len(), 7, "{names:?}");
+    // Picture in channels-last order, stem to projection, pooling, head.
+    let names = steps(&separable());
+    assert_eq!(names.len(), 4, "{names:?}");
 }
 
 #[test]

@@ -17,8 +17,10 @@ use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// Pictures of a part: enough that weights are not the greater part of what is read.
-const PART: usize = 4;
+/// The most pictures of a part: enough that weights are not the greater part of what is read.
+const PART: usize = 8;
+/// Pictures of a part that all threads work on because one for each thread is too much for the cache.
+const FEWEST: usize = 4;
 /// Bytes of the parameters up to which they pass by again for each part, and of the activations of all threads: what stays in the L3 cache.
 const BYTES: usize = 24 << 20;
 
@@ -67,7 +69,7 @@ impl Plan {
                 }
             }
             if plans.is_empty() {
-                pictures = PART.min(left);
+                pictures = left.min(if left < threads { PART } else { FEWEST });
                 plans.push(compile(pictures, settings)?);
             } else {
                 for _ in 1..threads {

@@ -1,9 +1,9 @@
-//! Depth-first steps: expand → depthwise → project, or depthwise → project, as one kernel.
+//! Depth-first steps: expand → depthwise → project, stem → depthwise → project, or depthwise → project, as one kernel.
 //!
 //! A chain is taken where its inner values have one reader each, its weights are constants and its inner activations clamps; anything else stays
-//! as it is. Its work is cut by pictures, and, of one to three pictures, by bands of rows. Bands of maps that are much smaller than their weights would
-//! have most rows in common and read all weights each; those are cut by channels, and the projection, after a barrier, by pixels or
-//! output channels. Wherever bands do, they are better: a thread that reads the middle from the other core's cache waits for it. Shapes alone decide.
+//! as it is. One thread takes all of its work. For several it is cut by pictures, and, of one to three pictures, by bands of rows. Bands of maps that are
+//! much smaller than their weights would have most rows in common and read all weights each; those are cut by channels, and the projection, after a
+//! barrier, by pixels or output channels. Wherever bands do, they are better: a thread that reads the middle from the other core's cache waits for it.
 
 use super::edge::CHANNELS_LAST;
 use super::fuse::{Action, Fused};
@@ -222,7 +222,7 @@ impl Bottleneck {
         let (window, weights) = (self.window, &*self.weights);
         let (x, epilogue) = (memory.read(self.x), memory.epilogue(&self.tail));
         let bottleneck = kernels::Bottleneck { window, stem: self.stem, x, weights, epilogue };
-        match self.middle {
+        match self.middle.filter(|_| pool.threads() > 1) {
             Some(Place::Slot(slot)) => self.run_by_channels(&bottleneck, memory, slot, out, pool),
             _ => {
                 let rows = window.rows();

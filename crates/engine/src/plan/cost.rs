@@ -253,7 +253,9 @@ mod tests {
             let ones = vec![1.0; shape.iter().product()];
             params.insert(value.name.clone(), Tensor::f32(shape, ones).unwrap());
         }
-        let mut network = Network::new(graph, &params, Settings::detect().unwrap()).unwrap();
+        // One thread, so that the batch is one part.
+        let settings = Settings::detect().unwrap().with_threads(1).unwrap();
+        let mut network = Network::new(graph, &params, settings).unwrap();
         network.plan(&Bindings::from([("N".into(), batch)])).unwrap().work().collect()
     }
 

@@ -3,7 +3,7 @@
 //! A plan belongs to one set of sizes. It is made in four walks: constants and batch normalisation are folded
 //! ([`Network`](crate::Network) does that once for all sizes), products take in what follows them and chains of expand, depthwise and project
 //! become one (`bottleneck.rs`), every node becomes a kernel with its operands' layouts, and the slots of the arena are placed by their lifetimes.
-//! A large batch runs in parts that stay in the cache (`batches.rs`). Steps allocate nothing.
+//! A batch runs in parts that stay in the cache, each thread's own where there are enough (`batches.rs`). Steps allocate nothing.
 
 mod arena;
 mod batches;
