@@ -5,9 +5,7 @@
 //! chunk needs and the one before did not have go to a ring of rows that stays in the L1 cache, the depthwise convolution reads the ring and
 //! writes the chunk's pixels to the middle, in blocks of a vector of channels, and the projection multiplies the middle, which is still in the L2 cache.
 //! A row is computed twice only where two bands meet. At low resolution a chunk is a whole picture, or several.
-//!
-//! The first convolution of a picture can stand in the place of the expansion: its map is the largest of a network, and it reads so few channels that
-//! the rows where bands meet cost little.
+//! The first convolution of a picture can stand in the place of the expansion: its map is the largest of a network.
 //!
 //! Where there are fewer bands than threads, [`bottleneck_middle`] and [`bottleneck_project`] divide the same work by channels, with the middle
 //! of all pictures in memory. Every element goes through the operations of [`conv`](super::conv()) and
@@ -47,11 +45,7 @@ impl Bottleneck<'_> {
         w.check();
         first.check();
         assert_eq!(w.kernel, weights.kernel, "kernel of window and weights");
-        assert_eq!(
-            first.kernel,
-            weights.expand.as_ref().map_or([1, 1], |expand| expand.kernel),
-            "kernel of the expansion"
-        );
+        assert_eq!(first.kernel, weights.expansion().unwrap_or([1, 1]), "kernel of the first layer");
         assert_eq!((first.batch, first.output), (w.batch, w.input), "{first:?} before {w:?}");
         assert_eq!(self.x.len(), first.input_pixels() * weights.inputs, "x for {first:?}");
         self.epilogue.check(w.pixels(), weights.outputs());
@@ -66,6 +60,13 @@ impl Bottleneck<'_> {
         let pointwise = Window { output: w.input, kernel: [1, 1], stride: [1, 1], dilation: [1, 1], pad: [0, 0], ..w };
         self.stem.unwrap_or(pointwise)
     }
+
+    /// The scratch in its parts: the rings, the scratch of the expansion, and what is left.
+    fn parts<'s>(&self, cut: &Cut, scratch: &'s mut [f32]) -> (*mut f32, &'s mut [f32], &'s mut [f32]) {
+        let (ring, rest) = scratch.split_at_mut(self.weights.ring_len(cut, &self.window));
+        let (patches, rest) = rest.split_at_mut(self.weights.patches_len(self.stem.as_ref()));
+        (ring.as_mut_ptr(), patches, rest)
+    }
 }
 
 /// Computes the output `rows` (flat over batch and height).
@@ -78,11 +79,10 @@ pub unsafe fn bottleneck(b: &Bottleneck<'_>, out: Out<'_>, rows: Range<usize>, s
     check_range(&rows, b.window.rows(), "rows");
     b.check(Some(out));
     let cut = b.weights.cut(&b.window);
-    let (ring, scratch) = scratch.split_at_mut(b.weights.ring_len(&cut, &b.window));
-    let (patches, middle) = scratch.split_at_mut(b.weights.patches_len(b.stem.as_ref()));
+    let (ring, patches, middle) = b.parts(&cut, scratch);
     let block = spread(cut.pixels);
     assert!(middle.len() >= b.weights.channels * block, "scratch of {}", middle.len());
-    let (ring, middle) = (ring.as_mut_ptr(), Middle { start: middle.as_mut_ptr(), block, chunk: true });
+    let middle = Middle { start: middle.as_mut_ptr(), block, chunk: true };
     let run = Chunks { b, cut, ring, patches, middle, panels: 0..b.weights.panels(), out: Some(out.ptr), rows };
     // SAFETY: the lengths of x, output, bias, residual, ring and middle were checked above; disjointness is the caller's.
     unsafe { b.weights.isa.run(run) }
@@ -99,10 +99,9 @@ pub unsafe fn bottleneck_middle(b: &Bottleneck<'_>, middle: Out<'_>, panels: Ran
     b.check(None);
     assert_eq!(middle.len, b.weights.middle_len(&b.window), "middle for {:?}", b.window);
     let cut = b.weights.cut(&b.window);
-    let (ring, patches) = scratch.split_at_mut(b.weights.ring_len(&cut, &b.window));
+    let (ring, patches, _) = b.parts(&cut, scratch);
     let middle = Middle { start: middle.ptr, block: spread(b.window.pixels()), chunk: false };
-    let (ring, rows) = (ring.as_mut_ptr(), 0..b.window.rows());
-    let run = Chunks { b, cut, ring, patches, middle, panels, out: None, rows };
+    let run = Chunks { b, cut, ring, patches, middle, panels, out: None, rows: 0..b.window.rows() };
     // SAFETY: the lengths of x, ring and middle were checked above; disjointness is the caller's.
     unsafe { b.weights.isa.run(run) }
 }
@@ -243,8 +242,7 @@ impl Chunks<'_> {
         let first = if self.middle.chunk { pixels.start * S::LANES } else { 0 };
         let middle = self.middle.start.wrapping_sub(first);
         for panel in self.panels.clone() {
-            let channels = weights.panel(panel);
-            let taps = weights.taps(&channels);
+            let (channels, taps) = weights.panel_taps(panel);
             // SAFETY: a prefetch reads nothing.
             taps.chunks(16).for_each(|line| unsafe { S::prefetch(line.as_ptr()) });
             let x = match &weights.expand {
@@ -295,9 +293,8 @@ impl Chunks<'_> {
             let end = lines.end.min(line + self.cut.lines - place);
             let start = place.wrapping_sub(line).wrapping_mul(width * channels.len()).wrapping_sub(channels.start);
             let y = self.ring(&channels).wrapping_add(start);
-            let pixels = line * width..end * width;
             // SAFETY: pixel 0 would lie such that the lines up to `end` lie in the ring; x and the scratch were checked.
-            unsafe { conv.run(y, pixels, panel..panel + 1, self.patches) }
+            unsafe { conv.run(y, line * width..end * width, panel..panel + 1, self.patches) }
             line = end;
         }
     }

@@ -141,10 +141,11 @@ impl BottleneckWeights {
         }
     }
 
-    /// The depthwise filters of a panel.
-    pub(super) fn taps(&self, channels: &Range<usize>) -> &[f32] {
-        let taps = self.kernel[0] * self.kernel[1];
-        &self.taps[taps * channels.start..][..taps * channels.len()]
+    /// The channels of a panel and their depthwise filters.
+    pub(super) fn panel_taps(&self, panel: usize) -> (Range<usize>, &[f32]) {
+        let (channels, taps) = (self.panel(panel), self.kernel[0] * self.kernel[1]);
+        let filters = &self.taps[taps * channels.start..][..taps * channels.len()];
+        (channels, filters)
     }
 
     pub(super) fn panel(&self, panel: usize) -> Range<usize> {
@@ -155,12 +156,14 @@ impl BottleneckWeights {
         }
     }
 
-    /// Floats of scratch that [`bottleneck`](super::bottleneck()) and [`bottleneck_middle`](super::bottleneck_middle) need in each thread.
+    /// Floats of scratch that [`bottleneck`](super::bottleneck()) and [`bottleneck_middle`](super::bottleneck_middle) need in each thread, with the window of
+    /// the stem, if there is one.
     pub fn scratch_len(&self, window: &Window, stem: Option<&Window>) -> usize {
         let cut = self.cut(window);
         self.ring_len(&cut, window) + self.patches_len(stem) + self.channels * spread(cut.pixels)
     }
 
+    /// Floats that the expansion needs as scratch.
     pub(super) fn patches_len(&self, stem: Option<&Window>) -> usize {
         let expand = stem.zip(self.expand.as_ref());
         expand.map_or(0, |(window, expand)| expand.weights.scratch_len(window).next_multiple_of(16))
