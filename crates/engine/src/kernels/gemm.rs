@@ -94,6 +94,14 @@ impl PackedB {
         panel * width..end
     }
 
+    /// Where the vector of a row lies that begins with `column`, a multiple of the lanes.
+    pub(super) fn vector(&mut self, row: usize, column: usize) -> &mut [f32] {
+        let lanes = self.isa.lanes();
+        let columns = self.columns((column / (2 * lanes)).min(self.panels() - 1));
+        let width = columns.len().next_multiple_of(lanes);
+        &mut self.data[self.k * columns.start + row * width + column - columns.start..][..lanes]
+    }
+
     pub(super) fn isa(&self) -> Isa {
         self.isa
     }

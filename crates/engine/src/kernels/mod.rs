@@ -64,7 +64,7 @@ pub use gemm::{Gemm, PackedB, gemm, gemm_at_b};
 pub use layout::{normalize_u8, transpose};
 pub use pool::{Pool, PoolKind, pool};
 pub use whole::{gemm_at_b_whole, gemm_whole};
-pub use winograd::{Winograd, WinogradWeights, winograd, winograd_patches, winograd_products};
+pub use winograd::{Winograd, WinogradRow, WinogradWeights, winograd, winograd_patches, winograd_products};
 
 use std::marker::PhantomData;
 use std::ops::Range;

@@ -4,7 +4,7 @@ use super::edge::{CHANNELS_LAST, Edge, plain};
 use super::fuse::Fused;
 use super::lower::{Lower, Lowered};
 use super::step::{Kernel, Tail};
-use super::winograd;
+use super::winograd::{self, Way};
 use crate::kernels::{Activation, BinaryOp, ConvWeights, DepthwiseWeights, PackedB, Window, WinogradWeights};
 use percept_graph::ops::{Conv, Gemm, Padding};
 use percept_graph::{Node, Op, ValueId};
@@ -130,10 +130,14 @@ impl Lower<'_> {
                 None => Arc::clone(self.packed.depthwise.entry(name).or_insert_with(pack)),
             };
             Kernel::Depthwise { window, x: x.place, weights, fresh, tail }
-        } else if let Some(tile) = winograd::tile(&window, [shape[0], shape[1]], op.group).filter(|_| fresh.is_none()) {
+        } else if let Some(tile) = winograd::tile(&window, [shape[0], shape[1]], op.group) {
             let pack = || Arc::new(WinogradWeights::pack(isa, tile, [shape[0], shape[1]], values));
-            let weights = Arc::clone(self.packed.winograd.entry((name, tile)).or_insert_with(pack));
-            Kernel::Winograd(self.winograd(window, x.place, weights, tail))
+            let weights = match fresh {
+                Some(_) => Arc::new(WinogradWeights::empty(isa, tile, [shape[0], shape[1]])),
+                None => Arc::clone(self.packed.winograd.entry((name, tile)).or_insert_with(pack)),
+            };
+            let fresh = fresh.map(|place| (place, Way::Forward));
+            Kernel::Winograd(self.winograd(window, x.place, weights, fresh, tail))
         } else {
             let pack = || Arc::new(ConvWeights::pack(isa, op.group, shape, values));
             let weights = match fresh {

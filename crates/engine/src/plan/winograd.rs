@@ -10,7 +10,7 @@ use super::step::{GRAIN, Memory, Place, Tail, grid, part, tasks};
 use crate::Pool;
 use crate::kernels::{self, Out, Window, WinogradWeights};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Floats of transformed filters up to which they pass by for every block of tiles: some L2 caches.
 const SMALL: usize = 640 << 10;
@@ -33,25 +33,41 @@ pub(super) fn tile(window: &Window, [outputs, inputs]: [usize; 2], groups: usize
     (plain && saves && inputs >= 16 && outputs >= 16).then_some(if heavy { 2 } else { 4 })
 }
 
+/// What filters are transformed for.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Way {
+    Forward,
+    Backward,
+}
+
 /// The step of a convolution.
 pub(super) struct Winograd {
     pub(super) window: Window,
     pub(super) x: Place,
     pub(super) weights: Arc<WinogradWeights>,
+    /// Filters that are known only at run time are transformed anew: those of a convolution, or of the gradient of its input.
+    pub(super) fresh: Option<(Place, Way)>,
     pub(super) tail: Tail,
     /// Memory for the transformed patches of a block of tiles, where the work is divided by channels too, and the tiles of the block.
     patches: Option<(Place, usize)>,
 }
 
 impl Lower<'_> {
-    pub(super) fn winograd(&mut self, window: Window, x: Place, weights: Arc<WinogradWeights>, tail: Tail) -> Winograd {
+    pub(super) fn winograd(
+        &mut self,
+        window: Window,
+        x: Place,
+        weights: Arc<WinogradWeights>,
+        fresh: Option<(Place, Way)>,
+        tail: Tail,
+    ) -> Winograd {
         let tiles = weights.tiles(&window);
         let shared = weights.filters_len() > SMALL || (tiles <= FEW && tasks(work(&weights, tiles), GRAIN) > 1);
         let patches = shared.then(|| {
             let block = (PATCHES / weights.patches_len(1)).min(tiles).max(1);
             (self.slot(vec![weights.patches_len(block)], vec![0]).place, block)
         });
-        Winograd { window, x, weights, tail, patches }
+        Winograd { window, x, weights, fresh, tail, patches }
     }
 }
 
@@ -67,7 +83,8 @@ fn transform(weights: &WinogradWeights, tiles: usize, channels: usize) -> usize 
 impl Winograd {
     pub(super) fn reads(&self) -> Vec<Place> {
         let patches = self.patches.map(|(place, _)| place);
-        [Some(self.x), self.tail.bias, self.tail.residual, patches].into_iter().flatten().collect()
+        let fresh = self.fresh.map(|(place, _)| place);
+        [Some(self.x), fresh, self.tail.bias, self.tail.residual, patches].into_iter().flatten().collect()
     }
 
     pub(super) fn scratch(&self) -> usize {
@@ -80,7 +97,15 @@ impl Winograd {
     }
 
     /// Writes pixels that are `ldc` apart.
-    pub(super) fn run(&self, memory: &Memory<'_>, out: Out<'_>, ldc: usize, pool: &Pool) {
+    pub(super) fn run(&mut self, memory: &Memory<'_>, out: Out<'_>, ldc: usize, pool: &Pool) {
+        if let Some((place, way)) = self.fresh {
+            let (filters, weights) = (memory.read(place), Arc::make_mut(&mut self.weights));
+            let rows: Vec<_> = weights.rows().map(Mutex::new).collect();
+            pool.run(rows.len(), &|task, _| {
+                let mut row = rows[task].lock().unwrap_or_else(PoisonError::into_inner);
+                row.transform(filters, way == Way::Backward);
+            });
+        }
         let (window, weights) = (self.window, &*self.weights);
         let (x, epilogue) = (memory.read(self.x), memory.epilogue(&self.tail));
         let conv = kernels::Winograd { window, x, weights, ldc, epilogue };

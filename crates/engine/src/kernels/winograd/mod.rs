@@ -15,7 +15,7 @@
 mod transform;
 mod weights;
 
-pub use weights::WinogradWeights;
+pub use weights::{WinogradRow, WinogradWeights};
 
 use super::epilogue::Epilogue;
 use super::gemm::Block;

@@ -22,7 +22,7 @@ macro_rules! each {
 }
 
 /// A row of G, which transforms filters: the powers 0 to 2 of a point, over the product of its distances to the other points.
-type Filter = [f64; 3];
+pub(super) type Filter = [f64; 3];
 
 /// G of F(2×2, 3×3).
 pub(super) const FILTER_2: [Filter; 4] = [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]];

@@ -4,15 +4,17 @@ use super::super::edge::{CHANNELS_LAST, Edge, plain};
 use super::super::lazy::Lazy;
 use super::super::lower::{Lower, Lowered};
 use super::super::product::window;
-use super::super::step::{Kernel, Place, part};
+use super::super::step::{Kernel, Place, Tail, part};
+use super::super::winograd::{self, Way};
 use super::blocks::{BackwardSums, ForwardSums, InputGrad};
 use super::depthwise::{Depthwise, DepthwiseGrad};
 use super::pointwise::{Pointwise, PointwiseGrad};
 use super::{ConvShape, Training, pixel_parts, weight_parts};
-use crate::kernels::{DepthwiseWeights, PackedB};
+use crate::kernels::{Activation, DepthwiseWeights, PackedB, Window, WinogradWeights};
 use crate::simd::Isa;
 use percept_graph::ops::Conv;
 use percept_graph::{Node, ValueId};
+use std::sync::Arc;
 
 /// Which kernels a convolution runs with.
 #[derive(Clone, Copy, PartialEq)]
@@ -82,6 +84,9 @@ impl Lower<'_> {
         let dx = self.slot(self.shape(like)?, CHANNELS_LAST.to_vec());
         let Place::Slot(slot) = dx.place else { return Err("has no slot".into()) };
         self.set(node.outputs[0], dx.clone());
+        if kind == Kind::Dense && self.winograd_backward(node, &conv, dy.x, weight, &dx) {
+            return Ok(());
+        }
         // Where the gradient of the weight is computed, that of the output is at hand: both come from one step.
         let before = self.weight_grads.get(&(dy_id, weight_id)).copied();
         let together = before.map(|i| &mut self.steps[i].kernel);
@@ -117,6 +122,19 @@ impl Lower<'_> {
         self.push(&node.name, Kernel::Training(training), &dx);
         self.note_input_grad(slot, None);
         Ok(())
+    }
+
+    /// Where it pays, the gradient of a 3×3 convolution with respect to its input as the convolution that it is, by Winograd; whether so.
+    fn winograd_backward(&mut self, node: &Node, conv: &ConvShape, dy: Place, weight: Place, dx: &Edge) -> bool {
+        let (w, channels) = (conv.window, [conv.inputs, conv.outputs]);
+        let [Some(top), Some(left)] = w.pad.map(|pad| 2usize.checked_sub(pad)) else { return false };
+        let back = Window { input: w.output, output: w.input, pad: [top, left], ..w };
+        let Some(tile) = winograd::tile(&back, channels, conv.groups) else { return false };
+        let weights = Arc::new(WinogradWeights::empty(self.isa, tile, channels));
+        let tail = Tail { bias: None, residual: None, activation: Activation::None };
+        let step = self.winograd(back, dy, weights, Some((weight, Way::Backward)), tail);
+        self.push(&node.name, Kernel::Winograd(step), dx);
+        true
     }
 
     /// Remembers the step that writes a gradient.
