@@ -44,6 +44,19 @@ pub(super) fn place(slots: &mut [Slot]) -> usize {
     end
 }
 
+/// The most floats that live at one step: no arena can be smaller.
+pub(super) fn least(slots: &[Slot]) -> usize {
+    let mut changes: Vec<_> = slots.iter().flat_map(|s| [(s.first, false, s.len), (s.last, true, s.len)]).collect();
+    // Of a step, what begins comes before what ends: a slot lives from its first step to the end of its last.
+    changes.sort_unstable();
+    let (mut live, mut most) = (0, 0);
+    for (_, ends, len) in changes {
+        live = if ends { live - len } else { live + len };
+        most = most.max(live);
+    }
+    most
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,6 +68,9 @@ mod tests {
             let slot = |(len, first, steps)| Slot { len, first, last: first + steps, offset: 0 };
             let mut slots: Vec<_> = raw.into_iter().map(slot).collect();
             let end = place(&mut slots);
+            let alive = |step| slots.iter().filter(|s| (s.first..=s.last).contains(&step)).map(|s| s.len).sum();
+            prop_assert_eq!(least(&slots), (0..26).map(alive).max().unwrap_or(0usize));
+            prop_assert!(end >= least(&slots));
             for (i, a) in slots.iter().enumerate() {
                 prop_assert!(a.offset.is_multiple_of(LINE) && a.offset + a.len <= end);
                 for b in &slots[i + 1..] {

@@ -105,6 +105,7 @@ impl Plan {
             slots,
             constants,
             arena,
+            least: floats,
             scratch,
             scratch_len: 0,
             inputs,

@@ -69,6 +69,8 @@ pub struct Plan {
     slots: Vec<(usize, usize)>,
     constants: Vec<AlignedBuf>,
     arena: AlignedBuf,
+    /// Floats that the arena cannot do without.
+    least: usize,
     scratch: AlignedBuf,
     scratch_len: usize,
     inputs: Vec<InputSpec>,
@@ -124,12 +126,14 @@ impl Plan {
         // A slot that no step writes belongs to a value without elements.
         slots.iter_mut().for_each(|slot| slot.first = slot.first.min(slot.last));
         let floats = arena_len(&mut slots, settings)?;
+        let least = arena::least(&slots);
         let scratch_len = steps.iter().map(|step| step.kernel.scratch()).max().unwrap_or(0).next_multiple_of(16);
         Ok(Self {
             steps,
             slots: slots.iter().map(|slot| (slot.offset, slot.len)).collect(),
             constants,
             arena: AlignedBuf::zeroed(floats),
+            least,
             scratch: AlignedBuf::zeroed(scratch_len * settings.pool.threads()),
             scratch_len,
             inputs: InputSpec::of(graph)?,
@@ -200,6 +204,11 @@ impl Plan {
     pub fn arena_bytes(&self) -> usize {
         self.arena.len() * size_of::<f32>()
             + self.parts.iter().flat_map(|part| &part.plans).map(Plan::arena_bytes).sum::<usize>()
+    }
+
+    /// Bytes that no arena could do without: the most that lives at one step.
+    pub fn least_arena_bytes(&self) -> usize {
+        self.least * size_of::<f32>() + self.parts.iter().map(|(plan, _)| plan.least_arena_bytes()).sum::<usize>()
     }
 
     /// The nodes that steps stand for, in the order in which they run.
