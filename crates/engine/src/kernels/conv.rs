@@ -164,7 +164,7 @@ pub unsafe fn conv(c: &Conv<'_>, out: Out<'_>, pixels: Range<usize>, panels: Ran
     }
     c.check();
     assert!(
-        c.ldc >= n && (total - 1) * c.ldc + n <= out.len,
+        c.ldc >= n && (total - 1).saturating_mul(c.ldc).saturating_add(n) <= out.len,
         "output of {} with ldc {} for {total}×{n}",
         out.len,
         c.ldc

@@ -64,15 +64,17 @@ pub struct Binary<'a> {
 /// assert_eq!(y, [11.0, 22.0, 13.0, 24.0]);
 /// ```
 pub unsafe fn binary(isa: Isa, b: &Binary<'_>, out: Out<'_>, elements: Range<usize>) {
-    check_range(&elements, b.dims.iter().product(), "elements");
+    let total = b.dims.iter().fold(1usize, |product, &size| product.saturating_mul(size));
+    check_range(&elements, total, "elements");
     if elements.is_empty() {
         return;
     }
-    assert_eq!(out.len, b.dims.iter().product::<usize>(), "output of {:?}", b.dims);
+    assert_eq!(out.len, total, "output of {:?}", b.dims);
     for (operand, strides) in [(b.a, b.a_strides), (b.b, b.b_strides)] {
         assert_eq!(strides.len(), b.dims.len(), "strides");
         assert!(strides.last().is_none_or(|&s| s <= 1), "last stride of {strides:?}");
-        let last: usize = b.dims.iter().zip(strides).map(|(d, s)| (d - 1) * s).sum();
+        let last =
+            b.dims.iter().zip(strides).fold(0usize, |last, (d, s)| last.saturating_add((d - 1).saturating_mul(*s)));
         assert!(last < operand.len(), "operand of {} for {:?} with strides {strides:?}", operand.len(), b.dims);
     }
     // SAFETY: the greatest offsets into both operands and the output were checked; disjointness is the caller's.

@@ -49,7 +49,7 @@ impl PackedB {
             return;
         }
         assert!(
-            (k - 1) * strides[0] + (n - 1) * strides[1] < b.len(),
+            (k - 1).saturating_mul(strides[0]).saturating_add((n - 1).saturating_mul(strides[1])) < b.len(),
             "b of {} for {k}×{n} with strides {strides:?}",
             b.len()
         );
@@ -146,8 +146,8 @@ pub unsafe fn gemm(g: &Gemm<'_>, out: Out<'_>, rows: Range<usize>, panels: Range
         return;
     }
     assert!(g.lda >= k && g.ldc >= n, "lda {} for k {k}, ldc {} for n {n}", g.lda, g.ldc);
-    assert!((g.m - 1) * g.lda + k <= g.a.len(), "a of {} for {}×{k}", g.a.len(), g.m);
-    assert!((g.m - 1) * g.ldc + n <= out.len, "output of {} for {}×{n}", out.len, g.m);
+    assert!((g.m - 1).saturating_mul(g.lda).saturating_add(k) <= g.a.len(), "a of {} for {}×{k}", g.a.len(), g.m);
+    assert!((g.m - 1).saturating_mul(g.ldc).saturating_add(n) <= out.len, "output of {} for {}×{n}", out.len, g.m);
     g.epilogue.check(g.m, n);
     let finish = g.epilogue.finish();
     let block = Block {
@@ -180,8 +180,8 @@ pub unsafe fn gemm_at_b(m: usize, a: &[f32], b: &PackedB, out: Out<'_>, rows: Ra
     const SAMPLES: usize = 256;
     check_range(&rows, m, "rows");
     check_range(&panels, b.panels(), "panels");
-    assert_eq!(a.len(), b.k * m, "a");
-    assert_eq!(out.len, m * b.n, "output");
+    assert_eq!(a.len(), b.k.saturating_mul(m), "a");
+    assert_eq!(out.len, m.saturating_mul(b.n), "output");
     let finish = Epilogue::default().finish();
     for k in (0..b.k).step_by(SAMPLES) {
         let k = k..b.k.min(k + SAMPLES);

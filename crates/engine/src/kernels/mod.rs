@@ -157,12 +157,12 @@ pub struct Window {
 impl Window {
     /// Output rows, `batch · height`.
     pub fn rows(&self) -> usize {
-        self.batch * self.output[0]
+        self.batch.saturating_mul(self.output[0])
     }
 
     /// Output pixels, `batch · height · width`.
     pub fn pixels(&self) -> usize {
-        self.rows() * self.output[1]
+        self.rows().saturating_mul(self.output[1])
     }
 
     /// Taps of the kernel.
@@ -172,7 +172,7 @@ impl Window {
 
     /// Input pixels, `batch · height · width`.
     pub fn input_pixels(&self) -> usize {
-        self.batch * self.input[0] * self.input[1]
+        self.batch.saturating_mul(self.input[0]).saturating_mul(self.input[1])
     }
 
     /// The taps along `axis` that lie inside the picture for output coordinate `o`, and the input coordinate of tap 0 (it may be negative).
@@ -199,7 +199,17 @@ impl Window {
         if first < end { (first..end, first * stride + at - pad) } else { (0..0, 0) }
     }
 
+    /// All that says how it slides; below [`LIMIT`](Self::LIMIT), so that coordinates of taps are exact.
+    pub(crate) fn sizes(&self) -> impl Iterator<Item = usize> {
+        let Self { batch: _, input, output, kernel, stride, dilation, pad } = *self;
+        [input, output, kernel, stride, dilation, pad].into_iter().flatten()
+    }
+
+    /// No size or distance along an axis reaches this.
+    pub(crate) const LIMIT: usize = 1 << 31;
+
     fn check(&self) {
+        assert!(self.sizes().all(|size| size < Self::LIMIT), "an axis too long in {self:?}");
         assert!(self.stride.iter().chain(&self.dilation).all(|&s| s > 0), "a stride or dilation of 0 in {self:?}");
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn window(
     let pair = |list: &[usize]| <[usize; 2]>::try_from(list).map_err(|_| "runs with two spatial axes only".to_string());
     let input = pair(x.get(2..).unwrap_or_default())?;
     let pads = padding.resolve(&input, kernel, strides, dilations);
-    Ok(Window {
+    let window = Window {
         batch: x[0],
         input,
         output: pair(&output[2..])?,
@@ -28,7 +28,13 @@ pub(super) fn window(
         stride: pair(strides)?,
         dilation: pair(dilations)?,
         pad: pair(&pads[..2])?,
-    })
+    };
+    match window.sizes().find(|&size| size >= Window::LIMIT) {
+        Some(size) => {
+            Err(format!("has a size or step of {size} along an axis: the engine takes less than {}", Window::LIMIT))
+        }
+        None => Ok(window),
+    }
 }
 
 impl Lower<'_> {
