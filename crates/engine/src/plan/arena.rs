@@ -3,6 +3,8 @@
 //! A slot lives from the step that first writes it to the last step that reads it. Slots are placed in order of size, largest first,
 //! each at the lowest place where it overlaps no slot that lives at the same time.
 
+use super::fence::GAP;
+
 /// Floats of a cache line: every slot begins on one.
 const LINE: usize = 16;
 
@@ -31,10 +33,10 @@ pub(super) fn place(slots: &mut [Slot]) -> usize {
         let mut offset = 0;
         // `placed` is sorted by offset, so the first gap that is wide enough is the lowest.
         for &j in placed.iter().filter(alive) {
-            if slots[j].offset >= offset + slot.len {
+            if slots[j].offset >= offset + slot.len + GAP {
                 break;
             }
-            offset = offset.max((slots[j].offset + slots[j].len).next_multiple_of(LINE));
+            offset = offset.max((slots[j].offset + slots[j].len + GAP).next_multiple_of(LINE));
         }
         slots[i].offset = offset;
         end = end.max(offset + slots[i].len);

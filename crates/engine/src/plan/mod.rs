@@ -11,6 +11,7 @@ mod bottleneck;
 mod conv_pool;
 mod cost;
 mod edge;
+mod fence;
 mod fuse;
 mod lazy;
 mod lower;
@@ -26,6 +27,7 @@ pub use step::Input;
 
 use crate::simd::{AlignedBuf, Isa};
 use crate::{Error, Pool};
+use fence::{Fence, GAP};
 use lower::Lower;
 use percept_graph::{DType, Graph, Params};
 use std::sync::Arc;
@@ -127,7 +129,8 @@ impl Plan {
         slots.iter_mut().for_each(|slot| slot.first = slot.first.min(slot.last));
         let floats = arena_len(&mut slots, settings)?;
         let least = arena::least(&slots);
-        let scratch_len = steps.iter().map(|step| step.kernel.scratch()).max().unwrap_or(0).next_multiple_of(16);
+        let scratch_len = steps.iter().map(|step| step.kernel.scratch()).max().unwrap_or(0) + GAP;
+        let scratch_len = scratch_len.next_multiple_of(16);
         Ok(Self {
             steps,
             slots: slots.iter().map(|slot| (slot.offset, slot.len)).collect(),
@@ -164,6 +167,7 @@ impl Plan {
         if !self.parts.is_empty() {
             return self.run_parts(inputs);
         }
+        let (floats, scratch_floats) = (self.arena.len(), self.scratch.len());
         let memory = Memory {
             arena: self.arena.as_mut_ptr(),
             slots: &self.slots,
@@ -172,13 +176,21 @@ impl Plan {
             scratch: self.scratch.as_mut_ptr(),
             scratch_len: self.scratch_len,
         };
+        let fence = Fence {
+            arena: (memory.arena.cast_const(), floats),
+            slots: &self.slots,
+            scratch: (memory.scratch.cast_const(), scratch_floats),
+            scratch_len: self.scratch_len,
+        };
         for (i, step) in self.steps.iter_mut().enumerate() {
+            fence.around(step);
             let begin = self.times.is_some().then(Instant::now);
             step.run(&memory, &self.settings.pool, self.settings.isa);
             if let (Some(times), Some(begin)) = (&mut self.times, begin) {
                 times[i] = begin.elapsed();
             }
         }
+        fence.open();
         Ok(())
     }
 

@@ -36,13 +36,16 @@ impl Memory {
     fn zeroed(len: usize) -> Self {
         #[cfg(target_os = "linux")]
         if len >= LARGE / 4
+            && !cfg!(any(percept_asan, miri))
             && let Ok(map) = memmap2::MmapMut::map_anon(4 * len)
         {
             // Where the system has none, the pages are small.
             let _ = map.advise(memmap2::Advice::HugePage);
             return Self::Huge(map);
         }
-        Self::Lines(vec![Line([0.0; 16]); len.div_ceil(16)])
+        let lines = vec![Line([0.0; 16]); len.div_ceil(16)];
+        forbid(lines.as_ptr().cast::<f32>().wrapping_add(len), 16 * lines.len() - len, true);
+        Self::Lines(lines)
     }
 }
 
@@ -55,10 +58,26 @@ impl AlignedBuf {
 
 impl Clone for AlignedBuf {
     fn clone(&self) -> AlignedBuf {
-        let mut copy = AlignedBuf::zeroed(self.len);
-        copy.copy_from_slice(self);
-        copy
+        let mut other = AlignedBuf::zeroed(self.len);
+        other.copy_from_slice(self);
+        other
     }
+}
+
+/// Tells AddressSanitizer that `len` floats may not be touched, or may again; does nothing without `--cfg percept_asan`.
+pub(crate) fn forbid(start: *const f32, len: usize, forbidden: bool) {
+    #[cfg(percept_asan)]
+    {
+        unsafe extern "C" {
+            fn __asan_poison_memory_region(start: *const f32, bytes: usize);
+            fn __asan_unpoison_memory_region(start: *const f32, bytes: usize);
+        }
+        let mark = if forbidden { __asan_poison_memory_region } else { __asan_unpoison_memory_region };
+        // SAFETY: the sanitizer notes the bytes in memory of its own; the addresses are not dereferenced.
+        unsafe { mark(start, size_of::<f32>() * len) }
+    }
+    #[cfg(not(percept_asan))]
+    let _ = (start, len, forbidden);
 }
 
 impl Deref for AlignedBuf {

@@ -18,6 +18,7 @@ pub(crate) mod math;
 mod scalar;
 
 pub use buffer::AlignedBuf;
+pub(crate) use buffer::forbid;
 pub use isa::{Isa, IsaError, flush_denormals};
 
 /// Work that is instantiated for each instruction set.

@@ -43,7 +43,9 @@ fn units_apart(got: f32, want: f64) -> f64 {
 
 #[test]
 fn transcendental_functions_are_within_a_few_units_in_the_last_place() {
-    let x: Vec<f32> = (-87_000..=88_000).map(|i| i as f32 / 1000.0 + 1e-5).chain([1e-20, -1e-20, 0.0]).collect();
+    let step = if cfg!(miri) { 1000 } else { 1 };
+    let x: Vec<f32> =
+        (-87_000..=88_000).step_by(step).map(|i| i as f32 / 1000.0 + 1e-5).chain([1e-20, -1e-20, 0.0]).collect();
     for isa in Isa::available() {
         let [exp, tanh, sigmoid] = [map::<0>(isa, &x), map::<1>(isa, &x), map::<2>(isa, &x)];
         let (mut worst, mut at) = ([0f64; 3], [0f32; 3]);
@@ -143,8 +145,9 @@ fn denormals_are_flushed_in_the_thread_that_asks() {
         flush_denormals();
         product()
     });
-    if cfg!(target_arch = "x86_64") {
-        assert_eq!(flushed.join().unwrap(), 0.0);
+    let flushed = flushed.join().unwrap();
+    if cfg!(all(target_arch = "x86_64", not(miri))) {
+        assert_eq!(flushed, 0.0);
     }
     assert!(product() > 0.0);
 }
