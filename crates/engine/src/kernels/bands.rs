@@ -91,6 +91,9 @@ impl Bands {
         let (w, n) = (&self.window, self.channels);
         let first = rows.start * w.stride[0];
         let count = (rows.len() - 1) * w.stride[0] + w.kernel[0].saturating_sub(1) * w.dilation[0] + 1;
+        if n == 0 {
+            return;
+        }
         let pad = w.pad[1].min(self.width) * n;
         let inside = w.input[1].min(self.width - w.pad[1].min(self.width)) * n;
         for (i, line) in to.chunks_exact_mut(self.width * n).take(count).enumerate() {

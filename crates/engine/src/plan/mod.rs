@@ -220,7 +220,8 @@ impl Plan {
 
     /// Bytes that no arena could do without: the most that lives at one step.
     pub fn least_arena_bytes(&self) -> usize {
-        self.least * size_of::<f32>() + self.parts.iter().map(|(plan, _)| plan.least_arena_bytes()).sum::<usize>()
+        self.least * size_of::<f32>()
+            + self.parts.iter().flat_map(|part| &part.plans).map(Plan::least_arena_bytes).sum::<usize>()
     }
 
     /// The nodes that steps stand for, in the order in which they run.

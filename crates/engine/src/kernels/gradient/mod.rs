@@ -43,4 +43,8 @@ unsafe fn write<S: Simd>(p: *mut f32, v: S::V, n: usize) {
 }
 
 #[cfg(test)]
+mod conv_tests;
+#[cfg(test)]
+mod other_tests;
+#[cfg(test)]
 mod tests;

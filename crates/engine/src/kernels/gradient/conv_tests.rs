@@ -1,0 +1,50 @@
+//! Gradients of dense and grouped convolutions on every instruction set against their definition.
+
+use super::tests::{meetings, windows};
+use super::*;
+use crate::kernels::tests::{cases, close, values};
+use crate::kernels::{Out, PackedB};
+use crate::simd::Isa;
+use proptest::prelude::*;
+
+proptest! {
+    #![proptest_config(cases(512))]
+
+    #[test]
+    fn conv_gradients_are_those_of_the_definition(w in windows(), groups in 1usize..4, i in 1usize..12, o in 1usize..20, cut in 0usize..999) {
+        let (inputs, outputs) = (i * groups, o * groups);
+        let (from, to, taps) = (w.input[0] * w.input[1], w.output[0] * w.output[1], w.taps());
+        let (x, dy) = (values(w.input_pixels() * inputs, 1), values(w.pixels() * outputs, 2));
+        // Filters as the kernels take them: [output][tap][input of the group].
+        let filters = values(outputs * taps * i, 3);
+        let (mut dx, mut dw) = (vec![0.0; x.len()], vec![0.0; filters.len()]);
+        for picture in 0..w.batch {
+            meetings(&w, |a, b, t| for (out, ci) in (0..outputs).flat_map(|out| (0..i).map(move |ci| (out, ci))) {
+                let at = (picture * from + a) * inputs + out / o * i + ci;
+                let dy = f64::from(dy[(picture * to + b) * outputs + out]);
+                dx[at] += dy * f64::from(filters[(out * taps + t) * i + ci]);
+                dw[(out * taps + t) * i + ci] += dy * f64::from(x[at]);
+            });
+        }
+        let g = ConvGrad { window: w, groups, inputs, outputs, gradient: &dy };
+        for isa in Isa::available() {
+            let mut scratch = vec![f32::NAN; g.scratch_len()];
+            let weights: Vec<_> = filters.chunks(o * g.patch()).map(|f| PackedB::pack(isa, o, g.patch(), f, [g.patch(), 1])).collect();
+            let mut got = vec![f32::NAN; x.len()];
+            let picture = cut % (w.batch + 1);
+            // SAFETY: one call at a time.
+            unsafe {
+                conv_input_grad(isa, &g, &weights, Out::new(&mut got), picture..w.batch, &mut scratch);
+                conv_input_grad(isa, &g, &weights, Out::new(&mut got), 0..picture, &mut scratch);
+            }
+            close(&got, &dx, isa.name());
+            let row = cut % (w.rows() + 1);
+            let mut parts = [vec![f32::NAN; filters.len()], vec![f32::NAN; filters.len()]];
+            for (rows, sums) in [0..row, row..w.rows()].into_iter().zip(&mut parts) {
+                conv_weight_grad(isa, &g, &x, rows, &mut scratch, sums);
+            }
+            let sums: Vec<f32> = parts[0].iter().zip(&parts[1]).map(|(a, b)| a + b).collect();
+            close(&sums, &dw, isa.name());
+        }
+    }
+}
