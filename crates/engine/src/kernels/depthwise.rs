@@ -165,6 +165,10 @@ impl Rows {
     }
 
     /// A row of output in tiles.
+    ///
+    /// # Safety
+    /// The buffers cover the row, of which `channels` are whole vectors; the window is such that `run` calls it tiled with `K` and `STRIDE`; and
+    /// the CPU has the instruction set of `S`.
     #[inline(always)]
     unsafe fn line<S: Simd, const K: usize, const STRIDE: usize>(&self, row: usize, channels: Range<usize>) {
         let (w, width) = (&self.w, self.w.output[1]);
@@ -230,8 +234,9 @@ impl<const T: usize, const K: usize, const STRIDE: usize, const VECTORS: usize, 
         let pixel = self.row * w.output[1] + self.x;
         let (from, to) = if VECTORS > 0 { (VECTORS * S::LANES, S::LANES) } else { (r.x.pixel, r.y.pixel) };
         for c in self.channels.step_by(S::LANES) {
-            // SAFETY: rows in `taps` and columns that are not padding lie inside the picture; channels c..c + LANES exist, and so do the
-            // T output pixels (lengths checked by `depthwise`). Pointers to padding are formed by wrapping and never read.
+            // SAFETY: rows in `taps` and columns that are not padding lie inside the picture; of a tile at the border, columns K − 1 to
+            // (T − 1) · STRIDE do by what `run` calls tiled, and the others are asked for. Channels c..c + LANES exist, and so do the T output
+            // pixels: x, or the ring, and y cover them (`depthwise`, `bottleneck`). Pointers to padding are formed by wrapping and never read.
             unsafe {
                 let bias = if r.finish.bias.is_null() { S::splat(0.0) } else { S::load(r.finish.bias.add(c)) };
                 let mut acc = [bias; T];

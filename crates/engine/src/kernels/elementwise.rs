@@ -104,6 +104,9 @@ impl Kernel for Elements<'_> {
 
 impl Elements<'_> {
     /// Goes through the elements by runs of the last dimension; divides only where the last but one begins anew, for runs may be short.
+    ///
+    /// # Safety
+    /// The operands have the greatest offsets that dimensions and strides reach, `y` has all elements, and the CPU has the instruction set of `S`.
     #[inline(always)]
     unsafe fn rows<S: Simd>(&self, op: impl Fn(S::V, S::V) -> S::V) {
         let Binary { a, b, dims, a_strides, b_strides, .. } = *self.b;

@@ -151,6 +151,10 @@ impl<const MR: usize, const NV: usize> Kernel for Micro<MR, NV> {
 }
 
 impl<const MR: usize, const NV: usize> Micro<MR, NV> {
+    /// One tile.
+    ///
+    /// # Safety
+    /// As [`panel`], for `MR` rows and `NV` vectors.
     #[inline(always)]
     unsafe fn tile<S: Simd>(t: &Tile) {
         let whole = t.columns == NV * S::LANES;

@@ -45,3 +45,37 @@ impl Fence<'_> {
         [self.arena, self.scratch].into_iter().for_each(|(start, len)| forbid(start, len, false));
     }
 }
+
+#[cfg(all(test, percept_asan))]
+mod tests {
+    use super::super::step::Kernel;
+    use super::*;
+    use crate::kernels::Activation;
+    use crate::simd::AlignedBuf;
+
+    unsafe extern "C" {
+        fn __asan_address_is_poisoned(address: *const f32) -> i32;
+    }
+
+    #[test]
+    fn a_step_is_left_what_it_names() {
+        let slots = [(0, 5), (16, 5), (32, 5)];
+        let (arena, scratch) = (AlignedBuf::zeroed(48), AlignedBuf::zeroed(32));
+        let fence = Fence {
+            arena: (arena.as_ptr(), arena.len()),
+            slots: &slots,
+            scratch: (scratch.as_ptr(), scratch.len()),
+            scratch_len: 16,
+        };
+        // SAFETY: nothing is dereferenced.
+        let forbidden = |start: *const f32, i: usize| unsafe { __asan_address_is_poisoned(start.wrapping_add(i)) != 0 };
+        let kernel = Kernel::Activate { activation: Activation::Relu, x: Place::Slot(0) };
+        fence.around(&Step { node: String::new(), op: "Relu", kernel, output: 2, columns: None });
+        let free: Vec<_> = (0..48).filter(|&i| !forbidden(arena.as_ptr(), i)).collect();
+        assert_eq!(free, [0, 1, 2, 3, 4, 32, 33, 34, 35, 36]);
+        assert!((0..32).all(|i| forbidden(scratch.as_ptr(), i)));
+        fence.open();
+        assert!((0..48).all(|i| !forbidden(arena.as_ptr(), i)));
+        assert!(forbidden(AlignedBuf::zeroed(3).as_ptr(), 3), "the rest of a cache line");
+    }
+}

@@ -212,7 +212,8 @@ impl Memory<'_> {
         match place {
             Place::Slot(slot) => {
                 let (offset, len) = self.slots[slot];
-                // SAFETY: the slot lies inside the arena, is initialised (the arena is zeroed) and is not written in this step.
+                // SAFETY: the slot lies inside the arena, which is zeroed, so initialised. `Lower::note` lets it live from the step that
+                // writes it to the last that reads it, and `arena::place` puts nothing else there meanwhile: nobody writes it now.
                 unsafe { std::slice::from_raw_parts(self.arena.add(offset), len) }
             }
             Place::Constant(i) => &self.constants[i],
@@ -225,7 +226,8 @@ impl Memory<'_> {
 
     pub(super) fn write(&self, slot: usize) -> Out<'_> {
         let (offset, len) = self.slots[slot];
-        // SAFETY: the slot lies inside the arena; the step that writes it reads no slot that overlaps.
+        // SAFETY: the slot lies inside the arena, and lives in this step: what else does lies elsewhere (`arena::place`). `Out` is
+        // written through in `unsafe` blocks only, which say why their parts are disjoint.
         unsafe { Out::from_raw(self.arena.add(offset), len) }
     }
 
@@ -240,7 +242,8 @@ impl Memory<'_> {
     /// The scratch memory of a thread.
     #[allow(clippy::mut_from_ref)]
     pub(super) fn scratch(&self, thread: usize) -> &mut [f32] {
-        // SAFETY: each thread has its own part, and a thread runs one task at a time.
+        // SAFETY: the plan that runs is borrowed exclusively, and of its job each thread has a part and runs one task at a time, which
+        // asks once.
         unsafe { std::slice::from_raw_parts_mut(self.scratch.add(thread * self.scratch_len), self.scratch_len) }
     }
 }

@@ -216,6 +216,9 @@ impl Kernel for Chunks<'_> {
 
 impl Chunks<'_> {
     /// A band of rows of one picture, or of whole pictures if they are one chunk.
+    ///
+    /// # Safety
+    /// The band lies in `rows`, and a chunk is no larger than the cut that ring and middle have room for; the CPU has the instruction set of `S`.
     #[inline(always)]
     unsafe fn band<S: Simd>(&mut self, band: Range<usize>, chunk: usize) {
         let base = band.clone().map(|row| self.b.lines(row)).find(|lines| !lines.is_empty()).map_or(0, |l| l.start);
@@ -234,6 +237,10 @@ impl Chunks<'_> {
         }
     }
 
+    /// The output `rows` of a chunk, after the `lines` that the ring lacks for them; `base` is the line at the ring's start.
+    ///
+    /// # Safety
+    /// As [`band`](Self::band); the ring has the other lines that the rows meet, and `lines` overwrite none of them.
     #[inline(always)]
     unsafe fn chunk<S: Simd>(&mut self, rows: Range<usize>, lines: Range<usize>, base: usize) {
         let b = self.b;
@@ -282,6 +289,9 @@ impl Chunks<'_> {
     }
 
     /// Computes lines of a panel into its ring, whose first line is `base`.
+    ///
+    /// # Safety
+    /// The lines lie inside the pictures, and the ring has room for them.
     unsafe fn expand(&mut self, expand: &Expand, panel: usize, lines: Range<usize>, base: usize) {
         let (b, window) = (self.b, self.b.first());
         let (channels, width) = (expand.weights.columns(panel), window.output[1]);

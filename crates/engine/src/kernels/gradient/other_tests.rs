@@ -22,7 +22,7 @@ fn corners(activation: Activation) -> Vec<f64> {
 }
 
 proptest! {
-    #![proptest_config(cases(1024))]
+    #![proptest_config(cases(2048))]
 
     #[test]
     fn activations_have_their_slopes(n in 0usize..70, which in 0usize..9, scale in 1f32..20.0) {

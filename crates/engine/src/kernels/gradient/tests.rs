@@ -1,14 +1,14 @@
 //! The kernels of the way back on every instruction set against plain loops in f64, over odd shapes and in parts.
 
 use super::*;
-use crate::kernels::tests::{cases, close, values};
+use crate::kernels::tests::{SIDES, cases, close, values};
 use crate::kernels::{Out, Window};
 use crate::simd::Isa;
 use proptest::prelude::*;
 
 prop_compose! {
     /// Windows of every kind, of those with tiles in one half of the cases; with pictures, and end padding that differs.
-    pub(super) fn windows()(batch in 1usize..3, input in [1usize..18, 1usize..36], odd in [1usize..6, 1usize..6], tiled in 0usize..8, strides in [1usize..4, 1usize..4],
+    pub(super) fn windows()(batch in 1usize..3, input in [1..SIDES[0], 1..SIDES[1]], odd in [1usize..6, 1usize..6], tiled in 0usize..8, strides in [1usize..4, 1usize..4],
                  dilations in [1usize..3, 1usize..3], pad in [0usize..4, 0usize..4], end in [0usize..4, 0usize..4]) -> Window {
         let tile = [[3, 1], [3, 2], [5, 1], [5, 2]].get(tiled).copied();
         let kernel = tile.map_or(odd, |[k, _]| [k, k]);
@@ -51,7 +51,7 @@ fn block(
 }
 
 proptest! {
-    #![proptest_config(cases(1024))]
+    #![proptest_config(cases(2048))]
 
     #[test]
     fn depthwise_gradients_are_those_of_the_definition(w in windows(), c in 1usize..70, cut in 0usize..99, from in 0usize..99) {
