@@ -147,7 +147,7 @@ impl Kernel for Rows {
                     S::enter(Pixels { rows: &self, row, channels: tail.clone() });
                 }
                 if self.finish.later != Activation::None {
-                    let y = self.y.start.add(row * w.output[1] * self.n + self.channels.start);
+                    let y = self.y.start.wrapping_add(row * w.output[1] * self.n + self.channels.start);
                     let (rows, len) = (w.output[1], self.channels.len());
                     S::enter(Activate { x: y, y, rows, stride: self.n, len, activation: self.finish.later });
                 }
