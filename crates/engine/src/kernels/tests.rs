@@ -491,6 +491,7 @@ fn nan_is_not_hidden_by_a_clamp() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes an hour; bands of one line are in `conv_is_the_convolution`")]
 fn conv_by_bands_is_the_convolution() {
     // Bands of a large picture, and of several small ones.
     let plain = Window {

@@ -1,9 +1,12 @@
 //! Winograd's convolution against the definition, over odd shapes, and the same bits however its work is cut.
 
 use super::*;
-use crate::kernels::tests::{ACTIVATIONS, close, convolution, set_output, values};
+use crate::kernels::tests::{ACTIVATIONS, cases, close, convolution, set_output, values};
 use crate::simd::Isa;
 use proptest::prelude::*;
+
+/// Up to how many channels there are.
+const CHANNELS: [usize; 2] = if cfg!(miri) { [5, 6] } else { [70, 90] };
 
 prop_compose! {
     /// Windows of 3×3 with 0 to 3 pictures and padding that differs from side to side.
@@ -30,11 +33,11 @@ fn same(a: &[f32], b: &[f32], what: &str) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(cases(1024))]
 
     #[test]
-    fn winograd_is_the_convolution(w in windows(), tile in 1usize..3, inputs in 0usize..70, outputs in 1usize..90, bias in any::<bool>(), residual in any::<bool>(),
-                                   activation in prop::sample::select(&ACTIVATIONS[..]), cut in 0usize..999, gap in 0usize..20) {
+    fn winograd_is_the_convolution(w in windows(), tile in 1usize..3, inputs in 0..CHANNELS[0], outputs in 0..CHANNELS[1], bias in any::<bool>(), residual in any::<bool>(),
+                                   activation in prop::sample::select(&ACTIVATIONS[..]), cut in 0usize..999, gap in 1usize..20) {
         let (x, weights) = (values(w.input_pixels() * inputs, 1), values(outputs * inputs * 9, 2));
         let (biases, residuals) = (values(outputs, 3), values(w.pixels() * outputs, 4));
         let epilogue = Epilogue { bias: bias.then_some(&biases), residual: residual.then_some(&residuals), activation };
@@ -75,6 +78,7 @@ proptest! {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes an hour")]
 fn a_picture_does_not_depend_on_its_batch() {
     for (tile, side) in [(4, 5), (4, 7), (2, 7), (4, 14)] {
         let w = |batch| Window {
@@ -99,6 +103,7 @@ fn a_picture_does_not_depend_on_its_batch() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "of rounding, not of memory, and takes an hour")]
 fn errors_are_near_those_of_a_plain_sum() {
     let side = 14;
     let (inputs, outputs) = (512, 32);
