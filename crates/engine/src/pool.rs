@@ -28,6 +28,7 @@ pub struct Pool {
     turn: Mutex<()>,
 }
 
+#[derive(Default)]
 struct Shared {
     /// Job number (16 bits), tasks (24 bits), tasks begun (24 bits): one word, so that a task is claimed with one exchange.
     state: AtomicU64,
@@ -59,12 +60,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The tasks of a job, and how many of them have begun.
+fn counts(state: u64) -> (usize, usize) {
+    ((state >> 24) as usize & MAX_TASKS, state as usize & MAX_TASKS)
+}
+
 impl Shared {
     /// Begins a task, if one is left.
     fn claim(&self) -> Option<(usize, usize)> {
         let mut state = self.state.load(Ordering::Acquire);
         loop {
-            let (tasks, begun) = ((state >> 24) as usize & MAX_TASKS, state as usize & MAX_TASKS);
+            let (tasks, begun) = counts(state);
             if begun >= tasks {
                 return None;
             }
@@ -93,8 +99,8 @@ impl Shared {
     }
 
     fn has_work(&self) -> bool {
-        let state = self.state.load(Ordering::SeqCst);
-        (state as usize & MAX_TASKS) < ((state >> 24) as usize & MAX_TASKS)
+        let (tasks, begun) = counts(self.state.load(Ordering::SeqCst));
+        begun < tasks
     }
 
     fn worker(&self, index: usize) {
@@ -126,20 +132,9 @@ impl Shared {
 impl Pool {
     /// A pool of `threads` threads in all; an error if the system refuses them.
     pub fn new(threads: usize) -> Result<Self, Error> {
-        let shared = Arc::new(Shared {
-            state: AtomicU64::new(0),
-            job: UnsafeCell::new(None),
-            done: AtomicUsize::new(0),
-            sleepers: AtomicUsize::new(0),
-            caller: AtomicUsize::new(usize::MAX),
-            apart: std::thread::available_parallelism().is_ok_and(|processors| threads <= processors.get()),
-            waiting: AtomicBool::new(false),
-            stop: AtomicBool::new(false),
-            panic: Mutex::new(None),
-            lock: Mutex::new(()),
-            wake: Condvar::new(),
-            finished: Condvar::new(),
-        });
+        let caller = AtomicUsize::new(usize::MAX);
+        let apart = std::thread::available_parallelism().is_ok_and(|processors| threads <= processors.get());
+        let shared = Arc::new(Shared { caller, apart, ..Shared::default() });
         let mut pool = Self { shared, workers: Vec::new(), turn: Mutex::new(()) };
         for index in 1..threads {
             let shared = Arc::clone(&pool.shared);
