@@ -231,7 +231,7 @@ fn what_mixes_pictures_is_not_run_in_parts() {
 fn steps(graph: &Graph) -> Vec<String> {
     let mut network = Network::new(graph, &params(graph, 1), settings()).unwrap();
     let sizes = [("N".into(), 1), ("H".into(), 16), ("W".into(), 16)].into();
-    network.plan(&sizes).unwrap().step_names().map(String::from).collect()
+    network.plan(&sizes).unwrap().work().map(|work| work.node).collect()
 }
 
 #[test]
@@ -282,4 +282,20 @@ fn memory_beyond_the_limit_is_refused_before_it_is_taken() {
     let mut network = Network::new(&graph, &params(&graph, 1), settings()).unwrap();
     let sizes = [("N".into(), 1000), ("H".into(), 100_000), ("W".into(), 100_000)].into();
     assert!(network.plan(&sizes).err().unwrap().to_string().contains("more than the limit of 8192 MB"));
+}
+
+#[test]
+fn what_follows_a_product_without_an_epilogue_is_not_lost() {
+    let net = Builder::new("net");
+    let tensor = |shape: &[usize]| {
+        let numbers = (0..shape.iter().product()).map(|i: usize| (i % 7) as f32 - 3.0);
+        net.constant(Tensor::f32(shape, numbers.collect()).unwrap())
+    };
+    // A matrix for each of several, and a summand for each row: neither is a product with a matrix and a bias.
+    let batched = net.input("x", DType::F32, [2, 3, 4].map(Into::into)).apply(MatMul {}, &[tensor(&[2, 4, 5])]).relu();
+    let gemm = Gemm { alpha: 1.0, beta: 1.0, trans_a: false, trans_b: false };
+    let by_rows = net.input("a", DType::F32, [3, 4].map(Into::into)).apply(gemm, &[tensor(&[4, 5]), tensor(&[3, 1])]);
+    let graph = net.finish(&[("y", batched), ("z", by_rows.relu())]).unwrap();
+    let worst = difference(&graph, &params(&graph, 7), &[&[2, 3, 4], &[3, 4]], 3, &settings());
+    assert!(worst < 2e-5, "{worst}");
 }

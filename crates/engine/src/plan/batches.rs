@@ -5,13 +5,13 @@
 //! where there is a picture for each thread, each thread runs parts of its own, so that none waits for another between the layers.
 //! Kernels give the same bits however their work is cut, so neither parts nor threads change a result.
 
-use super::edge::plain;
+use super::arena::Slot;
+use super::edge::{from_front, plain};
+use super::fuse;
 use super::lower::Packed;
-use super::simple::from_front;
-use super::{Input, InputSpec, OutputSpec, Plan, Settings};
+use super::{Input, OutputSpec, Plan, Settings};
 use crate::Error;
 use crate::kernels::Out;
-use crate::simd::AlignedBuf;
 use percept_graph::{Bindings, Dim, Graph, Node, Op, Params, ValueId};
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -85,35 +85,13 @@ impl Plan {
 
     /// A plan that runs `parts`, one kind after the other, on slices of the inputs.
     fn of_parts(graph: &Graph, parts: Vec<Part>, settings: &Settings) -> Result<Self, Error> {
-        let (mut slots, mut outputs, mut floats) = (Vec::new(), Vec::new(), 0usize);
+        let (mut slots, mut outputs) = (Vec::new(), Vec::new());
         for &id in graph.outputs() {
             let shape = graph.value(id).ty.concrete()?;
-            let len: usize = shape.iter().product();
-            outputs.push(OutputSpec { slot: slots.len(), shape });
-            slots.push((floats, len));
-            floats = (floats + len).next_multiple_of(16);
+            slots.push(Slot { len: shape.iter().product(), first: 0, last: 0, offset: 0 });
+            outputs.push(OutputSpec { slot: slots.len() - 1, shape });
         }
-        let (needed, limit) = (floats.saturating_mul(4) >> 20, settings.memory_limit >> 20);
-        if needed > limit {
-            return Err(Error::OutOfMemory { needed, limit });
-        }
-        let inputs = InputSpec::of(graph)?;
-        let (arena, scratch) = (AlignedBuf::zeroed(floats), AlignedBuf::zeroed(0));
-        let (steps, constants, settings) = (Vec::new(), Vec::new(), settings.clone());
-        Ok(Self {
-            steps,
-            slots,
-            constants,
-            arena,
-            least: floats,
-            scratch,
-            scratch_len: 0,
-            inputs,
-            outputs,
-            settings,
-            parts,
-            times: None,
-        })
+        Ok(Self { parts, ..Self::new(graph, settings, slots, outputs, Vec::new(), Vec::new())? })
     }
 
     /// Runs the parts on their slices of the inputs, which fit.
@@ -232,8 +210,8 @@ fn by_row(graph: &Graph, node: &Node, rows: &HashSet<ValueId>) -> bool {
             let one = |id: &ValueId| graph.value(*id).ty.shape[0] == 1.into();
             if rows.contains(id) { own } else { !own || one(id) }
         }),
-        Op::Relu(_) | Op::LeakyRelu(_) | Op::Clip(_) | Op::Sigmoid(_) | Op::HardSigmoid(_) | Op::HardSwish(_) => true,
-        Op::Tanh(_) | Op::Identity(_) | Op::Dropout(_) | Op::Cast(_) => true,
+        Op::Identity(_) | Op::Dropout(_) | Op::Cast(_) => true,
+        op if fuse::activation(op).is_some() => true,
         Op::Conv(_) | Op::MaxPool(_) | Op::AveragePool(_) | Op::GlobalAveragePool(_) => first_only,
         Op::BatchNormalization(op) => first_only && !op.training_mode,
         Op::Gemm(op) => {

@@ -6,14 +6,12 @@
 //! barrier, by pixels or output channels. Wherever bands do, they are better: a thread that reads the middle from the other core's cache waits for it.
 
 use super::edge::CHANNELS_LAST;
-use super::fuse::{Action, Fused};
+use super::fuse::{Action, Finder, Fused, has_epilogue};
 use super::lower::{Lower, Lowered};
-use super::product::window;
 use super::step::{GRAIN, Kernel, Memory, Place, Tail, grid, part, tasks};
 use crate::Pool;
 use crate::kernels::{self, Activation, BottleneckWeights, Layer, Out, Window, is_clamp};
-use crate::simd::Isa;
-use percept_graph::{Graph, Node, Op, Params, ValueId, ops};
+use percept_graph::{Node, Op, ValueId, ops};
 use std::sync::Arc;
 
 /// The layers of a bottleneck.
@@ -24,40 +22,28 @@ pub(super) struct Chain {
     project: Fused,
 }
 
-/// Turns chains of products into one action, at the last node of the projection.
-pub(super) fn find(graph: &Graph, constants: &Params, readers: &[Option<usize>], isa: Isa, actions: &mut [Action]) {
-    let finder = Finder { graph, constants, isa };
-    // The last node of each product, by the value that it makes.
-    let mut makers = vec![None; graph.values().len()];
-    for (i, node) in graph.nodes().iter().enumerate() {
-        let Some(project) = finder.product(i, &actions[i]) else { continue };
-        makers[node.outputs[0].index()] = Some(i);
-        let maker = |id: ValueId| makers[id.index()].filter(|_| readers[id.index()].is_some());
-        if let Some((absorbed, chain)) = finder.chain(project, maker, actions) {
-            absorbed.into_iter().for_each(|j| actions[j] = Action::Absorbed);
-            actions[i] = Action::Bottleneck(Box::new(chain));
+impl Finder<'_> {
+    /// Turns chains of products into one action, at the last node of the projection.
+    pub(super) fn bottlenecks(&self, actions: &mut [Action]) {
+        // The last node of each product, by the value that it makes.
+        let mut makers = vec![None; self.graph.values().len()];
+        for (i, node) in self.graph.nodes().iter().enumerate() {
+            let Some(project) = self.constant_conv(&actions[i]) else { continue };
+            makers[node.outputs[0].index()] = Some(i);
+            let maker = |id: ValueId| makers[id.index()].filter(|_| self.readers[id.index()].is_some());
+            if let Some((absorbed, chain)) = self.chain(project, maker, actions) {
+                absorbed.into_iter().for_each(|j| actions[j] = Action::Absorbed);
+                actions[i] = Action::Bottleneck(Box::new(chain));
+            }
         }
     }
-}
 
-struct Finder<'a> {
-    graph: &'a Graph,
-    constants: &'a Params,
-    isa: Isa,
-}
-
-impl Finder<'_> {
-    /// The convolution with constant parameters that ends at node `i`.
-    fn product(&self, i: usize, action: &Action) -> Option<Fused> {
-        let fused = match action {
-            Action::Product(fused) => fused.clone(),
-            Action::Alone => Fused { anchor: self.graph.node_id(i), residual: None, activation: Activation::None },
-            _ => return None,
-        };
+    /// The convolution with constant parameters that an action is.
+    fn constant_conv(&self, action: &Action) -> Option<Fused> {
+        let Action::Product(fused) = action else { return None };
         let node = self.graph.node(fused.anchor);
-        let constant = |id: &ValueId| self.constants.contains_key(&self.graph.value(*id).name);
         let conv = matches!(node.op, Op::Conv(_)) && self.graph.value(node.inputs[0]?).ty.rank() == 4;
-        (conv && node.inputs[1..].iter().flatten().all(constant)).then_some(fused)
+        (conv && has_epilogue(self.graph, self.constants, node)).then(|| fused.clone())
     }
 
     /// The chain that ends with `project`, and the nodes that its other layers end with.
@@ -69,7 +55,7 @@ impl Finder<'_> {
     ) -> Option<(Vec<usize>, Chain)> {
         let inner = |of: &Fused| {
             let i = maker(self.graph.node(of.anchor).inputs[0]?)?;
-            let fused = self.product(i, &actions[i])?;
+            let fused = self.constant_conv(&actions[i])?;
             (fused.residual.is_none() && is_clamp(fused.activation)).then_some((i, fused))
         };
         let pointwise = |fused: &Fused| self.sizes(fused).is_some_and(|(op, shape)| is_pointwise(op, shape));
@@ -109,26 +95,13 @@ impl Lower<'_> {
         let graph = self.graph;
         let [depthwise, project] = [&chain.depthwise, &chain.project].map(|fused| graph.node(fused.anchor));
         let expand = chain.expand.as_ref().map(|fused| (graph.node(fused.anchor), fused.activation));
-        let (Some(x), Some(residual)) =
-            (expand.map_or(depthwise, |(node, _)| node).inputs[0], Some(chain.project.residual))
-        else {
-            return Err("lacks an input".into());
-        };
+        let x = expand.map_or(depthwise, |(node, _)| node).inputs[0].ok_or("lacks an input")?;
         let x = self.reorder(x, &CHANNELS_LAST)?;
-        let y = self.slot(self.shape(last.outputs[0])?, CHANNELS_LAST.to_vec());
-        let wide = self.shape(depthwise.outputs[0])?;
-        let input = expand.map_or(Ok(x.shape.clone()), |(node, _)| self.shape(node.outputs[0]))?;
-        let slide = |node: &Node, from: &[usize], to: &[usize]| {
-            let Op::Conv(op) = &node.op else { return Err("is not a convolution".into()) };
-            let kernel = self.weight_shape(node)?;
-            window(from, to, &kernel[2..], (&op.strides, &op.dilations, &op.padding))
-        };
-        let window = slide(depthwise, &input, &wide)?;
-        let stem = expand.map(|(node, _)| slide(node, &x.shape, &input)).transpose()?;
+        let window = self.conv_window(depthwise)?;
+        let stem = expand.map(|(node, _)| self.conv_window(node)).transpose()?;
         let stem = stem.filter(|stem| stem.kernel != [1, 1] || stem.input != stem.output);
-        let residual = residual.map(|id| self.reorder(id, &CHANNELS_LAST)).transpose()?.map(|edge| edge.place);
-        let bias = project.inputs.get(2).copied().flatten().map(|id| self.float(id)).transpose()?;
-        let tail = Tail { bias: bias.map(|edge| edge.place), residual, activation: chain.project.activation };
+        let bias = self.bias(project)?;
+        let tail = self.tail(bias, &chain.project, &CHANNELS_LAST)?;
         let name = |node: &Node| node.inputs[1].map_or(String::new(), |id| graph.value(id).name.clone());
         let key = [expand.map_or(String::new(), |(node, _)| name(node)), name(depthwise), name(project)];
         let weights = match self.packed.bottleneck.get(&key) {
@@ -137,7 +110,8 @@ impl Lower<'_> {
                 let expand = expand.map(|(node, activation)| self.layer(node, activation)).transpose()?;
                 let inner = self.layer(depthwise, chain.depthwise.activation)?;
                 let last = self.layer(project, Activation::None)?;
-                let sizes = [x.shape[1], wide[1], y.shape[1]];
+                let [inputs, outputs] = [depthwise, project].map(|node| self.shape(node.outputs[0]));
+                let sizes = [x.shape[1], inputs?[1], outputs?[1]];
                 let weights = BottleneckWeights::pack(self.isa, sizes, expand.as_ref(), &inner, last.weights);
                 self.packed.bottleneck.entry(key).or_insert(Arc::new(weights)).clone()
             }
@@ -145,25 +119,13 @@ impl Lower<'_> {
         let middle =
             by_channels(&window, &weights).then(|| self.slot(vec![weights.middle_len(&window)], vec![0]).place);
         let step = Bottleneck { window, stem, x: x.place, weights, tail, middle };
-        self.push(&depthwise.name, Kernel::Bottleneck(step), &y);
-        self.set(last.outputs[0], y);
-        Ok(())
-    }
-
-    fn weight_shape(&self, node: &Node) -> Lowered<Vec<usize>> {
-        self.shape(node.inputs[1].ok_or("lacks its weights")?)
+        self.emit(&depthwise.name, last.outputs[0], CHANNELS_LAST.to_vec(), Kernel::Bottleneck(step))
     }
 
     fn layer(&self, node: &Node, activation: Activation) -> Lowered<Layer<'_>> {
-        let values = |id: ValueId| self.constant_tensor(id)?.as_f32().map_err(|e| e.to_string());
-        let shape = self.weight_shape(node)?;
-        let weights = values(node.inputs[1].ok_or("lacks its weights")?)?;
-        Ok(Layer {
-            weights,
-            kernel: [shape[2], shape[3]],
-            bias: node.inputs.get(2).copied().flatten().map(values).transpose()?,
-            activation,
-        })
+        let weights = self.constant_values(node.inputs[1].ok_or("lacks its weights")?)?;
+        let bias = node.inputs.get(2).copied().flatten().map(|id| self.constant_values(id)).transpose()?;
+        Ok(Layer { weights, kernel: self.conv_window(node)?.kernel, bias, activation })
     }
 }
 
@@ -187,7 +149,7 @@ fn by_channels(window: &Window, weights: &BottleneckWeights) -> bool {
 
 impl Bottleneck {
     pub(super) fn reads(&self) -> Vec<Place> {
-        [Some(self.x), self.tail.bias, self.tail.residual, self.middle].into_iter().flatten().collect()
+        self.tail.reads(self.x, self.middle)
     }
 
     pub(super) fn scratch(&self) -> usize {

@@ -8,7 +8,7 @@
 use super::Plan;
 use super::step::{Kernel, Place, Step, Tail};
 use super::training::{ConvShape, Training};
-use crate::kernels::{Activation, BinaryOp, Window};
+use crate::kernels::{Activation, Window};
 use percept_graph::DType;
 
 /// A step of a plan and how much there is to do in it.
@@ -32,12 +32,12 @@ impl Plan {
     /// What each step does, in the order in which they run; of a large batch in parts, the steps of each kind of part once, with what
     /// all such parts do.
     pub fn work(&self) -> impl Iterator<Item = Work> {
-        let own = self.steps.iter().map(|step| step.work(self));
+        let own = self.steps.iter().map(|step| step.work(self, 1));
         let parts = self
             .parts
             .iter()
             .map(|part| (&part.plans[0], part.count))
-            .flat_map(|(plan, count)| plan.steps.iter().map(move |step| step.work(plan).times(count as u64)));
+            .flat_map(|(plan, count)| plan.steps.iter().map(move |step| step.work(plan, count as u64)));
         own.chain(parts)
     }
 
@@ -52,14 +52,6 @@ impl Plan {
     fn bytes(&self, place: Place) -> usize {
         let size = if let Place::Input(i) = place { self.inputs[i].dtype.size() } else { DType::F32.size() };
         self.len(place) * size
-    }
-}
-
-impl Work {
-    fn times(self, count: u64) -> Self {
-        let [flops, executed] = [self.flops, self.executed].map(|n| n * count);
-        let [bytes_read, bytes_written] = [self.bytes_read, self.bytes_written].map(|n| n * count);
-        Self { flops, executed, bytes_read, bytes_written, ..self }
     }
 }
 
@@ -79,10 +71,10 @@ impl Arithmetic {
         Self { detail: detail.into(), flops, saved: 0, weights: 0 }
     }
 
-    /// A convolution of `multiply_adds`, with what follows it.
-    fn conv(window: &Window, detail: &str, multiply_adds: usize, after: usize) -> Self {
+    /// A convolution with `filters` elements of weights, and the operations that follow it.
+    fn conv(window: &Window, detail: &str, filters: usize, after: usize) -> Self {
         let [height, width] = window.kernel;
-        Self::new(format!(" {height}x{width}{detail}"), 2 * multiply_adds + after)
+        Self::new(format!(" {height}x{width}{detail}"), 2 * window.pixels() * filters + after)
     }
 
     fn weights(self, weights: usize) -> Self {
@@ -91,10 +83,11 @@ impl Arithmetic {
 }
 
 impl Step {
-    fn work(&self, plan: &Plan) -> Work {
+    /// What it does in `count` runs.
+    fn work(&self, plan: &Plan, count: u64) -> Work {
         let slot = plan.len(Place::Slot(self.output));
         let out = match &self.kernel {
-            Kernel::Conv { window, weights, .. } => window.pixels() * weights.outputs(),
+            Kernel::Conv(conv) if conv.pool.is_none() => conv.window.pixels() * conv.weights.outputs(),
             Kernel::Winograd(step) => step.window.pixels() * step.weights.outputs(),
             _ => slot,
         };
@@ -115,10 +108,10 @@ impl Step {
         Work {
             node: self.node.clone(),
             kind: format!("{}{detail}", self.op),
-            flops: flops as u64,
-            executed: flops.saturating_sub(saved) as u64,
-            bytes_read: read as u64,
-            bytes_written: written as u64,
+            flops: count * flops as u64,
+            executed: count * flops.saturating_sub(saved) as u64,
+            bytes_read: count * read as u64,
+            bytes_written: count * written as u64,
         }
     }
 }
@@ -134,33 +127,24 @@ impl Kernel {
     /// What is done for a result of `out` elements, as a part of the operator `op`; `len` gives the elements of an operand.
     fn arithmetic(&self, op: &str, out: usize, len: &dyn Fn(Place) -> usize) -> Arithmetic {
         match self {
-            Self::Conv { window, weights, fresh, tail, .. } => {
-                let groups = weights.groups();
-                let filters = window.taps() * weights.inputs() / groups * weights.outputs();
-                let detail = if groups > 1 { " grouped" } else { "" };
-                let conv = Arithmetic::conv(window, detail, window.pixels() * filters, tail.operations() * out);
-                conv.weights(if fresh.is_some() { 0 } else { filters })
+            Self::Conv(step) => {
+                let map = step.window.pixels() * step.weights.outputs();
+                let after = step.tail.operations() * map + step.pool.map_or(0, |pool| pool.taps() * out);
+                let grouped = if step.weights.groups() > 1 { " grouped" } else { "" };
+                let detail = format!("{grouped}{}", if step.pool.is_some() { ", MaxPool" } else { "" });
+                let conv = Arithmetic::conv(&step.window, &detail, step.filters(), after);
+                conv.weights(if step.fresh.is_some() { 0 } else { step.filters() })
             }
             Self::Winograd(step) => {
                 let filters = step.window.taps() * step.weights.inputs() * step.weights.outputs();
-                let sum = step.window.pixels() * filters;
-                let conv = Arithmetic::conv(&step.window, " Winograd", sum, step.tail.operations() * out);
-                let saved = (2 * sum).saturating_sub(step.products());
+                let conv = Arithmetic::conv(&step.window, " Winograd", filters, step.tail.operations() * out);
+                let saved = (2 * step.window.pixels() * filters).saturating_sub(step.products());
                 Arithmetic { saved, weights: step.weights.filters_len(), ..conv }
             }
             Self::Depthwise { window, weights, fresh, tail, .. } => {
                 let filters = window.taps() * weights.channels();
-                let sum = window.pixels() * filters;
-                let conv = Arithmetic::conv(window, " depthwise", sum, tail.operations() * out);
+                let conv = Arithmetic::conv(window, " depthwise", filters, tail.operations() * out);
                 conv.weights(if fresh.is_some() { 0 } else { filters })
-            }
-            Self::ConvPool(step) => {
-                let (weights, window) = (&step.weights, &step.window);
-                let map = window.pixels() * weights.outputs();
-                let after = step.tail.operations() * map + step.pool.taps() * out;
-                let filters = window.taps() * weights.inputs() / weights.groups() * weights.outputs();
-                let detail = if weights.groups() > 1 { " grouped, MaxPool" } else { ", MaxPool" };
-                Arithmetic::conv(window, detail, step.flops() / 2, after).weights(filters)
             }
             Self::Bottleneck(step) => Arithmetic::new(step.layers(), step.flops()).weights(step.weights()),
             Self::Gemm { m, weights, tail, .. } => {
@@ -172,12 +156,7 @@ impl Kernel {
             }
             Self::Pool { window, .. } => Arithmetic::new("", out * window.taps()),
             Self::Binary { op: of, .. } => {
-                let name = match of {
-                    BinaryOp::Add => "Add",
-                    BinaryOp::Sub => "Sub",
-                    BinaryOp::Mul => "Mul",
-                    BinaryOp::Div => "Div",
-                };
+                let name = format!("{of:?}");
                 Arithmetic::new(if op == name { String::new() } else { format!(" {name}") }, out)
             }
             Self::Activate { .. } => Arithmetic::new("", out),
@@ -198,13 +177,11 @@ impl Training {
     fn arithmetic(&self, out: usize, len: &dyn Fn(Place) -> usize) -> Arithmetic {
         let conv = |conv: &ConvShape| {
             let detail = if conv.groups > 1 { " grouped" } else { "" };
-            Arithmetic::conv(&conv.window, detail, conv.window.pixels() * conv.outputs * conv.patch(), 0)
+            Arithmetic::conv(&conv.window, detail, conv.outputs * conv.patch(), 0)
         };
-        let depthwise = |window: &Window, channels: usize| {
-            Arithmetic::conv(window, " depthwise", window.pixels() * window.taps() * channels, 0)
-        };
+        let depthwise =
+            |window: &Window, channels: usize| Arithmetic::conv(window, " depthwise", window.taps() * channels, 0);
         match self {
-            Self::Store { .. } => Arithmetic::new("", 4 * out),
             // A difference, a sum, and a multiply-add.
             Self::ForwardSums { x, .. } | Self::BackwardSums { x, .. } => Arithmetic::new(" sums", 4 * len(*x)),
             Self::Statistics { partial, .. } | Self::ParameterGradients { partial, .. } => {
@@ -223,7 +200,7 @@ impl Training {
             }
             Self::Fold { .. } | Self::FoldGradient { .. } => Arithmetic::new(" coefficients", 4 * out),
             Self::Activation { .. } => Arithmetic::new("", 2 * out),
-            Self::Softmax { .. } | Self::CrossEntropyGrad { .. } => Arithmetic::new("", 4 * out),
+            Self::Store { .. } | Self::Softmax { .. } | Self::CrossEntropyGrad { .. } => Arithmetic::new("", 4 * out),
             Self::CrossEntropy { logits, .. } => Arithmetic::new("", 4 * len(*logits)),
             Self::ConvInput { conv: shape, .. } | Self::ConvWeight { conv: shape, .. } => conv(shape),
             Self::SumParts { partial, .. } => Arithmetic::new(" parts", len(*partial)),
@@ -234,10 +211,8 @@ impl Training {
 
 /// How many gradients come from one step, and its name.
 fn sides(detail: &str, weight: bool, input: bool) -> (usize, String) {
-    (
-        usize::from(weight) + usize::from(input),
-        format!("{detail}{}", if weight && input { ", and of the input" } else { "" }),
-    )
+    let input_too = if weight && input { ", and of the input" } else { "" };
+    (usize::from(weight) + usize::from(input), format!("{detail}{input_too}"))
 }
 
 #[cfg(test)]

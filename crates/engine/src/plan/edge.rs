@@ -20,6 +20,11 @@ pub(super) fn plain(rank: usize) -> Vec<usize> {
     (0..rank).collect()
 }
 
+/// The number of an axis that may be counted from the end, as ONNX does with negative numbers.
+pub(super) fn from_front(axis: i64, rank: usize) -> usize {
+    if axis < 0 { rank.wrapping_add_signed(axis as isize) } else { axis as usize }
+}
+
 /// Pictures with the channels innermost.
 pub(super) const CHANNELS_LAST: [usize; 4] = [0, 2, 3, 1];
 

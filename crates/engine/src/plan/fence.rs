@@ -3,47 +3,39 @@
 //! One allocation holds all activations of a plan, so the sanitizer by itself does not see a kernel that runs over the end of an operand.
 //! Here everything but the operands, the output and the scratch memory of the step that runs is forbidden, and slots lie apart.
 
-use super::step::{Place, Step};
+use super::step::{Memory, Place, Step};
 use crate::simd::forbid;
 
 /// Floats between slots, and between the scratch memories of threads.
 pub(super) const GAP: usize = if cfg!(percept_asan) { 64 } else { 0 };
 
-/// The memory of a plan.
-pub(super) struct Fence<'a> {
-    pub(super) arena: (*const f32, usize),
-    /// Offset and length of each slot.
-    pub(super) slots: &'a [(usize, usize)],
-    pub(super) scratch: (*const f32, usize),
-    /// Distance of the scratch memories of threads.
-    pub(super) scratch_len: usize,
+/// Leaves to a step what it names.
+pub(super) fn around(memory: &Memory<'_>, step: &Step) {
+    if !cfg!(percept_asan) {
+        return;
+    }
+    all(memory, true);
+    let read = step.kernel.reads().into_iter().filter_map(|place| match place {
+        Place::Slot(slot) => Some(slot),
+        _ => None,
+    });
+    for slot in read.chain(step.kernel.writes()).chain([step.output]) {
+        let (offset, len) = memory.slots[slot];
+        forbid(memory.arena.0.wrapping_add(offset), len, false);
+    }
+    let (start, len) = memory.scratch;
+    for first in (0..len).step_by(memory.scratch_len.max(1)) {
+        forbid(start.wrapping_add(first), step.kernel.scratch(), false);
+    }
 }
 
-impl Fence<'_> {
-    /// Leaves to a step what it names.
-    pub(super) fn around(&self, step: &Step) {
-        if !cfg!(percept_asan) {
-            return;
-        }
-        [self.arena, self.scratch].into_iter().for_each(|(start, len)| forbid(start, len, true));
-        let read = step.kernel.reads().into_iter().filter_map(|place| match place {
-            Place::Slot(slot) => Some(slot),
-            _ => None,
-        });
-        for slot in read.chain(step.kernel.writes()).chain([step.output]) {
-            let (offset, len) = self.slots[slot];
-            forbid(self.arena.0.wrapping_add(offset), len, false);
-        }
-        let (start, len) = self.scratch;
-        for first in (0..len).step_by(self.scratch_len.max(1)) {
-            forbid(start.wrapping_add(first), step.kernel.scratch(), false);
-        }
-    }
+/// Leaves everything to everyone.
+pub(super) fn open(memory: &Memory<'_>) {
+    all(memory, false);
+}
 
-    /// Leaves everything to everyone.
-    pub(super) fn open(&self) {
-        [self.arena, self.scratch].into_iter().for_each(|(start, len)| forbid(start, len, false));
-    }
+fn all(memory: &Memory<'_>, forbidden: bool) {
+    [memory.arena, memory.scratch].into_iter().for_each(|(start, len)| forbid(start, len, forbidden));
 }
 
 #[cfg(all(test, percept_asan))]
@@ -60,21 +52,23 @@ mod tests {
     #[test]
     fn a_step_is_left_what_it_names() {
         let slots = [(0, 5), (16, 5), (32, 5)];
-        let (arena, scratch) = (AlignedBuf::zeroed(48), AlignedBuf::zeroed(32));
-        let fence = Fence {
-            arena: (arena.as_ptr(), arena.len()),
+        let (mut arena, mut scratch) = (AlignedBuf::zeroed(48), AlignedBuf::zeroed(32));
+        let memory = Memory {
+            arena: (arena.as_mut_ptr(), 48),
             slots: &slots,
-            scratch: (scratch.as_ptr(), scratch.len()),
+            constants: &[],
+            inputs: &[],
+            scratch: (scratch.as_mut_ptr(), 32),
             scratch_len: 16,
         };
         // SAFETY: nothing is dereferenced.
         let forbidden = |start: *const f32, i: usize| unsafe { __asan_address_is_poisoned(start.wrapping_add(i)) != 0 };
         let kernel = Kernel::Activate { activation: Activation::Relu, x: Place::Slot(0) };
-        fence.around(&Step { node: String::new(), op: "Relu", kernel, output: 2, columns: None });
+        around(&memory, &Step { node: String::new(), op: "Relu", kernel, output: 2, columns: None });
         let free: Vec<_> = (0..48).filter(|&i| !forbidden(arena.as_ptr(), i)).collect();
         assert_eq!(free, [0, 1, 2, 3, 4, 32, 33, 34, 35, 36]);
         assert!((0..32).all(|i| forbidden(scratch.as_ptr(), i)));
-        fence.open();
+        open(&memory);
         assert!((0..48).all(|i| !forbidden(arena.as_ptr(), i)));
         assert!(forbidden(AlignedBuf::zeroed(3).as_ptr(), 3), "the rest of a cache line");
     }

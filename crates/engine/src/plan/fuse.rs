@@ -3,9 +3,9 @@
 use super::bottleneck;
 use crate::kernels::Activation;
 use crate::simd::Isa;
-use percept_graph::{DType, Graph, Node, NodeId, Op, Params, Source, ValueId};
+use percept_graph::{DType, Graph, Node, NodeId, Op, Params, Source, Tensor, ValueId};
 
-/// A convolution or matrix product and what is applied to its result before it is stored.
+/// A convolution or matrix product and what is applied to its result before it is stored, if anything.
 #[derive(Clone, Debug)]
 pub(super) struct Fused {
     /// The convolution or product.
@@ -34,7 +34,7 @@ pub(super) enum Action {
     Alone,
     /// The node is part of a step that a later node stands for.
     Absorbed,
-    /// The node is the last of a fused product.
+    /// The node is a product, or the last node that is fused to one.
     Product(Fused),
     /// The node is the last of an expand → depthwise → project chain.
     Bottleneck(Box<bottleneck::Chain>),
@@ -58,15 +58,15 @@ pub(super) fn activation(op: &Op) -> Option<Activation> {
 
 /// What happens at each node of `graph` (by index).
 pub(super) fn plan(graph: &Graph, constants: &Params, isa: Isa) -> Vec<Action> {
-    let readers = sole_readers(graph);
+    let finder = Finder { graph, constants, readers: sole_readers(graph), isa };
     let mut actions = vec![Action::Alone; graph.nodes().len()];
     for (i, node) in graph.nodes().iter().enumerate() {
         if !matches!(actions[i], Action::Alone) {
             continue;
         }
         let absorbed = match &node.op {
-            Op::Conv(_) | Op::Gemm(_) | Op::MatMul(_) => product(graph, constants, &readers, i, &actions),
-            Op::Cast(_) => normalization(graph, constants, &readers, i),
+            Op::Conv(_) | Op::Gemm(_) | Op::MatMul(_) => Some(finder.product(i, &actions)),
+            Op::Cast(_) => finder.normalization(i),
             _ => None,
         };
         if let Some((chain, action)) = absorbed {
@@ -74,7 +74,7 @@ pub(super) fn plan(graph: &Graph, constants: &Params, isa: Isa) -> Vec<Action> {
             actions[chain[chain.len() - 1]] = action;
         }
     }
-    bottleneck::find(graph, constants, &readers, isa, &mut actions);
+    finder.bottlenecks(&mut actions);
     actions
 }
 
@@ -90,37 +90,78 @@ fn sole_readers(graph: &Graph) -> Vec<Option<usize>> {
     readers
 }
 
+/// What tells which nodes become one step.
+pub(super) struct Finder<'a> {
+    pub(super) graph: &'a Graph,
+    pub(super) constants: &'a Params,
+    /// For each value, the index of the node that reads it, if that is the only use.
+    pub(super) readers: Vec<Option<usize>>,
+    pub(super) isa: Isa,
+}
+
 type Chain = (Vec<usize>, Action);
 
-fn product(
-    graph: &Graph,
-    constants: &Params,
-    readers: &[Option<usize>],
-    anchor: usize,
-    actions: &[Action],
-) -> Option<Chain> {
-    let is_constant = |id: ValueId| constants.contains_key(&graph.value(id).name);
-    let node = &graph.nodes()[anchor];
-    // Only what the kernels with an epilogue run: constant weights, a bias of one value a channel.
-    if !is_constant(node.inputs[1]?) || node.inputs.get(2).copied().flatten().is_some_and(|id| !is_constant(id)) {
-        return None;
+impl Finder<'_> {
+    /// The node that alone reads what node `i` makes.
+    fn next(&self, i: usize) -> Option<usize> {
+        self.readers[self.graph.nodes()[i].outputs[0].index()]
     }
-    let next = |i: usize| readers[graph.nodes()[i].outputs[0].index()].filter(|&j| matches!(actions[j], Action::Alone));
-    let mut chain = vec![anchor];
-    let mut fused = Fused { anchor: graph.node_id(anchor), residual: None, activation: Activation::None };
-    if let Some(j) = next(anchor)
-        && let Some(other) = residual(graph, node.outputs[0], &graph.nodes()[j])
-    {
-        fused.residual = Some(other);
-        chain.push(j);
+
+    fn product(&self, anchor: usize, actions: &[Action]) -> Chain {
+        let (graph, node) = (self.graph, &self.graph.nodes()[anchor]);
+        let mut chain = vec![anchor];
+        let mut fused = Fused { anchor: graph.node_id(anchor), residual: None, activation: Activation::None };
+        if !has_epilogue(graph, self.constants, node) {
+            return (chain, Action::Product(fused));
+        }
+        let next = |i: usize| self.next(i).filter(|&j| matches!(actions[j], Action::Alone));
+        if let Some(j) = next(anchor)
+            && let Some(other) = residual(graph, node.outputs[0], &graph.nodes()[j])
+        {
+            fused.residual = Some(other);
+            chain.push(j);
+        }
+        if let Some(j) = next(chain[chain.len() - 1])
+            && let Some(activation) = activation(&graph.nodes()[j].op)
+        {
+            fused.activation = activation;
+            chain.push(j);
+        }
+        (chain, Action::Product(fused))
     }
-    if let Some(j) = next(chain[chain.len() - 1])
-        && let Some(activation) = activation(&graph.nodes()[j].op)
-    {
-        fused.activation = activation;
-        chain.push(j);
+
+    fn normalization(&self, cast: usize) -> Option<Chain> {
+        let (graph, node) = (self.graph, &self.graph.nodes()[cast]);
+        let input = node.inputs[0]?;
+        let ty = &graph.value(input).ty;
+        let to_float = graph.value(node.outputs[0]).ty.dtype == DType::F32;
+        if graph.value(input).source != Source::Input || ty.dtype != DType::U8 || !to_float || ty.rank() == 0 {
+            return None;
+        }
+        let rank = ty.rank();
+        let channels = ty.shape[rank - 1].as_const().and_then(|size| usize::try_from(size).ok())?.clamp(1, 4096);
+        let [scale, shift] = [1.0, 0.0].map(|value| vec![value; channels]);
+        let mut result = Normalize { input, perm: (0..rank).collect(), scale, shift };
+        let mut chain = vec![cast];
+        while let Some(j) = self.next(chain[chain.len() - 1])
+            && absorb(graph, self.constants, &graph.nodes()[j], &mut result)
+        {
+            chain.push(j);
+        }
+        Some((chain, Action::Normalize(result)))
     }
-    (chain.len() > 1).then_some((chain, Action::Product(fused)))
+}
+
+/// Whether a kernel with an epilogue runs a product: one with a constant matrix or filters, and a constant bias of one value a channel.
+pub(super) fn has_epilogue(graph: &Graph, constants: &Params, node: &Node) -> bool {
+    let constants = node.inputs[1..].iter().flatten().map(|id| constants.get(&graph.value(*id).name));
+    let Some(constants) = constants.collect::<Option<Vec<_>>>() else { return false };
+    let of_columns = |summand: &Tensor| summand.shape().iter().rev().skip(1).all(|&size| size == 1);
+    match (&node.op, &constants[..]) {
+        (Op::Conv(_), _) => true,
+        (_, [matrix, summand @ ..]) => matrix.shape().len() == 2 && summand.iter().all(|summand| of_columns(summand)),
+        (_, []) => false,
+    }
 }
 
 /// The other summand, if `add` adds something of the same type to `x`.
@@ -128,32 +169,6 @@ fn residual(graph: &Graph, x: ValueId, add: &Node) -> Option<ValueId> {
     let (Op::Add(_), [Some(a), Some(b)]) = (&add.op, &add.inputs[..]) else { return None };
     let other = if *a == x { *b } else { *a };
     (other != x && graph.value(other).ty == graph.value(x).ty).then_some(other)
-}
-
-fn normalization(graph: &Graph, constants: &Params, readers: &[Option<usize>], cast: usize) -> Option<Chain> {
-    let node = &graph.nodes()[cast];
-    let input = node.inputs[0]?;
-    let ty = &graph.value(input).ty;
-    let to_float = graph.value(node.outputs[0]).ty.dtype == DType::F32;
-    if graph.value(input).source != Source::Input || ty.dtype != DType::U8 || !to_float || ty.rank() == 0 {
-        return None;
-    }
-    let rank = ty.rank();
-    let channels = ty.shape[rank - 1].as_const().and_then(|size| usize::try_from(size).ok())?;
-    let mut result = Normalize {
-        input,
-        perm: (0..rank).collect(),
-        scale: vec![1.0; channels.clamp(1, 4096)],
-        shift: vec![0.0; channels.clamp(1, 4096)],
-    };
-    let mut chain = vec![cast];
-    while let Some(j) = readers[graph.nodes()[chain[chain.len() - 1]].outputs[0].index()] {
-        if !absorb(graph, constants, &graph.nodes()[j], &mut result) {
-            break;
-        }
-        chain.push(j);
-    }
-    Some((chain, Action::Normalize(result)))
 }
 
 /// Lets the normalisation do the work of `node` too, if it is a transposition or arithmetic with one constant a channel.

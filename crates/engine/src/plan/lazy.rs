@@ -3,7 +3,7 @@
 //! A normalisation while training, the clamp that follows it, and the gradients of both are such values until an operator needs them
 //! in memory that cannot compute them itself.
 
-use super::edge::Edge;
+use super::edge::{Edge, plain};
 use super::lower::{Lower, Lowered};
 use super::simple::with_last;
 use super::step::{Kernel, Memory, Place};
@@ -62,15 +62,15 @@ impl Lazy {
 impl Lower<'_> {
     /// How to read a value with its channels (axis 1) innermost; it is stored unless it is lazy.
     pub(super) fn operand(&mut self, id: ValueId) -> Lowered<Lazy> {
-        match self.lazy.get(&id) {
-            Some(&lazy) if !self.is_stored(id) => Ok(lazy),
-            _ => Ok(Lazy::stored(self.channels_last(id)?.place)),
+        match self.unstored(id) {
+            Some(lazy) => Ok(lazy),
+            None => Ok(Lazy::stored(self.channels_last(id)?.place)),
         }
     }
 
     /// Stores a lazy value.
     pub(super) fn store(&mut self, name: &str, lazy: Lazy, shape: Vec<usize>) -> Edge {
-        let (channels, order) = (shape[1], with_last(&(0..shape.len()).collect::<Vec<_>>(), 1));
+        let (channels, order) = (shape[1], with_last(&plain(shape.len()), 1));
         let to = self.slot(shape, order);
         self.push(name, Kernel::Training(Training::Store { x: lazy, channels }), &to);
         to
@@ -78,8 +78,8 @@ impl Lower<'_> {
 
     /// Lets a clamp be part of a lazy normalisation; whether its operand is one.
     pub(super) fn clamp_lazily(&mut self, node: &Node, activation: Activation) -> bool {
-        let lazy = node.inputs[0].filter(|&id| !self.is_stored(id)).and_then(|id| self.lazy.get(&id).copied());
-        let (Some(lazy), Some(clamp)) = (lazy.filter(Lazy::is_norm), activation.clamp()) else { return false };
+        let lazy = node.inputs[0].and_then(|id| self.unstored(id)).filter(Lazy::is_norm);
+        let (Some(lazy), Some(clamp)) = (lazy, activation.clamp()) else { return false };
         self.lazy.insert(node.outputs[0], Lazy { clamp, ..lazy });
         true
     }
@@ -87,7 +87,7 @@ impl Lower<'_> {
     /// Adds something of the same shape to a lazy normalisation while that is stored; whether one operand is such.
     pub(super) fn add_to_lazy(&mut self, node: &Node) -> Lowered<bool> {
         let [Some(a), Some(b)] = node.inputs[..] else { return Ok(false) };
-        let lazy = |id: ValueId| self.lazy.get(&id).copied().filter(|lazy| lazy.is_norm() && !self.is_stored(id));
+        let lazy = |id: ValueId| self.unstored(id).filter(Lazy::is_norm);
         let (Some(norm), other) = (match (lazy(a), lazy(b)) {
             (Some(norm), _) => (Some(norm), b),
             (None, norm) => (norm, a),
@@ -108,6 +108,6 @@ impl Lower<'_> {
     /// A value with the channels (axis 1) innermost.
     pub(super) fn channels_last(&mut self, id: ValueId) -> Lowered<Edge> {
         let rank = self.graph.value(id).ty.rank();
-        self.reorder(id, &with_last(&(0..rank).collect::<Vec<_>>(), 1))
+        self.reorder(id, &with_last(&plain(rank), 1))
     }
 }

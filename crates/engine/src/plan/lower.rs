@@ -10,7 +10,7 @@ use super::step::{Kernel, Place, Step};
 use crate::Error;
 use crate::kernels::{BottleneckWeights, ConvWeights, DepthwiseWeights, PackedB, WinogradWeights};
 use crate::simd::{AlignedBuf, Isa};
-use percept_graph::{DType, Graph, Node, Op, Params, Source, Tensor, ValueId};
+use percept_graph::{DType, Graph, Node, Params, Source, Tensor, ValueId};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ pub(super) struct Lower<'a> {
     pub(super) slots: Vec<Slot>,
     /// The operator that the next steps are part of.
     op: &'static str,
-    edges: Vec<Option<Edge>>,
+    pub(super) edges: Vec<Option<Edge>>,
     /// How often each value is read.
     uses: Vec<usize>,
     reordered: HashMap<(ValueId, Vec<usize>), Edge>,
@@ -102,7 +102,7 @@ impl<'a> Lower<'a> {
             };
             let lowered = match action {
                 Action::Absorbed => Ok(()),
-                Action::Alone => self.node(node),
+                Action::Alone => self.simple(node),
                 Action::Product(fused) => self.product(node, &fused),
                 Action::Bottleneck(chain) => self.bottleneck(node, &chain),
                 Action::Normalize(normalize) => self.normalize(node, &normalize),
@@ -123,13 +123,6 @@ impl<'a> Lower<'a> {
         }
     }
 
-    fn node(&mut self, node: &Node) -> Lowered<()> {
-        match &node.op {
-            Op::Conv(_) | Op::Gemm(_) | Op::MatMul(_) => self.product_alone(node),
-            _ => self.simple(node),
-        }
-    }
-
     /// The edge of a floating-point value; constants are taken from the parameters when they are first used.
     pub(super) fn float(&mut self, id: ValueId) -> Lowered<Edge> {
         let value = self.graph.value(id);
@@ -139,14 +132,11 @@ impl<'a> Lower<'a> {
         if let Some(edge) = &self.edges[id.index()] {
             return Ok(edge.clone());
         }
-        if let Some(&lazy) = self.lazy.get(&id) {
-            let edge = self.store(&value.name, lazy, self.shape(id)?);
-            self.edges[id.index()] = Some(edge.clone());
-            return Ok(edge);
-        }
-        let tensor = self.constant_tensor(id)?;
-        let edge = self.constant(tensor.shape(), tensor.as_f32().map_err(|e| e.to_string())?);
-        self.edges[id.index()] = Some(edge.clone());
+        let edge = match self.lazy.get(&id) {
+            Some(&lazy) => self.store(&value.name, lazy, self.shape(id)?),
+            None => self.constant(&self.shape(id)?, self.constant_values(id)?),
+        };
+        self.set(id, edge.clone());
         Ok(edge)
     }
 
@@ -159,6 +149,11 @@ impl<'a> Lower<'a> {
         }
     }
 
+    /// Its elements.
+    pub(super) fn constant_values(&self, id: ValueId) -> Lowered<&'a [f32]> {
+        self.constant_tensor(id)?.as_f32().map_err(|e| e.to_string())
+    }
+
     pub(super) fn constant(&mut self, shape: &[usize], values: &[f32]) -> Edge {
         let mut buffer = AlignedBuf::zeroed(values.len());
         buffer.copy_from_slice(values);
@@ -166,18 +161,19 @@ impl<'a> Lower<'a> {
         Edge { place: Place::Constant(self.constants.len() - 1), shape: shape.to_vec(), order: plain(shape.len()) }
     }
 
-    /// The inputs of a node with exactly `N` of them, all f32.
-    pub(super) fn inputs<const N: usize>(&mut self, node: &Node) -> Lowered<[(ValueId, Edge); N]> {
-        let mut found = Vec::with_capacity(N);
-        for id in node.inputs.iter().flatten() {
-            found.push((*id, self.float(*id)?));
-        }
-        found.try_into().map_err(|found: Vec<_>| format!("needs {N} inputs, has {}", found.len()))
+    /// The inputs of a node, all f32.
+    pub(super) fn all_inputs(&mut self, node: &Node) -> Lowered<Vec<(ValueId, Edge)>> {
+        node.inputs.iter().flatten().map(|&id| Ok((id, self.float(id)?))).collect()
     }
 
-    /// Whether the value lies in memory, or can be read from the parameters.
-    pub(super) fn is_stored(&self, id: ValueId) -> bool {
-        self.edges[id.index()].is_some() || !self.lazy.contains_key(&id)
+    /// The same of a node with exactly `N` of them.
+    pub(super) fn inputs<const N: usize>(&mut self, node: &Node) -> Lowered<[(ValueId, Edge); N]> {
+        self.all_inputs(node)?.try_into().map_err(|found: Vec<_>| format!("needs {N} inputs, has {}", found.len()))
+    }
+
+    /// How to compute a value that is not stored yet.
+    pub(super) fn unstored(&self, id: ValueId) -> Option<Lazy> {
+        self.lazy.get(&id).copied().filter(|_| self.edges[id.index()].is_none())
     }
 
     pub(super) fn set(&mut self, id: ValueId, edge: Edge) {
@@ -194,6 +190,14 @@ impl<'a> Lower<'a> {
         let len = shape.iter().fold(1usize, |product, &size| product.saturating_mul(size));
         self.slots.push(Slot { len, first: usize::MAX, last: 0, offset: 0 });
         Edge { place: Place::Slot(self.slots.len() - 1), shape, order }
+    }
+
+    /// Adds the step that makes a value of the graph, its axes in `order`.
+    pub(super) fn emit(&mut self, name: &str, id: ValueId, order: Vec<usize>, kernel: Kernel) -> Lowered<()> {
+        let y = self.slot(self.shape(id)?, order);
+        self.push(name, kernel, &y);
+        self.set(id, y);
+        Ok(())
     }
 
     /// Adds a step that writes `output`.
@@ -224,27 +228,27 @@ impl<'a> Lower<'a> {
         let names = self.edges.iter().flatten().filter(|edge| edge.place == Place::Slot(slot)).count();
         let at = self.steps.iter().rposition(|step| step.output == slot)?;
         let step = &self.steps[at];
-        let alone = self.uses[id.index()] == 1 && names == 1 && step.columns.is_none();
-        (alone && matches!(step.kernel, Kernel::Conv { .. } | Kernel::Winograd(_))).then_some(at)
+        let conv = match &step.kernel {
+            Kernel::Conv(conv) => conv.pool.is_none(),
+            kernel => matches!(kernel, Kernel::Winograd(_)),
+        };
+        (conv && self.uses[id.index()] == 1 && names == 1 && step.columns.is_none()).then_some(at)
     }
 
-    /// Lets a step write the slot `to`, where nobody has read what it wrote.
-    pub(super) fn redirect(&mut self, at: usize, to: usize) {
-        let step = &mut self.steps[at];
+    /// Lets a step write the slot of `to`, where nobody has read what it wrote.
+    pub(super) fn redirect(&mut self, at: usize, to: &Edge) {
+        let (step, Place::Slot(slot)) = (&mut self.steps[at], to.place) else { return };
         self.slots[step.output] = Slot { len: 0, first: usize::MAX, last: 0, offset: 0 };
-        step.output = to;
+        step.output = slot;
         self.note(at);
     }
 
     /// Lets the convolution that makes a value write it as the columns of `to` from `first` on, if nobody else reads the value; whether
     /// that is so.
     pub(super) fn write_columns(&mut self, id: ValueId, to: &Edge, first: usize) -> bool {
-        let (Some(at), Place::Slot(slot)) = (self.sole_conv(id), to.place) else { return false };
-        if to.order != CHANNELS_LAST {
-            return false;
-        }
+        let Some(at) = self.sole_conv(id).filter(|_| to.order == CHANNELS_LAST) else { return false };
         self.steps[at].columns = Some([first, to.shape[1]]);
-        self.redirect(at, slot);
+        self.redirect(at, to);
         true
     }
 

@@ -8,7 +8,7 @@
 mod arena;
 mod batches;
 mod bottleneck;
-mod conv_pool;
+mod conv;
 mod cost;
 mod edge;
 mod fence;
@@ -27,7 +27,8 @@ pub use step::Input;
 
 use crate::simd::{AlignedBuf, Isa};
 use crate::{Error, Pool};
-use fence::{Fence, GAP};
+use arena::Slot;
+use fence::GAP;
 use lower::Lower;
 use percept_graph::{DType, Graph, Params};
 use std::sync::Arc;
@@ -127,6 +128,18 @@ impl Plan {
         }
         // A slot that no step writes belongs to a value without elements.
         slots.iter_mut().for_each(|slot| slot.first = slot.first.min(slot.last));
+        Self::new(graph, settings, slots, specs, steps, constants)
+    }
+
+    /// A plan of these steps; an error if the slots exceed the memory limit.
+    fn new(
+        graph: &Graph,
+        settings: &Settings,
+        mut slots: Vec<Slot>,
+        outputs: Vec<OutputSpec>,
+        steps: Vec<Step>,
+        constants: Vec<AlignedBuf>,
+    ) -> Result<Self, Error> {
         let floats = arena_len(&mut slots, settings)?;
         let least = arena::least(&slots);
         let scratch_len = steps.iter().map(|step| step.kernel.scratch()).max().unwrap_or(0) + GAP;
@@ -140,7 +153,7 @@ impl Plan {
             scratch: AlignedBuf::zeroed(scratch_len * settings.pool.threads()),
             scratch_len,
             inputs: InputSpec::of(graph)?,
-            outputs: specs,
+            outputs,
             settings: settings.clone(),
             parts: Vec::new(),
             times: None,
@@ -167,30 +180,25 @@ impl Plan {
         if !self.parts.is_empty() {
             return self.run_parts(inputs);
         }
+        // Lengths first: a pointer to write through is not to be followed by another look at its buffer.
         let (floats, scratch_floats) = (self.arena.len(), self.scratch.len());
         let memory = Memory {
-            arena: self.arena.as_mut_ptr(),
+            arena: (self.arena.as_mut_ptr(), floats),
             slots: &self.slots,
             constants: &self.constants,
             inputs,
-            scratch: self.scratch.as_mut_ptr(),
-            scratch_len: self.scratch_len,
-        };
-        let fence = Fence {
-            arena: (memory.arena.cast_const(), floats),
-            slots: &self.slots,
-            scratch: (memory.scratch.cast_const(), scratch_floats),
+            scratch: (self.scratch.as_mut_ptr(), scratch_floats),
             scratch_len: self.scratch_len,
         };
         for (i, step) in self.steps.iter_mut().enumerate() {
-            fence.around(step);
+            fence::around(&memory, step);
             let begin = self.times.is_some().then(Instant::now);
             step.run(&memory, &self.settings.pool, self.settings.isa);
             if let (Some(times), Some(begin)) = (&mut self.times, begin) {
                 times[i] = begin.elapsed();
             }
         }
-        fence.open();
+        fence::open(&memory);
         Ok(())
     }
 
@@ -223,16 +231,10 @@ impl Plan {
         self.least * size_of::<f32>()
             + self.parts.iter().flat_map(|part| &part.plans).map(Plan::least_arena_bytes).sum::<usize>()
     }
-
-    /// The nodes that steps stand for, in the order in which they run.
-    pub fn step_names(&self) -> impl Iterator<Item = &str> {
-        let first = self.parts.first().map_or(self, |part| &part.plans[0]);
-        first.steps.iter().map(|step| step.node.as_str())
-    }
 }
 
 /// Places the slots; an error if the arena exceeds the limit.
-fn arena_len(slots: &mut [arena::Slot], settings: &Settings) -> Result<usize, Error> {
+fn arena_len(slots: &mut [Slot], settings: &Settings) -> Result<usize, Error> {
     let limit = settings.memory_limit;
     let too_large = |floats: usize| Error::OutOfMemory { needed: floats.saturating_mul(4) >> 20, limit: limit >> 20 };
     if let Some(slot) = slots.iter().find(|slot| slot.len > limit / 4) {

@@ -1,44 +1,44 @@
 //! Every operator that is not a product: arithmetic, activations, pooling, and what only moves or relabels elements.
 
-use super::edge::{CHANNELS_LAST, Edge, padded_table, plain, table};
+use super::edge::{CHANNELS_LAST, Edge, from_front, padded_table, plain, table};
 use super::fuse::{self, Normalize};
 use super::lower::{Lower, Lowered};
-use super::product::window;
+use super::product::{Steps, window};
 use super::step::Kernel;
-use crate::kernels::{BinaryOp, PoolKind};
-use percept_graph::ops::{BatchNormalization, Concat, Pad, PadMode, Padding, ReduceMean, Softmax};
+use crate::kernels::{Activation, BinaryOp, PoolKind};
+use percept_graph::ops::{BatchNormalization, Concat, Pad, PadMode, Padding, Softmax};
 use percept_graph::{DType, Node, Op};
 
 impl Lower<'_> {
     pub(super) fn simple(&mut self, node: &Node) -> Lowered<()> {
+        if let Some(activation) = fuse::activation(&node.op) {
+            return self.activate(node, activation);
+        }
         match &node.op {
             Op::Add(_) => self.binary(node, BinaryOp::Add),
             Op::Sub(_) => self.binary(node, BinaryOp::Sub),
             Op::Mul(_) => self.binary(node, BinaryOp::Mul),
             Op::Div(_) => self.binary(node, BinaryOp::Div),
-            Op::Relu(_)
-            | Op::LeakyRelu(_)
-            | Op::Clip(_)
-            | Op::Sigmoid(_)
-            | Op::HardSigmoid(_)
-            | Op::HardSwish(_)
-            | Op::Tanh(_) => self.activate(node),
             Op::Softmax(op) => self.softmax(node, op),
             Op::MaxPool(op) => {
-                self.pool(node, &op.kernel_shape, (&op.strides, &op.dilations, &op.padding), |_, _| PoolKind::Max)
+                self.pool(node, &op.kernel_shape, (&op.strides, &op.dilations, &op.padding), PoolKind::Max)
             }
             Op::AveragePool(op) => {
-                let attributes = (&op.strides[..], &op.dilations[..], &op.padding);
-                self.pool(node, &op.kernel_shape, attributes, |x, kernel| match op.count_include_pad {
+                let [(_, x)] = self.inputs(node)?;
+                let kind = match op.count_include_pad {
                     true => {
-                        let pads = op.padding.resolve(x, kernel, &op.strides, &op.dilations);
+                        let pads = op.padding.resolve(&x.shape[2..], &op.kernel_shape, &op.strides, &op.dilations);
                         PoolKind::AverageWithPadding { pad_end: [pads[2], pads[3]] }
                     }
                     false => PoolKind::Average,
-                })
+                };
+                self.pool(node, &op.kernel_shape, (&op.strides, &op.dilations, &op.padding), kind)
             }
-            Op::GlobalAveragePool(_) => self.global_average_pool(node),
-            Op::ReduceMean(op) => self.reduce_mean(node, op),
+            Op::GlobalAveragePool(_) => self.mean(node, |rank| (2..rank).collect()),
+            Op::ReduceMean(op) => self.mean(node, |rank| match &op.axes {
+                Some(axes) => axes.iter().map(|&axis| from_front(axis, rank)).collect(),
+                None => plain(rank),
+            }),
             Op::Transpose(op) => {
                 let [(_, x)] = self.inputs(node)?;
                 let perm = op.permutation(x.shape.len());
@@ -105,16 +105,12 @@ impl Lower<'_> {
         Ok(())
     }
 
-    fn activate(&mut self, node: &Node) -> Lowered<()> {
-        let activation = fuse::activation(&node.op).ok_or("is not an activation")?;
+    fn activate(&mut self, node: &Node, activation: Activation) -> Lowered<()> {
         if self.clamp_lazily(node, activation) {
             return Ok(());
         }
         let [(_, x)] = self.inputs(node)?;
-        let y = self.slot(x.shape.clone(), x.order.clone());
-        self.push(&node.name, Kernel::Activate { activation, x: x.place }, &y);
-        self.set(node.outputs[0], y);
-        Ok(())
+        self.emit(&node.name, node.outputs[0], x.order, Kernel::Activate { activation, x: x.place })
     }
 
     /// A batch normalisation that no convolution took in: a factor and a summand for each channel.
@@ -125,12 +121,10 @@ impl Lower<'_> {
         if op.training_mode || [scale, bias, mean, variance].iter().any(|&id| self.constant_tensor(id).is_err()) {
             return self.batch_norm_at_run_time(node, op);
         }
-        let mut values = Vec::with_capacity(4);
-        for id in [scale, bias, mean, variance] {
-            values.push(self.constant_tensor(id)?.as_f32().map_err(|e| e.to_string())?);
-        }
-        let factor: Vec<_> = values[0].iter().zip(values[3]).map(|(s, v)| s / (v + op.epsilon).sqrt()).collect();
-        let summand: Vec<_> = (0..factor.len()).map(|i| values[1][i] - values[2][i] * factor[i]).collect();
+        let [scale, bias, mean, variance] = [scale, bias, mean, variance].map(|id| self.constant_values(id));
+        let (bias, mean) = (bias?, mean?);
+        let factor: Vec<_> = scale?.iter().zip(variance?).map(|(s, v)| s / (v + op.epsilon).sqrt()).collect();
+        let summand: Vec<_> = (0..factor.len()).map(|i| bias[i] - mean[i] * factor[i]).collect();
         let x = self.float(x)?;
         let mut channels = vec![1; x.shape.len() - 1];
         channels[0] = factor.len();
@@ -145,61 +139,38 @@ impl Lower<'_> {
     fn softmax(&mut self, node: &Node, op: &Softmax) -> Lowered<()> {
         let [(id, x)] = self.inputs(node)?;
         let axis = from_front(op.axis, x.shape.len());
-        let mut order = x.order.clone();
-        if !x.lies_in(&with_last(&order, axis)) {
+        let mut order = with_last(&x.order, axis);
+        if !x.lies_in(&order) {
             order = with_last(&plain(x.shape.len()), axis);
-        } else {
-            order = with_last(&order, axis);
         }
         let x = self.reorder(id, &order)?;
-        let y = self.slot(x.shape.clone(), order);
-        self.push(&node.name, Kernel::Softmax { n: x.shape[axis], x: x.place }, &y);
-        self.set(node.outputs[0], y);
-        Ok(())
+        self.emit(&node.name, node.outputs[0], order, Kernel::Softmax { n: x.shape[axis], x: x.place })
     }
 
-    fn pool(
-        &mut self,
-        node: &Node,
-        kernel: &[usize],
-        attributes: (&[usize], &[usize], &Padding),
-        kind: impl FnOnce(&[usize], &[usize]) -> PoolKind,
-    ) -> Lowered<()> {
+    fn pool(&mut self, node: &Node, kernel: &[usize], steps: Steps<'_>, kind: PoolKind) -> Lowered<()> {
         let [(id, x)] = self.inputs(node)?;
-        let shape = self.shape(node.outputs[0])?;
-        let window = window(&x.shape, &shape, kernel, attributes)?;
-        let x = self.reorder(id, &CHANNELS_LAST)?;
-        let y = self.slot(shape, CHANNELS_LAST.to_vec());
-        let kind = kind(&x.shape[2..], kernel);
-        if kind == PoolKind::Max && self.pool_conv(id, &window, &y) {
-            self.set(node.outputs[0], y);
+        let window = window(&x.shape, &self.shape(node.outputs[0])?, kernel, steps)?;
+        if kind == PoolKind::Max && self.pool_conv(id, window, node.outputs[0])? {
             return Ok(());
         }
-        self.push(&node.name, Kernel::Pool { window, kind, channels: x.shape[1], x: x.place }, &y);
-        self.set(node.outputs[0], y);
-        Ok(())
+        let x = self.reorder(id, &CHANNELS_LAST)?;
+        let pool = Kernel::Pool { window, kind, channels: x.shape[1], x: x.place };
+        self.emit(&node.name, node.outputs[0], CHANNELS_LAST.to_vec(), pool)
     }
 
-    fn global_average_pool(&mut self, node: &Node) -> Lowered<()> {
-        let [(_, x)] = self.inputs(node)?;
-        if x.shape.len() != 4 {
-            let axes = (2..x.shape.len() as i64).collect();
-            return self.reduce_mean(node, &ReduceMean { axes: Some(axes), keepdims: true });
-        }
-        let (kernel, padding) = (x.shape[2..].to_vec(), Padding::Explicit(vec![0; 4]));
-        self.pool(node, &kernel, (&[1, 1], &[1, 1], &padding), |_, _| PoolKind::Average)
-    }
-
-    fn reduce_mean(&mut self, node: &Node, op: &ReduceMean) -> Lowered<()> {
-        let [(_, x)] = self.inputs(node)?;
+    /// The mean over the axes that `axes` gives for a rank: a pooling where they are those of a picture.
+    fn mean(&mut self, node: &Node, axes: impl FnOnce(usize) -> Vec<usize>) -> Lowered<()> {
+        let [(id, x)] = self.inputs(node)?;
         let rank = x.shape.len();
-        let axes: Vec<usize> = match &op.axes {
-            Some(axes) => axes.iter().map(|&axis| from_front(axis, rank)).collect(),
-            None => plain(rank),
-        };
-        let shape = self.shape(node.outputs[0])?;
+        let axes = axes(rank);
+        let order = plain(self.graph.value(node.outputs[0]).ty.rank());
         if rank == 4 && (axes == [2, 3] || axes == [3, 2]) && x.len() > 0 {
-            return self.mean_of_positions(node, &x, shape);
+            let steps: Steps<'_> = (&[1, 1], &[1, 1], &Padding::Explicit(vec![0; 4]));
+            let window = window(&x.shape, &[x.shape[0], x.shape[1], 1, 1], &x.shape[2..], steps)?;
+            let x = self.reorder(id, &CHANNELS_LAST)?;
+            let pool = Kernel::Pool { window, kind: PoolKind::Average, channels: x.shape[1], x: x.place };
+            let order = if order.len() == 4 { CHANNELS_LAST.to_vec() } else { order };
+            return self.emit(&node.name, node.outputs[0], order, pool);
         }
         let strides = x.strides();
         let of = |wanted: bool| {
@@ -207,25 +178,8 @@ impl Lower<'_> {
             axes.map(|axis| [x.shape[axis], strides[axis]]).collect::<Vec<_>>()
         };
         let factor = 1.0 / axes.iter().map(|&axis| x.shape[axis]).product::<usize>() as f64;
-        let kernel = Kernel::Sum { x: x.place, kept: of(false), reduced: of(true), factor };
-        let order = plain(shape.len());
-        let y = self.slot(shape, order);
-        self.push(&node.name, kernel, &y);
-        self.set(node.outputs[0], y);
-        Ok(())
-    }
-
-    /// The mean over height and width, which may lose its axes.
-    fn mean_of_positions(&mut self, node: &Node, x: &Edge, shape: Vec<usize>) -> Lowered<()> {
-        let Some(id) = node.inputs[0] else { return Err("lacks an input".into()) };
-        let output = [x.shape[0], x.shape[1], 1, 1];
-        let padding = Padding::Explicit(vec![0; 4]);
-        let window = window(&x.shape, &output, &x.shape[2..], (&[1, 1], &[1, 1], &padding))?;
-        let x = self.reorder(id, &CHANNELS_LAST)?;
-        let y = self.slot(shape.clone(), plain(shape.len()));
-        self.push(&node.name, Kernel::Pool { window, kind: PoolKind::Average, channels: x.shape[1], x: x.place }, &y);
-        self.set(node.outputs[0], y);
-        Ok(())
+        let sum = Kernel::Sum { x: x.place, kept: of(false), reduced: of(true), factor };
+        self.emit(&node.name, node.outputs[0], order, sum)
     }
 
     pub(super) fn reshape(&mut self, node: &Node) -> Lowered<()> {
@@ -240,22 +194,17 @@ impl Lower<'_> {
     }
 
     fn concat(&mut self, node: &Node, op: &Concat) -> Lowered<()> {
-        let mut parts = Vec::with_capacity(node.inputs.len());
-        for id in node.inputs.iter().flatten() {
-            parts.push((*id, self.float(*id)?));
-        }
+        let parts = self.all_inputs(node)?;
         let axis = from_front(op.axis, parts[0].1.shape.len());
         let y = self.slot(self.shape(node.outputs[0])?, parts[0].1.order.clone());
         let along = y.strides()[axis];
         let mut begin = 0;
         for (id, part) in parts {
-            if axis == 1 && self.write_columns(id, &y, begin) {
-                begin += part.shape[axis];
-                continue;
+            if axis != 1 || !self.write_columns(id, &y, begin) {
+                let strides = part.strides();
+                let tables = y.order.iter().map(|&i| table(0, part.shape[i], strides[i])).collect();
+                self.gather(&node.name, part.place, tables, 0.0, &y, begin * along);
             }
-            let strides = part.strides();
-            let tables = y.order.iter().map(|&i| table(0, part.shape[i], strides[i])).collect();
-            self.gather(&node.name, part.place, tables, 0.0, &y, begin * along);
             begin += part.shape[axis];
         }
         self.set(node.outputs[0], y);
@@ -278,21 +227,13 @@ impl Lower<'_> {
     }
 
     pub(super) fn normalize(&mut self, last: &Node, normalize: &Normalize) -> Lowered<()> {
-        let shape = self.shape(last.outputs[0])?;
-        let input = self.graph.inputs().iter().position(|&id| id == normalize.input).ok_or("is not an input")?;
+        let x = self.edges[normalize.input.index()].as_ref().ok_or("is not an input")?.place;
         // Axis `i` of the result is axis `perm[i]` of the input, which lies in row-major order.
-        let order = (0..shape.len()).map(|axis| normalize.perm.iter().position(|&p| p == axis));
+        let order = (0..normalize.perm.len()).map(|axis| normalize.perm.iter().position(|&p| p == axis));
         let order = order.collect::<Option<Vec<_>>>().ok_or("has an invalid permutation")?;
-        let y = self.slot(shape, order);
         let (scale, shift) = (normalize.scale.clone(), normalize.shift.clone());
-        self.push(&last.name, Kernel::Normalize { input, scale, shift }, &y);
-        self.set(last.outputs[0], y);
-        Ok(())
+        self.emit(&last.name, last.outputs[0], order, Kernel::Normalize { x, scale, shift })
     }
-}
-
-pub(super) fn from_front(axis: i64, rank: usize) -> usize {
-    if axis < 0 { rank.wrapping_add_signed(axis as isize) } else { axis as usize }
 }
 
 pub(super) fn with_last(order: &[usize], axis: usize) -> Vec<usize> {
@@ -314,20 +255,16 @@ fn source(i: i64, size: i64, mode: &PadMode) -> Option<usize> {
 
 /// Neighbouring dimensions joined where both operands allow it, so that the innermost runs are long.
 fn joined(dims: &[usize], a: &[usize], b: &[usize]) -> (Vec<usize>, Vec<usize>, Vec<usize>) {
-    let (mut all, mut in_a, mut in_b): (Vec<usize>, Vec<usize>, Vec<usize>) = Default::default();
+    let mut axes: Vec<[usize; 3]> = Vec::with_capacity(dims.len());
     for i in (0..dims.len()).rev().filter(|&i| dims[i] != 1) {
-        match (all.last_mut(), in_a.last(), in_b.last()) {
-            (Some(size), Some(&x), Some(&y)) if a[i] == x * *size && b[i] == y * *size => *size *= dims[i],
-            _ => {
-                all.push(dims[i]);
-                in_a.push(a[i]);
-                in_b.push(b[i]);
-            }
+        match axes.last_mut() {
+            Some([size, x, y]) if a[i] == *x * *size && b[i] == *y * *size => *size *= dims[i],
+            _ => axes.push([dims[i], a[i], b[i]]),
         }
     }
-    if all.is_empty() {
-        return (vec![1], vec![0], vec![0]);
+    if axes.is_empty() {
+        axes.push([1, 0, 0]);
     }
-    [&mut all, &mut in_a, &mut in_b].into_iter().for_each(|list| list.reverse());
+    let [all, in_a, in_b] = [0, 1, 2].map(|part| axes.iter().rev().map(|axis| axis[part]).collect());
     (all, in_a, in_b)
 }

@@ -4,13 +4,11 @@
 //! more than a call of a kernel stand here side by side, which makes the file long; those with a plan of their own have files.
 
 use super::bottleneck::Bottleneck;
-use super::conv_pool::ConvPool;
+use super::conv::Conv;
 use super::training::Training;
 use super::winograd::Winograd;
 use crate::Pool;
-use crate::kernels::{
-    self, Activation, BinaryOp, ConvWeights, DepthwiseWeights, Epilogue, Out, PackedB, PoolKind, Window,
-};
+use crate::kernels::{self, Activation, BinaryOp, DepthwiseWeights, Epilogue, Out, PackedB, PoolKind, Window};
 use crate::simd::{AlignedBuf, Isa};
 use std::ops::Range;
 use std::sync::Arc;
@@ -34,91 +32,41 @@ pub(super) struct Tail {
     pub(super) activation: Activation,
 }
 
+impl Tail {
+    /// The operands of a product of `x`, with another one if it has that.
+    pub(super) fn reads(&self, x: Place, other: Option<Place>) -> Vec<Place> {
+        [Some(x), other, self.bias, self.residual].into_iter().flatten().collect()
+    }
+}
+
 /// What a step computes, and from what.
 pub(super) enum Kernel {
-    Conv {
-        window: Window,
-        x: Place,
-        weights: Arc<ConvWeights>,
-        /// Weights that are known only at run time are packed anew.
-        fresh: Option<Place>,
-        tail: Tail,
-    },
-    Depthwise {
-        window: Window,
-        x: Place,
-        weights: Arc<DepthwiseWeights>,
-        fresh: Option<Place>,
-        tail: Tail,
-    },
-    Gemm {
-        m: usize,
-        x: Place,
-        weights: Arc<PackedB>,
-        tail: Tail,
-    },
+    /// A convolution, and the maximum of its result where only that is wanted.
+    Conv(Conv),
+    /// A convolution with one filter a channel; `fresh` weights, known only at run time, are packed anew.
+    Depthwise { window: Window, x: Place, weights: Arc<DepthwiseWeights>, fresh: Option<Place>, tail: Tail },
+    /// A product with a constant matrix.
+    Gemm { m: usize, x: Place, weights: Arc<PackedB>, tail: Tail },
     /// Products whose right side is known only at run time: offsets into a, b and the output for each.
-    MatMul {
-        m: usize,
-        a: Place,
-        b: Place,
-        b_strides: [usize; 2],
-        offsets: Vec<[usize; 3]>,
-        packed: PackedB,
-    },
-    Pool {
-        window: Window,
-        kind: PoolKind,
-        channels: usize,
-        x: Place,
-    },
-    Binary {
-        op: BinaryOp,
-        a: Place,
-        b: Place,
-        dims: Vec<usize>,
-        a_strides: Vec<usize>,
-        b_strides: Vec<usize>,
-    },
-    Activate {
-        activation: Activation,
-        x: Place,
-    },
-    Softmax {
-        n: usize,
-        x: Place,
-    },
-    Normalize {
-        input: usize,
-        scale: Vec<f32>,
-        shift: Vec<f32>,
-    },
+    MatMul { m: usize, a: Place, b: Place, b_strides: [usize; 2], offsets: Vec<[usize; 3]>, packed: PackedB },
+    /// A maximum or an average.
+    Pool { window: Window, kind: PoolKind, channels: usize, x: Place },
+    /// Arithmetic with broadcasting, as [`kernels::Binary`] does it.
+    Binary { op: BinaryOp, a: Place, b: Place, dims: Vec<usize>, a_strides: Vec<usize>, b_strides: Vec<usize> },
+    /// A function of one number.
+    Activate { activation: Activation, x: Place },
+    /// Softmax over runs of `n`.
+    Softmax { n: usize, x: Place },
+    /// Bytes to floats: a factor and a summand for each channel.
+    Normalize { x: Place, scale: Vec<f32>, shift: Vec<f32> },
     /// Moves elements: for each axis of the output, in memory order, the offsets into `x`, or `OUTSIDE` for the filling.
-    Gather {
-        x: Place,
-        tables: Vec<Vec<usize>>,
-        fill: f32,
-        strides: Vec<usize>,
-        offset: usize,
-    },
+    Gather { x: Place, tables: Vec<Vec<usize>>, fill: f32, strides: Vec<usize>, offset: usize },
     /// The transposes of `batch` matrices m × n: pictures from channels-first to channels-last, or back.
-    Transpose {
-        x: Place,
-        batch: usize,
-        m: usize,
-        n: usize,
-    },
+    Transpose { x: Place, batch: usize, m: usize, n: usize },
     /// Sums over the `reduced` axes times a factor, for each entry of the `kept` ones: (size, stride in `x`).
-    Sum {
-        x: Place,
-        kept: Vec<[usize; 2]>,
-        reduced: Vec<[usize; 2]>,
-        factor: f64,
-    },
+    Sum { x: Place, kept: Vec<[usize; 2]>, reduced: Vec<[usize; 2]>, factor: f64 },
     /// A 3×3 convolution of stride 1 with fewer multiplications.
     Winograd(Winograd),
-    /// A convolution and the maximum of its result.
-    ConvPool(ConvPool),
     /// Expand → depthwise → project.
     Bottleneck(Bottleneck),
     /// What only learning needs.
@@ -144,22 +92,18 @@ pub(super) struct Step {
 impl Kernel {
     /// The operands.
     pub(super) fn reads(&self) -> Vec<Place> {
-        let tail = |x: &Place, fresh: Option<Place>, tail: &Tail| {
-            [Some(*x), fresh, tail.bias, tail.residual].into_iter().flatten().collect()
-        };
         match self {
-            Self::Conv { x, fresh, tail: t, .. } | Self::Depthwise { x, fresh, tail: t, .. } => tail(x, *fresh, t),
-            Self::Gemm { x, tail: t, .. } => tail(x, None, t),
+            Self::Conv(Conv { x, fresh, tail, .. }) | Self::Depthwise { x, fresh, tail, .. } => tail.reads(*x, *fresh),
+            Self::Gemm { x, tail, .. } => tail.reads(*x, None),
             Self::MatMul { a, b, .. } | Self::Binary { a, b, .. } => vec![*a, *b],
-            Self::Normalize { input, .. } => vec![Place::Input(*input)],
             Self::Pool { x, .. }
             | Self::Activate { x, .. }
             | Self::Softmax { x, .. }
+            | Self::Normalize { x, .. }
             | Self::Gather { x, .. }
             | Self::Transpose { x, .. }
             | Self::Sum { x, .. } => vec![*x],
             Self::Winograd(winograd) => winograd.reads(),
-            Self::ConvPool(step) => step.reads(),
             Self::Bottleneck(bottleneck) => bottleneck.reads(),
             Self::Training(training) => training.reads(),
         }
@@ -173,9 +117,8 @@ impl Kernel {
     /// Floats of scratch memory that each thread needs.
     pub(super) fn scratch(&self) -> usize {
         match self {
-            Self::Conv { window, weights, .. } => weights.scratch_len(window),
+            Self::Conv(conv) => conv.scratch(),
             Self::Winograd(winograd) => winograd.scratch(),
-            Self::ConvPool(step) => step.scratch(),
             Self::Bottleneck(bottleneck) => bottleneck.scratch(),
             Self::Training(training) => training.scratch(),
             _ => 0,
@@ -193,13 +136,14 @@ pub enum Input<'a> {
 
 /// The memory that steps work on.
 pub(super) struct Memory<'a> {
-    pub(super) arena: *mut f32,
+    /// All activations.
+    pub(super) arena: (*mut f32, usize),
     /// Offset and length of each slot.
     pub(super) slots: &'a [(usize, usize)],
     pub(super) constants: &'a [AlignedBuf],
     pub(super) inputs: &'a [Input<'a>],
     /// Scratch memory, `scratch_len` floats for each thread.
-    pub(super) scratch: *mut f32,
+    pub(super) scratch: (*mut f32, usize),
     pub(super) scratch_len: usize,
 }
 
@@ -214,7 +158,7 @@ impl Memory<'_> {
                 let (offset, len) = self.slots[slot];
                 // SAFETY: the slot lies inside the arena, which is zeroed, so initialised. `Lower::note` lets it live from the step that
                 // writes it to the last that reads it, and `arena::place` puts nothing else there meanwhile: nobody writes it now.
-                unsafe { std::slice::from_raw_parts(self.arena.add(offset), len) }
+                unsafe { std::slice::from_raw_parts(self.arena.0.add(offset), len) }
             }
             Place::Constant(i) => &self.constants[i],
             Place::Input(i) => match self.inputs[i] {
@@ -224,11 +168,17 @@ impl Memory<'_> {
         }
     }
 
+    /// An input of bytes.
+    fn bytes(&self, place: Place) -> &[u8] {
+        let Place::Input(i) = place else { return &[] };
+        if let Input::U8(data) = self.inputs[i] { data } else { &[] }
+    }
+
     pub(super) fn write(&self, slot: usize) -> Out<'_> {
         let (offset, len) = self.slots[slot];
         // SAFETY: the slot lies inside the arena, and lives in this step: what else does lies elsewhere (`arena::place`). `Out` is
         // written through in `unsafe` blocks only, which say why their parts are disjoint.
-        unsafe { Out::from_raw(self.arena.add(offset), len) }
+        unsafe { Out::from_raw(self.arena.0.add(offset), len) }
     }
 
     pub(super) fn epilogue(&self, tail: &Tail) -> Epilogue<'_> {
@@ -244,7 +194,7 @@ impl Memory<'_> {
     pub(super) fn scratch(&self, thread: usize) -> &mut [f32] {
         // SAFETY: the plan that runs is borrowed exclusively, and of its job each thread has a part and runs one task at a time, which
         // asks once.
-        unsafe { std::slice::from_raw_parts_mut(self.scratch.add(thread * self.scratch_len), self.scratch_len) }
+        unsafe { std::slice::from_raw_parts_mut(self.scratch.0.add(thread * self.scratch_len), self.scratch_len) }
     }
 }
 
@@ -272,7 +222,7 @@ const FINE: usize = 400_000;
 /// Tasks that keep a few threads busy.
 const FEW: usize = 4;
 /// Rows of the register tile of products.
-const TILE: usize = 14;
+pub(super) const TILE: usize = 14;
 /// Elements of memory traffic that are worth a task.
 pub(super) const ELEMENTS: usize = 16_384;
 
@@ -292,14 +242,14 @@ pub(super) fn grid(rows: usize, row_unit: usize, columns: usize, column_unit: us
 ///
 /// Panels of weights pass by for each part along the rows, so these are some tiles unless the product is small; with `copies`, input is copied for each
 /// part along the panels, so these are few.
-fn product_grid(rows: usize, panels: usize, wish: usize, copies: bool) -> (usize, usize) {
+pub(super) fn product_grid(rows: usize, panels: usize, wish: usize, copies: bool) -> (usize, usize) {
     let unit = if wish > FEW { 4 * TILE } else { TILE };
     let (across, down) = grid(rows, unit, panels, 1, wish);
     (across, if copies { down.min(FEW.div_ceil(across)) } else { down })
 }
 
 /// What a convolution with so many `outputs` writes of a slot, and the distance of the pixels there.
-fn part_of(out: Out<'_>, columns: Option<[usize; 2]>, outputs: usize) -> (Out<'_>, usize) {
+pub(super) fn part_of(out: Out<'_>, columns: Option<[usize; 2]>, outputs: usize) -> (Out<'_>, usize) {
     let [first, ldc] = columns.unwrap_or([0, outputs]);
     (out.slice(first..out.len()), ldc)
 }
@@ -311,23 +261,7 @@ impl Step {
             return;
         }
         match &mut self.kernel {
-            Kernel::Conv { window, x, weights, fresh, tail } => {
-                if let Some(place) = *fresh {
-                    Arc::make_mut(weights).repack(memory.read(place));
-                }
-                let (pixels, panels) = (window.pixels(), weights.panels());
-                let flops = 2 * pixels * window.taps() * weights.inputs() / weights.groups() * weights.outputs();
-                let copies = weights.scratch_len(window) > 0;
-                let (across, down) = product_grid(pixels, panels, product_tasks(flops), copies);
-                let (epilogue, x) = (memory.epilogue(tail), memory.read(*x));
-                let (out, ldc) = part_of(out, self.columns, weights.outputs());
-                let conv = kernels::Conv { window: *window, x, weights, ldc, epilogue };
-                pool.run(across * down, &|task, thread| {
-                    let (rows, columns) = (part(pixels, TILE, across, task / down), part(panels, 1, down, task % down));
-                    // SAFETY: the parts of the grid are disjoint.
-                    unsafe { kernels::conv(&conv, out, rows, columns, memory.scratch(thread)) }
-                });
-            }
+            Kernel::Conv(conv) => conv.run(memory, out, self.columns, pool),
             Kernel::Depthwise { window, x, weights, fresh, tail } => {
                 if let Some(place) = *fresh {
                     Arc::make_mut(weights).repack(memory.read(place));
@@ -343,14 +277,8 @@ impl Step {
                 });
             }
             Kernel::Gemm { m, x, weights, tail } => {
-                let gemm = kernels::Gemm {
-                    m: *m,
-                    a: memory.read(*x),
-                    lda: weights.k(),
-                    b: weights,
-                    ldc: weights.n(),
-                    epilogue: memory.epilogue(tail),
-                };
+                let (a, epilogue) = (memory.read(*x), memory.epilogue(tail));
+                let gemm = kernels::Gemm { m: *m, a, lda: weights.k(), b: weights, ldc: weights.n(), epilogue };
                 run_gemm(&gemm, out, pool);
             }
             Kernel::MatMul { m, a, b, b_strides, offsets, packed } => {
@@ -383,30 +311,16 @@ impl Step {
             }
             Kernel::Activate { activation, x } => {
                 let (x, parts) = (memory.read(*x), tasks(out.len(), ELEMENTS));
-                pool.run(parts, &|task, _| {
-                    let range = part(out.len(), 64, parts, task);
-                    // SAFETY: the parts are disjoint.
-                    kernels::activate(isa, *activation, &x[range.clone()], unsafe { out.slice_mut(range) });
-                });
+                in_parts(pool, out, parts, 64, &|range, y| kernels::activate(isa, *activation, &x[range], y));
             }
             Kernel::Softmax { n, x } => {
-                let (x, n, rows) = (memory.read(*x), *n, out.len() / (*n).max(1));
-                let parts = tasks(out.len(), ELEMENTS).min(rows.max(1));
-                pool.run(parts, &|task, _| {
-                    let rows = part(rows, 1, parts, task);
-                    let range = rows.start * n..rows.end * n;
-                    // SAFETY: the parts are disjoint.
-                    kernels::softmax(isa, n, &x[range.clone()], unsafe { out.slice_mut(range) });
-                });
+                let (x, parts) = (memory.read(*x), tasks(out.len(), ELEMENTS).min(out.len() / *n));
+                in_parts(pool, out, parts, *n, &|range, y| kernels::softmax(isa, *n, &x[range], y));
             }
-            Kernel::Normalize { input, scale, shift } => {
-                let Input::U8(x) = memory.inputs[*input] else { return };
-                let parts = tasks(out.len(), 4 * ELEMENTS);
-                pool.run(parts, &|task, _| {
-                    let range = part(out.len(), scale.len(), parts, task);
-                    // SAFETY: the parts are disjoint.
-                    kernels::normalize_u8(isa, &x[range.clone()], scale, shift, unsafe { out.slice_mut(range) });
-                });
+            Kernel::Normalize { x, scale, shift } => {
+                let x = memory.bytes(*x);
+                let normalize = |range, y: &mut [f32]| kernels::normalize_u8(isa, &x[range], scale, shift, y);
+                in_parts(pool, out, tasks(out.len(), 4 * ELEMENTS), scale.len(), &normalize);
             }
             Kernel::Gather { x, tables, fill, strides, offset } => {
                 let x = memory.read(*x);
@@ -432,17 +346,12 @@ impl Step {
                 let (out, ldc) = part_of(out, self.columns, winograd.weights.outputs());
                 winograd.run(memory, out, ldc, pool);
             }
-            Kernel::ConvPool(step) => step.run(memory, out, pool),
             Kernel::Bottleneck(bottleneck) => bottleneck.run(memory, out, pool),
             Kernel::Training(training) => training.run(memory, out, pool, isa),
             Kernel::Sum { x, kept, reduced, factor } => {
                 let x = memory.read(*x);
                 let count: usize = reduced.iter().map(|[size, _]| size).product();
-                let parts = tasks(out.len() * count, ELEMENTS).min(out.len());
-                pool.run(parts, &|task, _| {
-                    let range = part(out.len(), 1, parts, task);
-                    // SAFETY: the parts are disjoint.
-                    let y = unsafe { out.slice_mut(range.clone()) };
+                in_parts(pool, out, tasks(out.len() * count, ELEMENTS).min(out.len()), 1, &|range, y| {
                     for (y, i) in y.iter_mut().zip(range) {
                         let base = offset_of(kept, i);
                         let sum: f64 = (0..count).map(|j| f64::from(x[base + offset_of(reduced, j)])).sum();
@@ -452,6 +361,15 @@ impl Step {
             }
         }
     }
+}
+
+/// Has the elements of `out` written in so many parts, cut at multiples of `unit`: `write` gets a range and its elements.
+fn in_parts(pool: &Pool, out: Out<'_>, parts: usize, unit: usize, write: &(dyn Fn(Range<usize>, &mut [f32]) + Sync)) {
+    pool.run(parts, &|task, _| {
+        let range = part(out.len(), unit, parts, task);
+        // SAFETY: the parts are disjoint.
+        write(range.clone(), unsafe { out.slice_mut(range) });
+    });
 }
 
 fn run_gemm(gemm: &kernels::Gemm<'_>, out: Out<'_>, pool: &Pool) {
@@ -467,7 +385,7 @@ fn run_gemm(gemm: &kernels::Gemm<'_>, out: Out<'_>, pool: &Pool) {
 }
 
 /// The offset of the `i`th entry of a grid of axes with (size, stride), counted in row-major order.
-fn offset_of(axes: &[[usize; 2]], mut i: usize) -> usize {
+pub(super) fn offset_of(axes: &[[usize; 2]], mut i: usize) -> usize {
     let mut offset = 0;
     for &[size, stride] in axes.iter().rev() {
         offset += i % size * stride;
@@ -495,20 +413,12 @@ fn gather_row(
         from = from.filter(|_| tables[axis][i] != OUTSIDE).map(|sum| sum + tables[axis][i]);
     }
     let table = &tables[last];
-    if table.is_empty() {
-        return;
-    }
     // SAFETY: rows of different index lie apart in the output.
     let y = unsafe { out.slice_mut(to..to + table.len()) };
-    let (Some(from), Some(&first)) = (from, table.first()) else {
-        return y.iter_mut().for_each(|y| *y = fill);
-    };
-    let run = first != OUTSIDE && table.iter().zip(first..).all(|(&t, expected)| t == expected);
-    if run {
+    let (Some(from), Some(&first)) = (from, table.first()) else { return y.fill(fill) };
+    if first != OUTSIDE && table.iter().zip(first..).all(|(&t, expected)| t == expected) {
         y.copy_from_slice(&x[from + first..][..table.len()]);
     } else {
-        for (y, &t) in y.iter_mut().zip(table) {
-            *y = if t == OUTSIDE { fill } else { x[from + t] };
-        }
+        y.iter_mut().zip(table).for_each(|(y, &t)| *y = if t == OUTSIDE { fill } else { x[from + t] });
     }
 }

@@ -82,9 +82,9 @@ fn transform(weights: &WinogradWeights, tiles: usize, channels: usize) -> usize 
 
 impl Winograd {
     pub(super) fn reads(&self) -> Vec<Place> {
-        let patches = self.patches.map(|(place, _)| place);
-        let fresh = self.fresh.map(|(place, _)| place);
-        [Some(self.x), fresh, self.tail.bias, self.tail.residual, patches].into_iter().flatten().collect()
+        let mut reads = self.tail.reads(self.x, self.fresh.map(|(place, _)| place));
+        reads.extend(self.patches.map(|(place, _)| place));
+        reads
     }
 
     pub(super) fn scratch(&self) -> usize {

@@ -1,11 +1,11 @@
 //! From the operators of learning to steps.
 
-use super::super::edge::{CHANNELS_LAST, Edge, padded_table, plain, table};
+use super::super::edge::{CHANNELS_LAST, Edge, from_front, padded_table, plain, table};
 use super::super::fuse;
 use super::super::lazy::{Lazy, Mask};
 use super::super::lower::{Lower, Lowered};
 use super::super::product::window;
-use super::super::simple::{from_front, with_last};
+use super::super::simple::with_last;
 use super::super::step::Kernel;
 use super::Training;
 use crate::kernels::{BinaryOp, PoolKind};

@@ -1,0 +1,87 @@
+//! A convolution as one step, and with it the maximum pooling that follows, if only that reads its result.
+//!
+//! The first layer of most networks is pooled so, and its map their largest. Only where the weights stay in the L2 cache, because they pass by for each
+//! band of lines; a task begins anew with lines that its neighbour computes too, so there are few tasks a picture.
+
+use super::edge::CHANNELS_LAST;
+use super::lower::{Lower, Lowered};
+use super::step::{Kernel, Memory, Place, TILE, Tail, part, part_of, product_grid, product_tasks};
+use crate::Pool;
+use crate::kernels::{self, ConvWeights, Epilogue, Out, Window};
+use percept_graph::ValueId;
+use std::sync::Arc;
+
+/// Elements of weights up to which a convolution is pooled at once.
+const WEIGHTS: usize = 64 << 10;
+/// The fewest pooled lines of a task.
+const ROWS: usize = 14;
+
+/// The step.
+pub(super) struct Conv {
+    pub(super) window: Window,
+    pub(super) x: Place,
+    pub(super) weights: Arc<ConvWeights>,
+    /// Weights that are known only at run time are packed anew.
+    pub(super) fresh: Option<Place>,
+    pub(super) tail: Tail,
+    /// How the maximum's window slides over the result.
+    pub(super) pool: Option<Window>,
+}
+
+impl Lower<'_> {
+    /// Lets the convolution that makes a value take its maximum `y` too, if nobody else reads the value; whether that is so.
+    pub(super) fn pool_conv(&mut self, id: ValueId, window: Window, y: ValueId) -> Lowered<bool> {
+        let Some(at) = self.sole_conv(id) else { return Ok(false) };
+        let Kernel::Conv(conv) = &mut self.steps[at].kernel else { return Ok(false) };
+        if conv.filters() > WEIGHTS || conv.fresh.is_some() || conv.tail.residual.is_some() {
+            return Ok(false);
+        }
+        conv.pool = Some(window);
+        let to = self.slot(self.shape(y)?, CHANNELS_LAST.to_vec());
+        self.redirect(at, &to);
+        self.set(y, to);
+        Ok(true)
+    }
+}
+
+impl Conv {
+    /// Elements of the weights.
+    pub(super) fn filters(&self) -> usize {
+        self.window.taps() * self.weights.inputs() / self.weights.groups() * self.weights.outputs()
+    }
+
+    fn kernel<'a>(&'a self, x: &'a [f32], ldc: usize, epilogue: Epilogue<'a>) -> kernels::Conv<'a> {
+        kernels::Conv { window: self.window, x, weights: &self.weights, ldc, epilogue }
+    }
+
+    pub(super) fn scratch(&self) -> usize {
+        let conv = self.kernel(&[], self.weights.outputs(), Epilogue::default());
+        let alone = self.weights.scratch_len(&self.window);
+        self.pool.map_or(alone, |pool| kernels::ConvPool { conv, pool }.scratch_len())
+    }
+
+    /// Writes those columns of `out` (see [`Step`](super::step::Step)).
+    pub(super) fn run(&mut self, memory: &Memory<'_>, out: Out<'_>, columns: Option<[usize; 2]>, pool: &Pool) {
+        if let Some(place) = self.fresh {
+            Arc::make_mut(&mut self.weights).repack(memory.read(place));
+        }
+        let wish = product_tasks(2 * self.window.pixels() * self.filters());
+        let (out, ldc) = part_of(out, columns, self.weights.outputs());
+        let conv = self.kernel(memory.read(self.x), ldc, memory.epilogue(&self.tail));
+        if let Some(window) = self.pool {
+            let (kernel, rows) = (kernels::ConvPool { conv, pool: window }, window.rows());
+            let parts = wish.min(rows.div_ceil(ROWS));
+            return pool.run(parts, &|task, thread| {
+                // SAFETY: the parts are disjoint.
+                unsafe { kernels::conv_pool(&kernel, out, part(rows, 1, parts, task), memory.scratch(thread)) }
+            });
+        }
+        let (pixels, panels) = (self.window.pixels(), self.weights.panels());
+        let (across, down) = product_grid(pixels, panels, wish, self.scratch() > 0);
+        pool.run(across * down, &|task, thread| {
+            let (rows, columns) = (part(pixels, TILE, across, task / down), part(panels, 1, down, task % down));
+            // SAFETY: the parts of the grid are disjoint.
+            unsafe { kernels::conv(&conv, out, rows, columns, memory.scratch(thread)) }
+        });
+    }
+}
