@@ -21,7 +21,7 @@ pub(super) fn plain(rank: usize) -> Vec<usize> {
 }
 
 /// The number of an axis that may be counted from the end, as ONNX does with negative numbers.
-pub(super) fn from_front(axis: i64, rank: usize) -> usize {
+pub(crate) fn from_front(axis: i64, rank: usize) -> usize {
     if axis < 0 { rank.wrapping_add_signed(axis as isize) } else { axis as usize }
 }
 

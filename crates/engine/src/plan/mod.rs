@@ -22,6 +22,7 @@ mod training;
 mod winograd;
 
 pub use cost::Work;
+pub(crate) use edge::from_front;
 pub(crate) use lower::Packed;
 pub use step::Input;
 

@@ -1,13 +1,11 @@
 //! Arithmetic with numpy's broadcasting.
 
-use super::{Array, from_fn, index};
+use super::{Array, from_fn, shown};
 use percept_graph::{DType, TensorType};
 
 /// The entry of `x` that is shown at a position of the broadcast result.
 pub(super) fn broadcast(x: &Array, position: &[usize]) -> f64 {
-    let own = &position[position.len() - x.shape.len()..];
-    let own: Vec<_> = own.iter().zip(&x.shape).map(|(&at, &size)| if size == 1 { 0 } else { at }).collect();
-    x.data[index(&x.shape, &own)]
+    x.data[shown(&x.shape, position)]
 }
 
 /// `x` as an integer type holds it: wrapped around. Beyond 2⁵³ an i64 is not exact here.

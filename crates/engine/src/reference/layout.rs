@@ -1,6 +1,7 @@
 //! What only moves or converts elements.
 
 use super::{Array, from_fn, index, position};
+use crate::plan::from_front;
 use percept_graph::ops::{Concat, ConcatGrad, Pad, PadMode, Transpose};
 use percept_graph::{DType, TensorType};
 
@@ -14,8 +15,7 @@ pub(super) fn transpose(ty: &TensorType, x: &Array, op: &Transpose) -> Result<Ar
 }
 
 pub(super) fn concat(ty: &TensorType, given: &[&Array], op: &Concat) -> Result<Array, String> {
-    let rank = ty.shape.len();
-    let axis = if op.axis < 0 { rank.wrapping_add_signed(op.axis as isize) } else { op.axis as usize };
+    let axis = from_front(op.axis, ty.shape.len());
     from_fn(ty, |at| {
         let mut from = at.to_vec();
         for part in given {
@@ -53,19 +53,17 @@ pub(super) fn pad(ty: &TensorType, x: &Array, op: &Pad) -> Result<Array, String>
 }
 
 pub(super) fn pad_grad(ty: &TensorType, gradient: &Array, op: &Pad) -> Result<Array, String> {
-    let shape = ty.concrete().map_err(|e| e.to_string())?;
-    let mut dx = vec![0.0; shape.iter().product()];
+    let mut dx = Array::zeros(ty)?;
     for (i, dy) in gradient.data.iter().enumerate() {
-        if let Some(from) = padded_from(op, &shape, &position(&gradient.shape, i)) {
-            dx[from] += dy;
+        if let Some(from) = padded_from(op, &dx.shape, &position(&gradient.shape, i)) {
+            dx.data[from] += dy;
         }
     }
-    Array::like(ty, dx)
+    Ok(dx)
 }
 
 pub(super) fn concat_grad(ty: &TensorType, given: &[&Array], op: &ConcatGrad) -> Result<Array, String> {
-    let rank = ty.shape.len();
-    let axis = if op.axis < 0 { rank.wrapping_add_signed(op.axis as isize) } else { op.axis as usize };
+    let axis = from_front(op.axis, ty.shape.len());
     let begin: usize = given[1..=op.index].iter().map(|part| part.shape[axis]).sum();
     from_fn(ty, |at| {
         let mut from = at.to_vec();

@@ -1,6 +1,6 @@
 //! Matrix products.
 
-use super::{Array, arithmetic::broadcast, from_fn, index};
+use super::{Array, arithmetic::broadcast, from_fn, shown};
 use percept_graph::TensorType;
 use percept_graph::ops::Gemm;
 
@@ -11,11 +11,8 @@ pub(super) fn matmul(ty: &TensorType, given: &[&Array]) -> Result<Array, String>
     let b_shape = if b.shape.len() == 1 { vec![b.shape[0], 1] } else { b.shape.clone() };
     let inner = b_shape[b_shape.len() - 2];
     let entry = |x: &Array, shape: &[usize], batch: &[usize], row: usize, column: usize| {
-        let own = shape.len() - 2;
-        let batch = &batch[batch.len() - own..];
-        let mut at: Vec<_> = batch.iter().zip(shape).map(|(&i, &size)| if size == 1 { 0 } else { i }).collect();
-        at.extend([row, column]);
-        x.data[index(shape, &at)]
+        let (outer, matrix) = shape.split_at(shape.len() - 2);
+        x.data[(shown(outer, batch) * matrix[0] + row) * matrix[1] + column]
     };
     from_fn(ty, |at| {
         let mut at = at.to_vec();

@@ -65,6 +65,10 @@ impl Array {
         Ok(Self { dtype: ty.dtype, shape: ty.concrete().map_err(|e| e.to_string())?, data })
     }
 
+    fn zeros(ty: &TensorType) -> Result<Self, String> {
+        from_fn(ty, |_| 0.0)
+    }
+
     fn ty(&self) -> TensorType {
         TensorType::new(self.dtype, self.shape.iter().map(|&size| size.into()))
     }
@@ -87,6 +91,26 @@ fn position(shape: &[usize], mut i: usize) -> Vec<usize> {
 /// The place in row-major order of a position in `shape`.
 fn index(shape: &[usize], position: &[usize]) -> usize {
     shape.iter().zip(position).fold(0, |index, (size, at)| index * size + at)
+}
+
+/// The place in row-major order of the entry of `shape` that numpy's broadcasting shows at a position of a result.
+fn shown(shape: &[usize], position: &[usize]) -> usize {
+    let own = &position[position.len() - shape.len()..];
+    shape.iter().zip(own).fold(0, |index, (&size, &at)| index * size + if size == 1 { 0 } else { at })
+}
+
+/// What broadcasting from `shape` hands back: for each of its entries, the sum of those of `x` that show it.
+fn sum_to(shape: &[usize], x: &Array) -> Vec<f64> {
+    let mut sums = vec![0.0; shape.iter().product()];
+    for (i, value) in x.data.iter().enumerate() {
+        sums[shown(shape, &position(&x.shape, i))] += value;
+    }
+    sums
+}
+
+/// A shape whose `axes` have one entry each.
+fn reduced(shape: &[usize], axes: &[usize]) -> Vec<usize> {
+    (0..shape.len()).map(|axis| if axes.contains(&axis) { 1 } else { shape[axis] }).collect()
 }
 
 fn elements(shape: &[usize]) -> Result<usize, String> {
@@ -135,7 +159,7 @@ pub fn eval(op: &Op, inputs: &[Option<&Array>]) -> Result<Vec<Array>, String> {
         Op::HardSigmoid(op) => Ok(x.map(|x| (f64::from(op.alpha) * x + f64::from(op.beta)).clamp(0.0, 1.0))),
         Op::HardSwish(_) => Ok(x.map(|x| x * (x / 6.0 + 0.5).clamp(0.0, 1.0))),
         Op::Tanh(_) => Ok(x.map(f64::tanh)),
-        Op::Softmax(op) => normalization::softmax(x, op),
+        Op::Softmax(op) => normalization::softmax(x, op.axis),
         Op::Conv(op) => window::conv(ty, &given, op),
         Op::MaxPool(op) => window::max_pool(ty, x, op),
         Op::AveragePool(op) => window::average_pool(ty, x, op),
@@ -152,7 +176,7 @@ pub fn eval(op: &Op, inputs: &[Option<&Array>]) -> Result<Vec<Array>, String> {
         Op::MaxPoolGrad(op) => window_grad::max_pool(ty, &given, &op.of),
         Op::AveragePoolGrad(op) => window_grad::average_pool(ty, x, &op.of),
         Op::MeanGrad(op) => training::mean_grad(ty, x, &op.axes),
-        Op::SumTo(_) => training::sum_to(ty, x),
+        Op::SumTo(_) => Array::like(ty, sum_to(&ty.concrete().map_err(|e| e.to_string())?, x)),
         Op::ReshapeLike(_) => Array::like(ty, x.data.clone()),
         Op::PadGrad(op) => layout::pad_grad(ty, x, &op.of),
         Op::ConcatGrad(op) => layout::concat_grad(ty, &given, op),

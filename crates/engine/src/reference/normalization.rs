@@ -1,43 +1,42 @@
 //! Means, batch normalisation and softmax.
 
-use super::{Array, from_fn, index, position};
+use super::{Array, from_fn, index, position, reduced, sum_to};
+use crate::plan::from_front;
 use percept_graph::TensorType;
-use percept_graph::ops::{BatchNormalization, ReduceMean, Softmax};
+use percept_graph::ops::{BatchNormalization, ReduceMean};
 
 /// The mean over `axes`, whether the result keeps them or not.
 pub(super) fn mean(ty: &TensorType, x: &Array, axes: &[usize]) -> Result<Array, String> {
-    let mut kept = x.shape.clone();
-    axes.iter().for_each(|&axis| kept[axis] = 1);
-    let mut sums = vec![0.0; kept.iter().product()];
-    for (i, value) in x.data.iter().enumerate() {
-        let mut at = position(&x.shape, i);
-        axes.iter().for_each(|&axis| at[axis] = 0);
-        sums[index(&kept, &at)] += value;
-    }
+    let sums = sum_to(&reduced(&x.shape, axes), x);
     let count: usize = axes.iter().map(|&axis| x.shape[axis]).product();
     Array::like(ty, sums.into_iter().map(|sum| sum / count as f64).collect())
 }
 
 pub(super) fn reduce_mean(ty: &TensorType, x: &Array, op: &ReduceMean) -> Result<Array, String> {
     let rank = x.shape.len();
-    let from_front = |&axis: &i64| if axis < 0 { rank.wrapping_add_signed(axis as isize) } else { axis as usize };
-    let axes = op.axes.as_ref().map_or((0..rank).collect(), |axes| axes.iter().map(from_front).collect::<Vec<_>>());
-    mean(ty, x, &axes)
+    let axes = op.axes.as_ref().map(|axes| axes.iter().map(|&axis| from_front(axis, rank)).collect::<Vec<_>>());
+    mean(ty, x, &axes.unwrap_or((0..rank).collect()))
+}
+
+/// The mean and the variance that a normalisation uses: those of the batch in training, otherwise those given.
+fn statistics(x: &Array, mean: &Array, variance: &Array, op: &BatchNormalization) -> [Vec<f64>; 2] {
+    if !op.training_mode {
+        return [mean.data.clone(), variance.data.clone()];
+    }
+    let count = x.data.len() as f64 / x.shape[1] as f64;
+    let [mut mean, mut variance] = [0, 1].map(|_| vec![0.0; x.shape[1]]);
+    let values = || x.data.iter().enumerate().map(|(i, value)| (position(&x.shape, i)[1], value));
+    values().for_each(|(channel, value)| mean[channel] += value / count);
+    values().for_each(|(channel, value)| variance[channel] += (value - mean[channel]).powi(2) / count);
+    [mean, variance]
 }
 
 pub(super) fn batch_norm(given: &[&Array], op: &BatchNormalization) -> Result<Vec<Array>, String> {
     let [x, scale, bias, mean, variance] = given[..] else { return Err("takes 5 inputs".into()) };
     let channel = |i: usize| position(&x.shape, i)[1];
-    let (mut used_mean, mut used_variance) = (mean.data.clone(), variance.data.clone());
+    let [used_mean, used_variance] = statistics(x, mean, variance, op);
     let mut outputs = Vec::new();
     if op.training_mode {
-        let count = x.data.len() as f64 / x.shape[1] as f64;
-        used_mean.fill(0.0);
-        used_variance.fill(0.0);
-        x.data.iter().enumerate().for_each(|(i, value)| used_mean[channel(i)] += value / count);
-        for (i, value) in x.data.iter().enumerate() {
-            used_variance[channel(i)] += (value - used_mean[channel(i)]).powi(2) / count;
-        }
         let momentum = f64::from(op.momentum);
         for (old, batch) in [(mean, &used_mean), (variance, &used_variance)] {
             let data = old.data.iter().zip(batch).map(|(old, new)| old * momentum + new * (1.0 - momentum));
@@ -53,9 +52,8 @@ pub(super) fn batch_norm(given: &[&Array], op: &BatchNormalization) -> Result<Ve
     Ok(outputs)
 }
 
-pub(super) fn softmax(x: &Array, op: &Softmax) -> Result<Array, String> {
-    let rank = x.shape.len();
-    let axis = if op.axis < 0 { rank.wrapping_add_signed(op.axis as isize) } else { op.axis as usize };
+pub(super) fn softmax(x: &Array, axis: i64) -> Result<Array, String> {
+    let axis = from_front(axis, x.shape.len());
     from_fn(&x.ty(), |at| {
         let entry = |i: usize| {
             let mut at = at.to_vec();
@@ -73,16 +71,7 @@ pub(super) fn batch_norm_grad(given: &[&Array], op: &BatchNormalization) -> Resu
     let [x, scale, mean, variance, gradient] = given[..] else { return Err("takes 5 inputs".into()) };
     let channel = |i: usize| position(&x.shape, i)[1];
     let count = x.data.len() as f64 / x.shape[1] as f64;
-    let (mut mean, mut variance) = (mean.data.clone(), variance.data.clone());
-    if op.training_mode {
-        mean.fill(0.0);
-        variance.fill(0.0);
-        x.data.iter().enumerate().for_each(|(i, value)| mean[channel(i)] += value / count);
-        x.data
-            .iter()
-            .enumerate()
-            .for_each(|(i, value)| variance[channel(i)] += (value - mean[channel(i)]).powi(2) / count);
-    }
+    let [mean, variance] = statistics(x, mean, variance, op);
     let inverse: Vec<_> = variance.iter().map(|v| 1.0 / (v + f64::from(op.epsilon)).sqrt()).collect();
     let normal = |i: usize| (x.data[i] - mean[channel(i)]) * inverse[channel(i)];
     let (mut dscale, mut dbias) = (vec![0.0; mean.len()], vec![0.0; mean.len()]);

@@ -1,12 +1,9 @@
 //! The loss, and gradients of what is neither a product nor a window.
 
-use super::{Array, from_fn, index, position};
-use percept_graph::ops::Softmax;
+use super::normalization::softmax;
+use super::{Array, from_fn, index, reduced, shown};
+use crate::plan::from_front;
 use percept_graph::{Op, TensorType};
-
-fn softmax(x: &Array, axis: i64) -> Result<Array, String> {
-    super::normalization::softmax(x, &Softmax { axis })
-}
 
 pub(super) fn cross_entropy(ty: &TensorType, given: &[&Array]) -> Result<Array, String> {
     let [logits, targets] = given[..] else { return Err("takes 2 inputs".into()) };
@@ -36,13 +33,7 @@ fn slope(op: &Op, x: f64) -> Result<f64, String> {
     let inside = |inside: bool, slope: f64| if inside { slope } else { 0.0 };
     Ok(match op {
         Op::Relu(_) => inside(x > 0.0, 1.0),
-        Op::LeakyRelu(op) => {
-            if x > 0.0 {
-                1.0
-            } else {
-                op.alpha.into()
-            }
-        }
+        Op::LeakyRelu(op) => f64::from(if x > 0.0 { 1.0 } else { op.alpha }),
         Op::Clip(op) => inside(x > op.min.into() && x < op.max.into(), 1.0),
         Op::Sigmoid(_) => {
             let y = 1.0 / (1.0 + (-x).exp());
@@ -70,7 +61,7 @@ pub(super) fn activation_grad(given: &[&Array], op: &Op) -> Result<Array, String
 
 pub(super) fn softmax_grad(given: &[&Array], axis: i64) -> Result<Array, String> {
     let [y, gradient] = given[..] else { return Err("takes 2 inputs".into()) };
-    let axis = if axis < 0 { y.shape.len().wrapping_add_signed(axis as isize) } else { axis as usize };
+    let axis = from_front(axis, y.shape.len());
     from_fn(&y.ty(), |at| {
         let mut other = at.to_vec();
         let mut dot = 0.0;
@@ -87,21 +78,6 @@ pub(super) fn softmax_grad(given: &[&Array], axis: i64) -> Result<Array, String>
 pub(super) fn mean_grad(ty: &TensorType, gradient: &Array, axes: &[usize]) -> Result<Array, String> {
     let shape = ty.concrete().map_err(|e| e.to_string())?;
     let count: usize = axes.iter().map(|&axis| shape[axis]).product();
-    let wide: Vec<_> = (0..shape.len()).map(|i| if axes.contains(&i) { 1 } else { shape[i] }).collect();
-    from_fn(ty, |at| {
-        let at: Vec<_> = (0..at.len()).map(|i| if axes.contains(&i) { 0 } else { at[i] }).collect();
-        gradient.data[index(&wide, &at)] / count as f64
-    })
-}
-
-pub(super) fn sum_to(ty: &TensorType, x: &Array) -> Result<Array, String> {
-    let shape = ty.concrete().map_err(|e| e.to_string())?;
-    let missing = x.shape.len() - shape.len();
-    let mut sums = vec![0.0; shape.iter().product()];
-    for (i, value) in x.data.iter().enumerate() {
-        let at = position(&x.shape, i);
-        let own: Vec<_> = at[missing..].iter().zip(&shape).map(|(&at, &n)| if n == 1 { 0 } else { at }).collect();
-        sums[index(&shape, &own)] += value;
-    }
-    Array::like(ty, sums)
+    let kept = reduced(&shape, axes);
+    from_fn(ty, |at| gradient.data[shown(&kept, at)] / count as f64)
 }

@@ -55,26 +55,30 @@ pub(super) fn entry(x: &Array, picture: usize, channel: usize, place: &[usize]) 
     x.data[index(&x.shape, &[&[picture, channel], place].concat())]
 }
 
-pub(super) fn conv(ty: &TensorType, given: &[&Array], op: &Conv) -> Result<Array, String> {
-    let [x, weight, ..] = given[..] else { return Err("takes 2 to 3 inputs".into()) };
-    let window = Window::new(&x.shape[2..], &weight.shape[2..], &op.strides, &op.dilations, &op.padding);
-    let (per_group, outputs_per_group) = (weight.shape[1], weight.shape[0] / op.group);
-    let (kernel, picture_size) = (&weight.shape[2..], &x.shape[2..]);
-    let (taps, pixels): (usize, usize) = (kernel.iter().product(), picture_size.iter().product());
-    from_fn(ty, |at| {
-        let (picture, output, place) = (at[0], at[1], &at[2..]);
-        let first = picture * x.shape[1] + output / outputs_per_group.max(1) * per_group;
-        let mut sum = given.get(2).map_or(0.0, |bias| bias.data[output]);
-        for (tap, place) in window.taps(place) {
-            if let Some(place) = window.inside(&place) {
-                let (tap, pixel) = (index(kernel, &tap), index(picture_size, &place));
-                for c in 0..per_group {
-                    sum += weight.data[(output * per_group + c) * taps + tap] * x.data[(first + c) * pixels + pixel];
-                }
+/// Calls `f(output's index, weight's index, input's index)` for every product of a convolution.
+pub(super) fn products([x, weight, output]: [&[usize]; 3], op: &Conv, mut f: impl FnMut(usize, usize, usize)) {
+    let window = Window::new(&x[2..], &weight[2..], &op.strides, &op.dilations, &op.padding);
+    let (per_group, outputs_per_group) = (weight[1], weight[0] / op.group);
+    let [pixels, taps] = [x, weight].map(|shape| shape[2..].iter().product::<usize>());
+    for i in 0..output.iter().product() {
+        let at = position(output, i);
+        let first = at[0] * x[1] + at[1] / outputs_per_group.max(1) * per_group;
+        for (tap, place) in window.taps(&at[2..]) {
+            let Some(place) = window.inside(&place) else { continue };
+            let (tap, pixel) = (index(&weight[2..], &tap), index(&x[2..], &place));
+            for c in 0..per_group {
+                f(i, (at[1] * per_group + c) * taps + tap, (first + c) * pixels + pixel);
             }
         }
-        sum
-    })
+    }
+}
+
+pub(super) fn conv(ty: &TensorType, given: &[&Array], op: &Conv) -> Result<Array, String> {
+    let [x, weight, ..] = given[..] else { return Err("takes 2 to 3 inputs".into()) };
+    let mut y = from_fn(ty, |at| given.get(2).map_or(0.0, |bias| bias.data[at[1]]))?;
+    let shapes = [&x.shape[..], &weight.shape, &y.shape];
+    products(shapes, op, |to, w, at| y.data[to] += weight.data[w] * x.data[at]);
+    Ok(y)
 }
 
 pub(super) fn max_pool(ty: &TensorType, x: &Array, op: &MaxPool) -> Result<Array, String> {
@@ -88,16 +92,16 @@ pub(super) fn max_pool(ty: &TensorType, x: &Array, op: &MaxPool) -> Result<Array
 pub(super) fn average_pool(ty: &TensorType, x: &Array, op: &AveragePool) -> Result<Array, String> {
     let window = Window::new(&x.shape[2..], &op.kernel_shape, &op.strides, &op.dilations, &op.padding);
     from_fn(ty, |at| {
-        let (mut sum, mut count) = (0.0, 0);
-        for (_, place) in window.taps(&at[2..]) {
-            match window.inside(&place) {
-                Some(place) => {
-                    sum += entry(x, at[0], at[1], &place);
-                    count += 1;
-                }
-                None => count += usize::from(op.count_include_pad && window.in_padding(&place)),
-            }
-        }
-        sum / f64::from(count as u32)
+        let (places, count) = averaged(&window, op, &at[2..]);
+        places.iter().map(|place| entry(x, at[0], at[1], place)).sum::<f64>() / count
     })
+}
+
+/// The places inside the input that an average sees, and by how many it divides.
+pub(super) fn averaged(window: &Window<'_>, op: &AveragePool, output: &[usize]) -> (Vec<Vec<usize>>, f64) {
+    let places: Vec<_> = window.taps(output).map(|(_, place)| place).collect();
+    let inside: Vec<_> = places.iter().filter_map(|place| window.inside(place)).collect();
+    let padded = places.iter().filter(|place| window.in_padding(place)).count();
+    let count = if op.count_include_pad { padded } else { inside.len() };
+    (inside, count as f64)
 }
