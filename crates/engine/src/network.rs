@@ -5,7 +5,7 @@ use crate::{Error, reference};
 use percept_graph::{Bindings, Graph, Params, ValueId, rewrite};
 use std::collections::VecDeque;
 
-/// Plans that are kept; the one used longest ago goes first.
+/// Plans that are kept, the one used last in front; the one used longest ago goes first.
 const PLANS: usize = 4;
 
 /// A network that runs: constants and batch normalisation are folded once, plans are made for each binding of the graph's symbols
@@ -37,21 +37,14 @@ impl Network {
 
     /// The plan for these sizes, made now if it is new.
     pub fn plan(&mut self, bindings: &Bindings) -> Result<&mut Plan, Error> {
-        match self.plans.iter().position(|(key, _)| key == bindings) {
-            Some(i) => {
-                let plan = self.plans.remove(i);
-                self.plans.extend(plan);
-            }
-            None => {
-                let plan = Plan::for_sizes(&self.graph, &self.params, bindings, &mut self.packed, &self.settings)?;
-                if self.plans.len() == PLANS {
-                    self.plans.pop_front();
-                }
-                self.plans.push_back((bindings.clone(), plan));
-            }
-        }
-        let at = self.plans.len() - 1;
-        Ok(&mut self.plans[at].1)
+        let known = self.plans.iter().position(|(key, _)| key == bindings);
+        let plan = match known.and_then(|i| self.plans.remove(i)) {
+            Some((_, plan)) => plan,
+            None => Plan::for_sizes(&self.graph, &self.params, bindings, &mut self.packed, &self.settings)?,
+        };
+        self.plans.push_front((bindings.clone(), plan));
+        self.plans.truncate(PLANS);
+        Ok(&mut self.plans[0].1)
     }
 
     /// Runs the network on inputs with these shapes and gives back the plan, which holds the outputs.

@@ -162,19 +162,16 @@ impl PartRun<'_> {
 fn batch_symbol(graph: &Graph) -> Option<&str> {
     let first = graph.value(*graph.inputs().first()?).ty.shape.first()?;
     let symbol = first.as_symbol()?;
-    // Values with a row for each picture.
-    let mut rows: HashSet<ValueId> = HashSet::new();
     let has_rows = |id: ValueId| {
         let shape = &graph.value(id).ty.shape;
         let elsewhere = shape.iter().skip(1).any(|dim| mentions(dim, symbol));
         shape.first() == Some(first) && !elsewhere
     };
-    for &id in graph.inputs() {
-        if !has_rows(id) {
-            return None;
-        }
-        rows.insert(id);
+    if !graph.inputs().iter().all(|&id| has_rows(id)) {
+        return None;
     }
+    // Values with a row for each picture.
+    let mut rows: HashSet<ValueId> = graph.inputs().iter().copied().collect();
     for node in graph.nodes() {
         if !node.inputs.iter().flatten().any(|id| rows.contains(id)) {
             if node.outputs.iter().any(|&id| graph.value(id).ty.shape.iter().any(|dim| mentions(dim, symbol))) {

@@ -14,7 +14,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 /// How a window slides: strides, dilations and padding.
-pub(super) type Steps<'a> = (&'a [usize], &'a [usize], &'a Padding);
+pub(crate) type Steps<'a> = (&'a [usize], &'a [usize], &'a Padding);
 
 /// The window of a convolution or pooling over `x[N, C, H, W]`; the end pads are implied by the output.
 pub(super) fn window(x: &[usize], output: &[usize], kernel: &[usize], steps: Steps<'_>) -> Lowered<Window> {
