@@ -6,7 +6,7 @@ mod common;
 
 use common::{difference, numbers, params};
 use percept_engine::{Input, Network, Settings};
-use percept_graph::ops::{Clip, Concat, Gemm, MatMul, Pad, PadMode, ReduceMean, Softmax};
+use percept_graph::ops::{AveragePool, Clip, Concat, Gemm, MatMul, Pad, PadMode, Padding, ReduceMean, Softmax};
 use percept_graph::{Builder, DType, Graph, Tensor, Var};
 
 fn settings() -> Settings {
@@ -298,4 +298,22 @@ fn what_follows_a_product_without_an_epilogue_is_not_lost() {
     let graph = net.finish(&[("y", batched), ("z", by_rows.relu())]).unwrap();
     let worst = difference(&graph, &params(&graph, 7), &[&[2, 3, 4], &[3, 4]], 3, &settings());
     assert!(worst < 2e-5, "{worst}");
+}
+
+#[test]
+fn pooling_along_one_axis_is_an_error() {
+    let net = Builder::new("net");
+    let pool = AveragePool {
+        kernel_shape: vec![3],
+        strides: vec![1],
+        dilations: vec![1],
+        padding: Padding::Explicit(vec![1, 1]),
+        ceil_mode: false,
+        count_include_pad: true,
+    };
+    let x = net.input("x", DType::F32, [1, 2, 8].map(Into::into));
+    let graph = net.finish(&[("y", x.apply(pool, &[]))]).unwrap();
+    let mut network = Network::new(&graph, &params(&graph, 1), settings()).unwrap();
+    let error = network.plan(&[].into()).err().unwrap().to_string();
+    assert!(error.contains("two spatial axes"), "{error}");
 }

@@ -1,9 +1,10 @@
-//! A convolution as one step, and with it the maximum pooling that follows, if only that reads its result.
+//! A convolution as one step, and what may follow it in place where nothing else reads its result: maximum pooling or a Concat.
 //!
 //! The first layer of most networks is pooled so, and its map their largest. Only where the weights stay in the L2 cache, because they pass by for each
 //! band of lines; a task begins anew with lines that its neighbour computes too, so there are few tasks a picture.
 
-use super::edge::CHANNELS_LAST;
+use super::arena::Slot;
+use super::edge::{CHANNELS_LAST, Edge};
 use super::lower::{Lower, Lowered};
 use super::step::{Kernel, Memory, Place, TILE, Tail, part, part_of, product_grid, product_tasks};
 use crate::Pool;
@@ -29,6 +30,36 @@ pub(super) struct Conv {
 }
 
 impl Lower<'_> {
+    /// The step of the convolution that makes a value, if the value is read once and has no other name.
+    fn sole_conv(&self, id: ValueId) -> Option<usize> {
+        let Place::Slot(slot) = self.edges[id.index()].as_ref()?.place else { return None };
+        let names = self.edges.iter().flatten().filter(|edge| edge.place == Place::Slot(slot)).count();
+        let at = self.steps.iter().rposition(|step| step.output == slot)?;
+        let step = &self.steps[at];
+        let conv = match &step.kernel {
+            Kernel::Conv(conv) => conv.pool.is_none(),
+            kernel => matches!(kernel, Kernel::Winograd(_)),
+        };
+        (conv && self.uses[id.index()] == 1 && names == 1 && step.columns.is_none()).then_some(at)
+    }
+
+    /// Lets a step write the slot of `to`, where nobody has read what it wrote.
+    fn redirect(&mut self, at: usize, to: &Edge) {
+        let (step, Place::Slot(slot)) = (&mut self.steps[at], to.place) else { return };
+        self.slots[step.output] = Slot { len: 0, first: usize::MAX, last: 0, offset: 0 };
+        step.output = slot;
+        self.note(at);
+    }
+
+    /// Lets the convolution that makes a value write it as the columns of `to` from `first` on, if nobody else reads the value; whether
+    /// that is so.
+    pub(super) fn write_columns(&mut self, id: ValueId, to: &Edge, first: usize) -> bool {
+        let Some(at) = self.sole_conv(id).filter(|_| to.order == CHANNELS_LAST) else { return false };
+        self.steps[at].columns = Some([first, to.shape[1]]);
+        self.redirect(at, to);
+        true
+    }
+
     /// Lets the convolution that makes a value take its maximum `y` too, if nobody else reads the value; whether that is so.
     pub(super) fn pool_conv(&mut self, id: ValueId, window: Window, y: ValueId) -> Lowered<bool> {
         let Some(at) = self.sole_conv(id) else { return Ok(false) };

@@ -3,7 +3,7 @@
 //! The products (`Conv`, `Gemm`, `MatMul`) are in `product.rs`, everything else in `simple.rs`.
 
 use super::arena::Slot;
-use super::edge::{CHANNELS_LAST, Edge, plain, table};
+use super::edge::{Edge, plain, table};
 use super::fuse::{self, Action};
 use super::lazy::Lazy;
 use super::step::{Kernel, Place, Step};
@@ -42,7 +42,7 @@ pub(super) struct Lower<'a> {
     op: &'static str,
     pub(super) edges: Vec<Option<Edge>>,
     /// How often each value is read.
-    uses: Vec<usize>,
+    pub(super) uses: Vec<usize>,
     reordered: HashMap<(ValueId, Vec<usize>), Edge>,
     /// Mean and variance over the batch of values that are normalised with them.
     pub(super) statistics: HashMap<ValueId, [Edge; 2]>,
@@ -220,36 +220,6 @@ impl<'a> Lower<'a> {
             self.slots[i].first = self.slots[i].first.min(at);
             self.slots[i].last = self.slots[i].last.max(at);
         }
-    }
-
-    /// The step of the convolution that makes a value, if the value is read once and has no other name.
-    pub(super) fn sole_conv(&self, id: ValueId) -> Option<usize> {
-        let Place::Slot(slot) = self.edges[id.index()].as_ref()?.place else { return None };
-        let names = self.edges.iter().flatten().filter(|edge| edge.place == Place::Slot(slot)).count();
-        let at = self.steps.iter().rposition(|step| step.output == slot)?;
-        let step = &self.steps[at];
-        let conv = match &step.kernel {
-            Kernel::Conv(conv) => conv.pool.is_none(),
-            kernel => matches!(kernel, Kernel::Winograd(_)),
-        };
-        (conv && self.uses[id.index()] == 1 && names == 1 && step.columns.is_none()).then_some(at)
-    }
-
-    /// Lets a step write the slot of `to`, where nobody has read what it wrote.
-    pub(super) fn redirect(&mut self, at: usize, to: &Edge) {
-        let (step, Place::Slot(slot)) = (&mut self.steps[at], to.place) else { return };
-        self.slots[step.output] = Slot { len: 0, first: usize::MAX, last: 0, offset: 0 };
-        step.output = slot;
-        self.note(at);
-    }
-
-    /// Lets the convolution that makes a value write it as the columns of `to` from `first` on, if nobody else reads the value; whether
-    /// that is so.
-    pub(super) fn write_columns(&mut self, id: ValueId, to: &Edge, first: usize) -> bool {
-        let Some(at) = self.sole_conv(id).filter(|_| to.order == CHANNELS_LAST) else { return false };
-        self.steps[at].columns = Some([first, to.shape[1]]);
-        self.redirect(at, to);
-        true
     }
 
     /// A value with its axes in the order asked for; moved at most once for each order.

@@ -13,13 +13,17 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
+/// A number for each spatial axis; an error unless there are two.
+pub(super) fn pair(list: &[usize]) -> Lowered<[usize; 2]> {
+    list.try_into().map_err(|_| "runs with two spatial axes only".into())
+}
+
 /// How a window slides: strides, dilations and padding.
 pub(crate) type Steps<'a> = (&'a [usize], &'a [usize], &'a Padding);
 
 /// The window of a convolution or pooling over `x[N, C, H, W]`; the end pads are implied by the output.
 pub(super) fn window(x: &[usize], output: &[usize], kernel: &[usize], steps: Steps<'_>) -> Lowered<Window> {
     let (strides, dilations, padding) = steps;
-    let pair = |list: &[usize]| <[usize; 2]>::try_from(list).map_err(|_| "runs with two spatial axes only".to_string());
     let input = pair(x.get(2..).unwrap_or_default())?;
     let pads = padding.resolve(&input, kernel, strides, dilations);
     let window = Window {

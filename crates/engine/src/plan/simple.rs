@@ -3,7 +3,7 @@
 use super::edge::{CHANNELS_LAST, Edge, from_front, padded_table, plain, table};
 use super::fuse::{self, Normalize};
 use super::lower::{Lower, Lowered};
-use super::product::{Steps, window};
+use super::product::{Steps, pair, window};
 use super::step::Kernel;
 use crate::kernels::{Activation, BinaryOp, PoolKind};
 use percept_graph::ops::{BatchNormalization, Concat, Pad, PadMode, Padding, Softmax};
@@ -28,7 +28,7 @@ impl Lower<'_> {
                 let kind = match op.count_include_pad {
                     true => {
                         let pads = op.padding.resolve(&x.shape[2..], &op.kernel_shape, &op.strides, &op.dilations);
-                        PoolKind::AverageWithPadding { pad_end: [pads[2], pads[3]] }
+                        PoolKind::AverageWithPadding { pad_end: pair(&pads[pads.len() / 2..])? }
                     }
                     false => PoolKind::Average,
                 };
