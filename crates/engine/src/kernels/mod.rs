@@ -199,6 +199,14 @@ impl Window {
         if first < end { (first..end, first * stride + at - pad) } else { (0..0, 0) }
     }
 
+    /// The input rows between the first and the last that output `rows` reach.
+    pub(crate) fn seen(&self, rows: &Range<usize>) -> Range<usize> {
+        let reach = (self.kernel[0].max(1) - 1) * self.dilation[0];
+        let inside = |row: usize| row.saturating_sub(self.pad[0]).min(self.input[0]);
+        let first = inside(rows.start * self.stride[0]);
+        first..inside((rows.end.max(1) - 1) * self.stride[0] + reach + 1).max(first)
+    }
+
     /// All that says how it slides; below [`LIMIT`](Self::LIMIT), so that coordinates of taps are exact.
     pub(crate) fn sizes(&self) -> impl Iterator<Item = usize> {
         let Self { batch: _, input, output, kernel, stride, dilation, pad } = *self;

@@ -176,43 +176,36 @@ impl Kernel {
 impl Training {
     fn arithmetic(&self, out: usize, len: &dyn Fn(Place) -> usize) -> Arithmetic {
         let conv = |conv: &ConvShape| {
-            let detail = if conv.groups > 1 { " grouped" } else { "" };
+            let depthwise = conv.groups == conv.inputs && conv.groups == conv.outputs;
+            let detail = match conv.groups {
+                1 => "",
+                _ if depthwise => " depthwise",
+                _ => " grouped",
+            };
             Arithmetic::conv(&conv.window, detail, conv.outputs * conv.patch(), 0)
         };
-        let depthwise =
-            |window: &Window, channels: usize| Arithmetic::conv(window, " depthwise", window.taps() * channels, 0);
         match self {
             // A difference, a sum, and a multiply-add.
-            Self::ForwardSums { x, .. } | Self::BackwardSums { x, .. } => Arithmetic::new(" sums", 4 * len(*x)),
-            Self::Statistics { partial, .. } | Self::ParameterGradients { partial, .. } => {
+            Self::ForwardSums { x, .. } => Arithmetic::new(" sums", 4 * len(*x)),
+            Self::BackwardSums { sums, .. } => Arithmetic::new(" sums", 4 * len(sums.x)),
+            Self::Statistics { partial, .. } | Self::ParameterGradients { from: [partial, _], .. } => {
                 Arithmetic::new(" coefficients", len(*partial))
             }
-            Self::Pointwise(step) => Arithmetic::new(" 1x1", 2 * out * step.packed.k()),
-            Self::PointwiseGrad(step) => {
-                let (sides, detail) = sides(" 1x1", step.weight.is_some(), step.input.is_some());
-                Arithmetic::new(detail, sides * 2 * step.m * step.k * step.n)
-            }
-            Self::Depthwise(step) => depthwise(&step.window, step.packed.channels()),
-            Self::DepthwiseGrad(step) => {
-                let one = depthwise(&step.window, step.channels);
-                let (sides, detail) = sides(&one.detail, step.weight.is_some(), step.input.is_some());
-                Arithmetic::new(detail, sides * one.flops)
+            Self::FusedConv(step) => conv(&step.conv),
+            Self::FusedConvGrad(step) => {
+                let (one, [weight, input]) = (conv(&step.conv), [step.weight.is_some(), step.input.is_some()]);
+                let beside = if weight && input { ", and of the input" } else { "" };
+                Arithmetic::new(one.detail + beside, (usize::from(weight) + usize::from(input)) * one.flops)
             }
             Self::Fold { .. } | Self::FoldGradient { .. } => Arithmetic::new(" coefficients", 4 * out),
             Self::Activation { .. } => Arithmetic::new("", 2 * out),
-            Self::Store { .. } | Self::Softmax { .. } | Self::CrossEntropyGrad { .. } => Arithmetic::new("", 4 * out),
-            Self::CrossEntropy { logits, .. } => Arithmetic::new("", 4 * len(*logits)),
+            Self::Store(_) | Self::Softmax { .. } | Self::CrossEntropyGrad { .. } => Arithmetic::new("", 4 * out),
+            Self::CrossEntropy { from: [logits, _], .. } => Arithmetic::new("", 4 * len(*logits)),
             Self::ConvInput { conv: shape, .. } | Self::ConvWeight { conv: shape, .. } => conv(shape),
             Self::SumParts { partial, .. } => Arithmetic::new(" parts", len(*partial)),
             Self::Pool { window, channels, .. } => Arithmetic::new("", window.pixels() * window.taps() * channels),
         }
     }
-}
-
-/// How many gradients come from one step, and its name.
-fn sides(detail: &str, weight: bool, input: bool) -> (usize, String) {
-    let input_too = if weight && input { ", and of the input" } else { "" };
-    (usize::from(weight) + usize::from(input), format!("{detail}{input_too}"))
 }
 
 #[cfg(test)]

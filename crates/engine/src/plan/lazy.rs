@@ -9,53 +9,16 @@ use super::simple::with_last;
 use super::step::{Kernel, Memory, Place};
 use super::training::Training;
 use crate::kernels::Activation;
-use crate::kernels::gradient::{self, Load};
+use crate::kernels::gradient::{Load, Recipe};
 use percept_graph::{Node, ValueId};
 
-const ALL: [f32; 2] = [f32::NEG_INFINITY, f32::INFINITY];
-
 /// How a value is computed from what is stored, channels innermost.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Lazy {
-    pub(super) x: Place,
-    pub(super) mask: Option<Mask>,
-    /// Factors, slopes and summands; what the slopes belong to.
-    pub(super) affine: Option<(Place, Option<Place>)>,
-    pub(super) clamp: [f32; 2],
-}
-
-/// The derivative of a clamp.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Mask {
-    pub(super) x: Place,
-    pub(super) coefficients: Option<Place>,
-    pub(super) clamp: [f32; 2],
-}
+pub(super) type Lazy = Recipe<Place>;
 
 impl Lazy {
-    /// A value that is stored.
-    pub(super) fn stored(x: Place) -> Self {
-        Self { x, mask: None, affine: None, clamp: ALL }
-    }
-
-    /// Whether nothing is done but a normalisation.
-    pub(super) fn is_norm(&self) -> bool {
-        self.mask.is_none() && matches!(self.affine, Some((_, None))) && self.clamp == ALL
-    }
-
-    pub(super) fn reads(&self) -> Vec<Option<Place>> {
-        let (mask, affine) = (self.mask, self.affine);
-        let mask = [mask.map(|m| m.x), mask.and_then(|m| m.coefficients)];
-        [&[Some(self.x), affine.map(|a| a.0), affine.and_then(|a| a.1)][..], &mask].concat()
-    }
-
     /// The operand in memory.
-    pub(super) fn of<'m>(&self, memory: &'m Memory<'_>, channels: usize) -> Load<'m> {
-        let read = |place: Place| memory.read(place);
-        let mask =
-            self.mask.map(|m| gradient::Mask { x: read(m.x), coefficients: m.coefficients.map(read), clamp: m.clamp });
-        let affine = self.affine.map(|(list, z)| (read(list), z.map(read)));
-        Load { channels, x: read(self.x), mask, affine, clamp: self.clamp }
+    pub(super) fn of<'m>(&self, memory: &'m Memory<'_>) -> Load<'m> {
+        self.map(|place| memory.read(place))
     }
 }
 
@@ -64,35 +27,45 @@ impl Lower<'_> {
     pub(super) fn operand(&mut self, id: ValueId) -> Lowered<Lazy> {
         match self.unstored(id) {
             Some(lazy) => Ok(lazy),
-            None => Ok(Lazy::stored(self.channels_last(id)?.place)),
+            None => self.stored(id),
         }
+    }
+
+    /// How to read a value that is stored with its channels innermost.
+    pub(super) fn stored(&mut self, id: ValueId) -> Lowered<Lazy> {
+        let edge = self.channels_last(id)?;
+        Ok(Lazy::stored(edge.shape[1], edge.place))
+    }
+
+    /// A value that is lazy, and nothing but a normalisation.
+    fn lazy_norm(&self, id: ValueId) -> Option<Lazy> {
+        self.unstored(id)
+            .filter(|lazy| matches!(lazy.affine, Some((_, None))) && Lazy { affine: None, ..*lazy }.is_stored())
     }
 
     /// Stores a lazy value.
     pub(super) fn store(&mut self, name: &str, lazy: Lazy, shape: Vec<usize>) -> Edge {
-        let (channels, order) = (shape[1], with_last(&plain(shape.len()), 1));
+        let order = with_last(&plain(shape.len()), 1);
         let to = self.slot(shape, order);
-        self.push(name, Kernel::Training(Training::Store { x: lazy, channels }), &to);
+        self.push(name, Kernel::Training(Training::Store(lazy)), &to);
         to
     }
 
     /// Lets a clamp be part of a lazy normalisation; whether its operand is one.
     pub(super) fn clamp_lazily(&mut self, node: &Node, activation: Activation) -> bool {
-        let lazy = node.inputs[0].and_then(|id| self.unstored(id)).filter(Lazy::is_norm);
-        let (Some(lazy), Some(clamp)) = (lazy, activation.clamp()) else { return false };
-        self.lazy.insert(node.outputs[0], Lazy { clamp, ..lazy });
+        let norm = node.inputs[0].and_then(|id| self.lazy_norm(id));
+        let (Some(norm), Some(clamp)) = (norm, activation.clamp()) else { return false };
+        self.lazy.insert(node.outputs[0], Lazy { clamp, ..norm });
         true
     }
 
     /// Adds something of the same shape to a lazy normalisation while that is stored; whether one operand is such.
     pub(super) fn add_to_lazy(&mut self, node: &Node) -> Lowered<bool> {
         let [Some(a), Some(b)] = node.inputs[..] else { return Ok(false) };
-        let lazy = |id: ValueId| self.unstored(id).filter(Lazy::is_norm);
-        let (Some(norm), other) = (match (lazy(a), lazy(b)) {
-            (Some(norm), _) => (Some(norm), b),
-            (None, norm) => (norm, a),
-        }) else {
-            return Ok(false);
+        let (norm, other) = match (self.lazy_norm(a), self.lazy_norm(b)) {
+            (Some(norm), _) => (norm, b),
+            (None, Some(norm)) => (norm, a),
+            (None, None) => return Ok(false),
         };
         let shape = self.shape(node.outputs[0])?;
         if a == b || self.shape(a)? != shape || self.shape(b)? != shape {

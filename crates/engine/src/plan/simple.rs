@@ -6,7 +6,7 @@ use super::lower::{Lower, Lowered};
 use super::product::{Steps, pair, window};
 use super::step::Kernel;
 use crate::kernels::{Activation, BinaryOp, PoolKind};
-use percept_graph::ops::{BatchNormalization, Concat, Pad, PadMode, Padding, Softmax};
+use percept_graph::ops::{AveragePool, BatchNormalization, Concat, Pad, PadMode, Padding, Softmax};
 use percept_graph::{DType, Node, Op};
 
 impl Lower<'_> {
@@ -25,13 +25,7 @@ impl Lower<'_> {
             }
             Op::AveragePool(op) => {
                 let [(_, x)] = self.inputs(node)?;
-                let kind = match op.count_include_pad {
-                    true => {
-                        let pads = op.padding.resolve(&x.shape[2..], &op.kernel_shape, &op.strides, &op.dilations);
-                        PoolKind::AverageWithPadding { pad_end: pair(&pads[pads.len() / 2..])? }
-                    }
-                    false => PoolKind::Average,
-                };
+                let kind = average(op, &x.shape[2..])?;
                 self.pool(node, &op.kernel_shape, (&op.strides, &op.dilations, &op.padding), kind)
             }
             Op::GlobalAveragePool(_) => self.mean(node, |rank| (2..rank).collect()),
@@ -234,6 +228,15 @@ impl Lower<'_> {
         let (scale, shift) = (normalize.scale.clone(), normalize.shift.clone());
         self.emit(&last.name, last.outputs[0], order, Kernel::Normalize { x, scale, shift })
     }
+}
+
+/// How a pooling of pictures of size `x` averages.
+pub(super) fn average(op: &AveragePool, x: &[usize]) -> Lowered<PoolKind> {
+    if !op.count_include_pad {
+        return Ok(PoolKind::Average);
+    }
+    let pads = op.padding.resolve(x, &op.kernel_shape, &op.strides, &op.dilations);
+    Ok(PoolKind::AverageWithPadding { pad_end: pair(&pads[pads.len() / 2..])? })
 }
 
 pub(super) fn with_last(order: &[usize], axis: usize) -> Vec<usize> {

@@ -13,35 +13,42 @@ use std::ops::Range;
 /// by side from memory: 12 instead of 40 GB/s.
 const AHEAD: usize = 1024;
 
-/// `clamp(factor · x·m + slope · z + summand)` for each element; what is absent is left out, and `m` is 1 or 0 as [`Mask`] says.
-#[derive(Clone, Copy)]
-pub struct Load<'a> {
+/// `clamp(factor · x·m + slope · z + summand)` for each element; what is absent is left out, and `m` is 1 or 0 as [`MaskOf`] says.
+///
+/// `T` is a buffer, or what stands for one until it is there.
+#[derive(Clone, Copy, Debug)]
+pub struct Recipe<T> {
     /// Channels, innermost in every buffer.
     pub channels: usize,
     /// NHWC, dense, as all the others.
-    pub x: &'a [f32],
+    pub x: T,
     /// The derivative of a clamp, if `x` is the gradient of one.
-    pub mask: Option<Mask<'a>>,
+    pub mask: Option<MaskOf<T>>,
     /// Factors, slopes and summands of all channels, one list after the other, and `z`, without which the slopes are not looked at.
-    pub affine: Option<(&'a [f32], Option<&'a [f32]>)>,
+    pub affine: Option<(T, Option<T>)>,
     /// Bounds of the result.
     pub clamp: [f32; 2],
 }
 
 /// 1 where `factor · x + summand` lies between the bounds, else 0.
-#[derive(Clone, Copy)]
-pub struct Mask<'a> {
+#[derive(Clone, Copy, Debug)]
+pub struct MaskOf<T> {
     /// What the clamp was applied to, up to factor and summand.
-    pub x: &'a [f32],
+    pub x: T,
     /// Factors, slopes (not looked at) and summands.
-    pub coefficients: Option<&'a [f32]>,
+    pub coefficients: Option<T>,
     /// The bounds.
     pub clamp: [f32; 2],
 }
 
-impl<'a> Load<'a> {
+/// A recipe and all that it needs.
+pub type Load<'a> = Recipe<&'a [f32]>;
+/// A mask and all that it needs.
+pub type Mask<'a> = MaskOf<&'a [f32]>;
+
+impl<T: Copy> Recipe<T> {
     /// What is stored, as it is.
-    pub fn stored(channels: usize, x: &'a [f32]) -> Self {
+    pub fn stored(channels: usize, x: T) -> Self {
         Self { channels, x, mask: None, affine: None, clamp: [f32::NEG_INFINITY, f32::INFINITY] }
     }
 
@@ -50,6 +57,23 @@ impl<'a> Load<'a> {
         self.mask.is_none() && self.affine.is_none() && self.clamp == [f32::NEG_INFINITY, f32::INFINITY]
     }
 
+    /// The same recipe with other operands.
+    pub fn map<U>(&self, of: impl Fn(T) -> U) -> Recipe<U> {
+        let Self { channels, clamp, .. } = *self;
+        let mask = self.mask.map(|m| MaskOf { x: of(m.x), coefficients: m.coefficients.map(&of), clamp: m.clamp });
+        Recipe { channels, x: of(self.x), mask, affine: self.affine.map(|(list, z)| (of(list), z.map(&of))), clamp }
+    }
+
+    /// All operands.
+    pub fn operands(&self) -> impl Iterator<Item = T> {
+        let (mask, affine) = (self.mask, self.affine);
+        let mask = [mask.map(|m| m.x), mask.and_then(|m| m.coefficients)];
+        let affine = [affine.map(|a| a.0), affine.and_then(|a| a.1)];
+        [Some(self.x)].into_iter().chain(mask).chain(affine).flatten()
+    }
+}
+
+impl Load<'_> {
     fn check(&self) {
         let like_x = |other: Option<&[f32]>| other.is_none_or(|other| other.len() == self.x.len());
         let three = |list: Option<&[f32]>| list.is_none_or(|list| list.len() == self.channels.saturating_mul(3));

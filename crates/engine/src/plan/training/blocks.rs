@@ -34,80 +34,36 @@ pub(super) fn operand<'a>(isa: Isa, x: &Load<'a>, pixels: &Range<usize>, scratch
     &scratch[..pixels.len() * c]
 }
 
-/// Where a step leaves partial sums of its result for the normalisation that follows it, a list for each task: shift, sum and sum of
-/// squares of each channel.
-#[derive(Clone, Copy, Debug)]
-pub(in super::super) struct ForwardSums {
-    pub(in super::super) slot: usize,
+/// Adds what came to `y`, the pixels of a task so far, from pixel `first` on, to partial sums for the normalisation of `y`: in `out` a list
+/// for each task, of shift, sum and sum of squares of each of `c` channels.
+///
+/// # Safety
+/// Nobody else reads or writes the list of that task.
+pub(super) unsafe fn forward_sums(isa: Isa, out: Out<'_>, task: usize, c: usize, y: &[f32], first: usize) {
+    // SAFETY: passed on from the caller.
+    let (shift, sums) = unsafe { part_of(out, task, 3 * c) }.split_at_mut(c);
+    if y.is_empty() {
+        return;
+    }
+    if first == 0 {
+        shift.copy_from_slice(&y[..c]);
+        sums.fill(0.0);
+    }
+    let pixels = first..y.len() / c.max(1);
+    channel_sums(isa, &ChannelSums { channels: c, x: y, pixels, columns: 0..c, gradient: None, shift }, sums);
 }
 
-impl ForwardSums {
-    /// Adds to the list of a task what came to `y`, its pixels so far, from pixel `first` on.
-    ///
-    /// # Safety
-    /// Nobody else reads or writes that list.
-    pub(super) unsafe fn add(self, isa: Isa, memory: &Memory<'_>, task: usize, c: usize, y: &[f32], first: usize) {
-        // SAFETY: passed on from the caller.
-        unsafe { Self::put(isa, memory.write(self.slot), task, c, y, first) }
-    }
-
-    /// The same, with the lists of all tasks in `out`.
-    ///
-    /// # Safety
-    /// As [`add`](Self::add).
-    pub(super) unsafe fn put(isa: Isa, out: Out<'_>, task: usize, c: usize, y: &[f32], first: usize) {
-        // SAFETY: passed on from the caller.
-        let (shift, sums) = unsafe { part_of(out, task, 3 * c) }.split_at_mut(c);
-        if y.is_empty() {
-            return;
-        }
-        if first == 0 {
-            shift.copy_from_slice(&y[..c]);
-            sums.fill(0.0);
-        }
-        let pixels = first..y.len() / c.max(1);
-        channel_sums(isa, &ChannelSums { channels: c, x: y, pixels, columns: 0..c, gradient: None, shift }, sums);
-    }
-}
-
-/// Where a step leaves partial sums of its result, a gradient, for the normalisation that it goes to next, a list for each task: sums of
-/// the gradient, and of the gradient times what was normalised.
+/// Partial sums of a gradient for the normalisation that it goes to next, a list for each task: sums of the gradient, and of the gradient
+/// times what was normalised less its mean.
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) struct BackwardSums {
+    /// Where they go.
     pub(in super::super) slot: usize,
-    /// The normalisation's gradient, from the step's result on.
+    /// The normalisation's gradient, from what is stored on.
     pub(in super::super) gradient: Lazy,
     /// What was normalised.
     pub(in super::super) x: Place,
     pub(in super::super) mean: Place,
-}
-
-/// The gradient of a convolution with respect to its input, beside or without that of its weight.
-pub(in super::super) struct InputGrad<P> {
-    pub(super) weight: Place,
-    /// The weight, packed for the way back.
-    pub(super) packed: P,
-    /// Where the gradient goes.
-    pub(super) slot: usize,
-    pub(super) sums: Option<BackwardSums>,
-}
-
-/// The gradient of a convolution's weight: the convolution's input, and where partial gradients go.
-pub(in super::super) type WeightGrad = (Lazy, usize);
-
-/// What the gradients of a convolution are computed from.
-pub(super) fn reads<P>(dy: &Lazy, weight: Option<&WeightGrad>, input: Option<&InputGrad<P>>) -> Vec<Option<Place>> {
-    let mut all = dy.reads();
-    all.extend(weight.iter().flat_map(|(x, _)| x.reads()));
-    all.extend(input.iter().map(|input| Some(input.weight)));
-    all.extend(input.iter().filter_map(|input| input.sums).flat_map(|sums| sums.reads()));
-    all
-}
-
-/// The slots that they and their sums go to.
-pub(super) fn writes<P>(weight: Option<&WeightGrad>, input: Option<&InputGrad<P>>) -> Vec<usize> {
-    let sums = input.and_then(|input| input.sums).map(|sums| sums.slot);
-    [weight.map(|(_, slot)| *slot), input.map(|input| input.slot), sums].into_iter().flatten().collect()
 }
 
 /// A part of a gradient that was just computed.
@@ -120,19 +76,19 @@ pub(super) struct Part {
 }
 
 impl BackwardSums {
-    pub(super) fn reads(&self) -> Vec<Option<Place>> {
-        [&self.gradient.reads()[..], &[Some(self.x), Some(self.mean)]].concat()
+    pub(super) fn reads(&self) -> impl Iterator<Item = Place> {
+        self.gradient.operands().chain([self.x, self.mean])
     }
 
     /// Adds a part to the list of its task; in `scratch`, pixels are `stride` apart.
-    pub(super) fn add(&self, isa: Isa, memory: &Memory<'_>, c: usize, part: Part, scratch: &mut [f32], stride: usize) {
-        let Part { task, first, pixels, columns } = part;
+    pub(super) fn add(&self, isa: Isa, memory: &Memory<'_>, part: Part, scratch: &mut [f32], stride: usize) {
+        let (Part { task, first, pixels, columns }, c) = (part, self.gradient.channels);
         // SAFETY: lists of different tasks are disjoint.
         let sums = unsafe { part_of(memory.write(self.slot), task, 2 * c) };
         if first {
             [0, c].iter().for_each(|half| sums[half + columns.start..half + columns.end].fill(0.0));
         }
-        load(isa, &self.gradient.of(memory, c), pixels.clone(), columns.clone(), scratch, stride);
+        load(isa, &self.gradient.of(memory), pixels.clone(), columns.clone(), scratch, stride);
         let (x, shift, gradient) = (memory.read(self.x), memory.read(self.mean), Some((&*scratch, stride)));
         channel_sums(isa, &ChannelSums { channels: c, x, pixels, columns, gradient, shift }, sums);
     }

@@ -2,14 +2,15 @@
 
 use super::super::edge::{CHANNELS_LAST, Edge, from_front, padded_table, plain, table};
 use super::super::fuse;
-use super::super::lazy::{Lazy, Mask};
+use super::super::lazy::Lazy;
 use super::super::lower::{Lower, Lowered};
 use super::super::product::window;
-use super::super::simple::with_last;
-use super::super::step::Kernel;
+use super::super::simple::{average, with_last};
+use super::super::step::{Kernel, Place};
 use super::Training;
-use crate::kernels::{BinaryOp, PoolKind};
-use percept_graph::ops::{AveragePool, BatchNormalization, ConcatGrad, MaxPool, Pad, PadMode};
+use crate::kernels::gradient::MaskOf;
+use crate::kernels::{BinaryOp, PoolKind, Window};
+use percept_graph::ops::{AveragePool, BatchNormalization, MaxPool, PadMode};
 use percept_graph::{Node, Op, ValueId};
 
 /// The mean and the variance that a batch normalisation uses.
@@ -21,32 +22,41 @@ impl Lower<'_> {
         match (&node.op, &ids[..]) {
             (Op::SoftmaxCrossEntropy(_), &[logits, targets]) => {
                 let [logits, targets] = [self.plainly(logits)?, self.plainly(targets)?];
-                let (classes, logits, targets) = (logits.shape[1], logits.place, targets.place);
-                self.make(node, plain(0), Training::CrossEntropy { classes, logits, targets })
+                let (classes, from) = (logits.shape[1], [logits.place, targets.place]);
+                self.make(node, plain(0), Training::CrossEntropy { classes, from })
             }
             (Op::SoftmaxCrossEntropyGrad(_), &[logits, targets, gradient]) => {
                 let [logits, targets] = [self.plainly(logits)?, self.plainly(targets)?];
-                let gradient = self.float(gradient)?.place;
-                let (classes, logits, targets) = (logits.shape[1], logits.place, targets.place);
-                self.make(node, plain(2), Training::CrossEntropyGrad { classes, logits, targets, gradient })
+                let from = [logits.place, targets.place, self.float(gradient)?.place];
+                self.make(node, plain(2), Training::CrossEntropyGrad { classes: logits.shape[1], from })
             }
             (Op::ActivationGrad(op), &[x, gradient]) => self.activation_grad(node, &op.of, x, gradient),
             (Op::SoftmaxGrad(op), &[y, gradient]) => {
                 let shape = self.shape(y)?;
                 let axis = from_front(op.axis, shape.len());
                 let order = with_last(&plain(shape.len()), axis);
-                let (y, gradient) = (self.reorder(y, &order)?.place, self.reorder(gradient, &order)?.place);
-                self.make(node, order, Training::Softmax { n: shape[axis], y, gradient })
+                let from = [self.reorder(y, &order)?.place, self.reorder(gradient, &order)?.place];
+                self.make(node, order, Training::Softmax { n: shape[axis], from })
             }
-            (Op::ConvInputGrad(op), &[gradient, weight, like]) => self.conv_input(node, &op.of, gradient, weight, like),
-            (Op::ConvWeightGrad(op), &[x, gradient, like]) => self.conv_weight(node, &op.of, x, gradient, like),
+            (Op::ConvInputGrad(op), &[dy, weight, like]) => self.conv_input(node, &op.of, [dy, weight, like]),
+            (Op::ConvWeightGrad(op), &[x, dy, like]) => self.conv_weight(node, &op.of, [x, dy, like]),
             (Op::BatchNormGrad(op), &[..]) => self.batch_norm_grad(node, &op.of),
             (Op::MaxPoolGrad(op), &[x, gradient]) => self.max_pool_grad(node, &op.of, x, gradient),
             (Op::AveragePoolGrad(op), &[gradient, like]) => self.average_pool_grad(node, &op.of, gradient, like),
             (Op::MeanGrad(op), &[gradient, like]) => self.mean_grad(node, &op.axes, gradient, like),
             (Op::SumTo(_), &[x, like]) => self.sum_to(node, x, like),
-            (Op::PadGrad(op), &[gradient, like]) => self.pad_grad(node, &op.of, gradient, like),
-            (Op::ConcatGrad(op), &[gradient, ..]) => self.concat_grad(node, op, &ids[1..], gradient),
+            (Op::PadGrad(op), &[gradient, _]) => match op.of.mode {
+                PadMode::Constant(_) => self.cut(node, gradient, &op.of.pads),
+                _ => Err("has a gradient only where it pads with a constant".into()),
+            },
+            (Op::ConcatGrad(op), &[gradient, ..]) => {
+                let mut begin = vec![0; self.graph.value(gradient).ty.rank()];
+                let axis = from_front(op.axis, begin.len());
+                for &before in &ids[1..=op.index] {
+                    begin[axis] += self.shape(before)?[axis] as i64;
+                }
+                self.cut(node, gradient, &begin)
+            }
             _ => Err("cannot be planned with these inputs".into()),
         }
     }
@@ -83,14 +93,12 @@ impl Lower<'_> {
         let activation = fuse::activation(of).ok_or("is not the gradient of an activation")?;
         let (Some(clamp), true) = (activation.clamp(), self.graph.value(x).ty.rank() > 1) else {
             let x = self.float(x)?;
-            let gradient = self.reorder(gradient, &x.order)?.place;
-            return self.make(node, x.order, Training::Activation { activation, x: x.place, gradient });
+            let from = [x.place, self.reorder(gradient, &x.order)?.place];
+            return self.make(node, x.order, Training::Activation { activation, from });
         };
-        let mask = match self.operand(x)? {
-            Lazy { x, affine: Some((list, _)), .. } => Mask { x, coefficients: Some(list), clamp },
-            Lazy { x, .. } => Mask { x, coefficients: None, clamp },
-        };
-        let gradient = Lazy::stored(self.channels_last(gradient)?.place);
+        let Lazy { x, affine, .. } = self.operand(x)?;
+        let mask = MaskOf { x, coefficients: affine.map(|(list, _)| list), clamp };
+        let gradient = self.stored(gradient)?;
         self.lazy.insert(node.outputs[0], Lazy { mask: Some(mask), ..gradient });
         Ok(())
     }
@@ -130,17 +138,14 @@ impl Lower<'_> {
         let x = self.channels_last(id)?;
         let [used_mean, used_variance] = self.statistics_of(node, op, &x, [mean, variance])?;
         let (scale, bias) = (self.float(scale)?.place, self.float(bias)?.place);
-        let key = ([scale, bias, used_mean.place, used_variance.place], op.epsilon.to_bits());
+        let (from, channels, epsilon) = ([scale, bias, used_mean.place, used_variance.place], x.shape[1], op.epsilon);
+        let key = (from, epsilon.to_bits());
         let coefficients = match self.folds.get(&key) {
             Some(&list) => list,
-            None => {
-                let [scale, bias, mean, variance] = key.0;
-                let fold = Training::Fold { scale, bias, mean, variance, epsilon: op.epsilon };
-                self.list(node, 3 * x.shape[1], fold).place
-            }
+            None => self.list(node, 3 * channels, Training::Fold { from, epsilon }).place,
         };
         self.folds.insert(key, coefficients);
-        let lazy = Lazy { affine: Some((coefficients, None)), ..Lazy::stored(x.place) };
+        let lazy = Lazy { affine: Some((coefficients, None)), ..Lazy::stored(channels, x.place) };
         self.lazy.insert(node.outputs[0], lazy);
         for (i, (old, new)) in [(mean, used_mean), (variance, used_variance)].into_iter().enumerate() {
             let Some(&output) = node.outputs.get(i + 1) else { break };
@@ -164,20 +169,21 @@ impl Lower<'_> {
         let x = self.channels_last(id)?;
         let gradient = match self.operand(gradient)? {
             lazy @ Lazy { affine: None, .. } => lazy,
-            _ => Lazy::stored(self.channels_last(gradient)?.place),
+            _ => self.stored(gradient)?,
         };
         let [mean, variance] = self.statistics_of(node, op, &x, [mean, variance])?.map(|edge| edge.place);
         let (channels, epsilon) = (x.shape[1], op.epsilon);
         let pixels = x.len() / channels.max(1);
         let partial = self.backward_sums(node, &x, gradient, mean);
-        let both = self.list(node, 2 * channels, Training::ParameterGradients { partial, variance, epsilon });
+        let from = [partial, variance];
+        let both = self.list(node, 2 * channels, Training::ParameterGradients { from, epsilon });
         for (output, begin) in [(1, channels), (2, 0)] {
             let slope = self.part_of(node, &both, begin, channels);
             self.set(node.outputs[output], slope);
         }
-        let scale = self.float(scale)?.place;
+        let from = [both.place, self.float(scale)?.place, mean, variance];
         let pixels = if op.training_mode { pixels } else { 0 };
-        let fold = Training::FoldGradient { sums: both.place, scale, mean, variance, epsilon, pixels };
+        let fold = Training::FoldGradient { from, epsilon, pixels };
         let coefficients = self.list(node, 3 * channels, fold).place;
         let z = op.training_mode.then_some(x.place);
         self.lazy.insert(node.outputs[0], Lazy { affine: Some((coefficients, z)), ..gradient });
@@ -187,24 +193,21 @@ impl Lower<'_> {
     fn max_pool_grad(&mut self, node: &Node, op: &MaxPool, x: ValueId, dy: ValueId) -> Lowered<()> {
         let attributes = (&op.strides[..], &op.dilations[..], &op.padding);
         let window = window(&self.shape(x)?, &self.shape(dy)?, &op.kernel_shape, attributes)?;
-        let (x, gradient) = (self.reorder(x, &CHANNELS_LAST)?, self.reorder(dy, &CHANNELS_LAST)?.place);
-        let pool = Training::Pool { window, kind: PoolKind::Max, channels: x.shape[1], x: Some(x.place), gradient };
-        self.make(node, CHANNELS_LAST.to_vec(), pool)
+        let x = self.reorder(x, &CHANNELS_LAST)?.place;
+        self.pool_grad(node, window, PoolKind::Max, Some(x), dy)
     }
 
     fn average_pool_grad(&mut self, node: &Node, op: &AveragePool, dy: ValueId, like: ValueId) -> Lowered<()> {
         let x = self.shape(like)?;
         let attributes = (&op.strides[..], &op.dilations[..], &op.padding);
         let window = window(&x, &self.shape(dy)?, &op.kernel_shape, attributes)?;
-        let gradient = self.reorder(dy, &CHANNELS_LAST)?.place;
-        let kind = match op.count_include_pad {
-            true => {
-                let pads = op.padding.resolve(&x[2..], &op.kernel_shape, &op.strides, &op.dilations);
-                PoolKind::AverageWithPadding { pad_end: [pads[2], pads[3]] }
-            }
-            false => PoolKind::Average,
-        };
-        let pool = Training::Pool { window, kind, channels: x[1], x: None, gradient };
+        self.pool_grad(node, window, average(op, &x[2..])?, None, dy)
+    }
+
+    /// The gradient of a pooling; of a maximum, `x` says where it was.
+    fn pool_grad(&mut self, node: &Node, window: Window, kind: PoolKind, x: Option<Place>, dy: ValueId) -> Lowered<()> {
+        let dy = self.reorder(dy, &CHANNELS_LAST)?;
+        let pool = Training::Pool { window, kind, channels: dy.shape[1], x, gradient: dy.place };
         self.make(node, CHANNELS_LAST.to_vec(), pool)
     }
 
@@ -241,35 +244,15 @@ impl Lower<'_> {
         Ok(())
     }
 
-    fn pad_grad(&mut self, node: &Node, op: &Pad, dy: ValueId, like: ValueId) -> Lowered<()> {
-        if !matches!(op.mode, PadMode::Constant(_)) {
-            return Err("has a gradient only where it pads with a constant".into());
-        }
+    /// What lies in a gradient from `begin` on, which says a position along each axis; zeros where there is nothing.
+    fn cut(&mut self, node: &Node, dy: ValueId, begin: &[i64]) -> Lowered<()> {
         let gradient = self.float(dy)?;
-        let y = self.slot(self.shape(like)?, gradient.order.clone());
-        let strides = gradient.strides();
-        let tables = y.order.iter().map(|&axis| {
-            padded_table(y.shape[axis], strides[axis], |i| {
-                let at = i as i64 + op.pads[axis];
-                usize::try_from(at).ok().filter(|&at| at < gradient.shape[axis])
-            })
-        });
-        let tables = tables.collect();
-        self.gather(&node.name, gradient.place, tables, 0.0, &y, 0);
-        self.set(node.outputs[0], y);
-        Ok(())
-    }
-
-    fn concat_grad(&mut self, node: &Node, op: &ConcatGrad, parts: &[ValueId], dy: ValueId) -> Lowered<()> {
-        let gradient = self.float(dy)?;
-        let axis = from_front(op.axis, gradient.shape.len());
-        let mut begin = 0;
-        for &part in &parts[..op.index] {
-            begin += self.shape(part)?[axis];
-        }
         let y = self.slot(self.shape(node.outputs[0])?, gradient.order.clone());
         let strides = gradient.strides();
-        let tables = y.order.iter().map(|&i| table(if i == axis { begin } else { 0 }, y.shape[i], strides[i]));
+        let tables = y.order.iter().map(|&axis| {
+            let at = |i: usize| usize::try_from(i as i64 + begin[axis]).ok();
+            padded_table(y.shape[axis], strides[axis], |i| at(i).filter(|&at| at < gradient.shape[axis]))
+        });
         let tables = tables.collect();
         self.gather(&node.name, gradient.place, tables, 0.0, &y, 0);
         self.set(node.outputs[0], y);

@@ -1,23 +1,20 @@
 //! The steps that only learning needs, and how their work is cut into tasks.
 
 mod blocks;
+mod conv;
 mod depthwise;
 mod lower;
 mod lower_conv;
 mod pointwise;
 
-pub(super) use depthwise::Depthwise;
-pub(super) use pointwise::Pointwise;
-
 use super::lazy::Lazy;
-use super::step::{ELEMENTS, GRAIN, Memory, Place, part, tasks};
+use super::step::{ELEMENTS, Memory, Place, part, tasks};
 use crate::Pool;
-use crate::kernels::gradient::{self, ChannelSums, ConvGrad, PoolGrad, conv_input_grad, conv_weight_grad};
+use crate::kernels::gradient::{self, ConvGrad, PoolGrad, conv_input_grad, conv_weight_grad};
 use crate::kernels::{Activation, Out, PackedB, PoolKind, Window};
 use crate::simd::Isa;
-use blocks::ForwardSums;
-use depthwise::DepthwiseGrad;
-use pointwise::PointwiseGrad;
+use blocks::{BackwardSums, Part, forward_sums, part_of};
+use conv::{FusedConv, FusedConvGrad};
 
 /// Pixels whose gradient is computed at once for its sums.
 const BLOCK: usize = 64;
@@ -42,42 +39,39 @@ impl ConvShape {
     }
 }
 
-/// What a step computes.
+/// What a step computes; of several operands `from` says where they lie.
 pub(super) enum Training {
     /// Stores what is computed on reading.
-    Store { x: Lazy, channels: usize },
-    /// Partial sums over pixels, a part after the other, as of [`ForwardSums`].
+    Store(Lazy),
+    /// Partial sums over pixels, a part after the other (see [`forward_sums`]).
     ForwardSums { channels: usize, x: Place, parts: usize },
-    /// Partial sums of a gradient, and of it times `x − mean`, a part after the other.
-    BackwardSums { channels: usize, x: Place, gradient: Lazy, mean: Place, parts: usize },
+    /// Partial sums of a gradient over pixels, a part after the other.
+    BackwardSums { sums: BackwardSums, parts: usize },
     /// Mean and variance of each channel from partial sums over so many pixels each.
     Statistics { partial: Place, counts: Vec<usize> },
-    /// `factor, 1, summand` of a batch normalisation: a summand of the whole tensor has the slope 1.
-    Fold { scale: Place, bias: Place, mean: Place, variance: Place, epsilon: f32 },
-    /// The gradients of bias and scale from partial sums.
-    ParameterGradients { partial: Place, variance: Place, epsilon: f32 },
-    /// `factor, slope, summand` of the gradient of a batch normalisation over so many pixels; 0 for fixed statistics.
-    FoldGradient { sums: Place, scale: Place, mean: Place, variance: Place, epsilon: f32, pixels: usize },
-    /// Gradient of a function of one number.
-    Activation { activation: Activation, x: Place, gradient: Place },
-    /// Gradient of softmax over runs of `n`.
-    Softmax { n: usize, y: Place, gradient: Place },
-    /// The loss.
-    CrossEntropy { classes: usize, logits: Place, targets: Place },
-    /// Its gradient.
-    CrossEntropyGrad { classes: usize, logits: Place, targets: Place, gradient: Place },
-    /// Gradient of a convolution with respect to its input.
-    ConvInput { conv: ConvShape, weight: Place, gradient: Place, packed: Vec<PackedB>, rows: Vec<f32> },
-    /// Partial gradients of a convolution with respect to its weight.
-    ConvWeight { conv: ConvShape, x: Place, gradient: Place, parts: usize },
-    /// A 1×1 convolution.
-    Pointwise(Pointwise),
+    /// `factor, 1, summand` of a batch normalisation by scale, bias, mean and variance: a summand of the whole tensor has the slope 1.
+    Fold { from: [Place; 4], epsilon: f32 },
+    /// The gradients of bias and scale from partial sums and the variance.
+    ParameterGradients { from: [Place; 2], epsilon: f32 },
+    /// `factor, slope, summand` of the gradient of a batch normalisation over so many pixels, 0 for fixed statistics, from the gradients of
+    /// bias and scale, scale, mean and variance.
+    FoldGradient { from: [Place; 4], epsilon: f32, pixels: usize },
+    /// Gradient of a function of one number from x and the result's gradient.
+    Activation { activation: Activation, from: [Place; 2] },
+    /// Gradient of softmax over runs of `n` from the result and its gradient.
+    Softmax { n: usize, from: [Place; 2] },
+    /// The loss of logits and targets.
+    CrossEntropy { classes: usize, from: [Place; 2] },
+    /// The gradient of the loss from logits, targets and a factor.
+    CrossEntropyGrad { classes: usize, from: [Place; 3] },
+    /// Gradient of a convolution with respect to its input, from the weight and the result's gradient.
+    ConvInput { conv: ConvShape, from: [Place; 2], packed: Vec<PackedB>, rows: Vec<f32> },
+    /// Partial gradients of a convolution with respect to its weight, from x and the result's gradient.
+    ConvWeight { conv: ConvShape, from: [Place; 2], parts: usize },
+    /// A 1×1 or depthwise convolution.
+    FusedConv(FusedConv),
     /// Its gradients.
-    PointwiseGrad(Box<PointwiseGrad>),
-    /// A depthwise convolution.
-    Depthwise(Depthwise),
-    /// Its gradients.
-    DepthwiseGrad(Box<DepthwiseGrad>),
+    FusedConvGrad(Box<FusedConvGrad>),
     /// Sum of `parts` partial results.
     SumParts { partial: Place, parts: usize },
     /// Gradient of a pooling.
@@ -86,42 +80,31 @@ pub(super) enum Training {
 
 impl Training {
     pub(super) fn reads(&self) -> Vec<Place> {
-        let all = match self {
-            Self::Store { x, .. } => x.reads(),
-            Self::ForwardSums { x, .. } => vec![Some(*x)],
-            Self::BackwardSums { x, gradient, mean, .. } => [&gradient.reads()[..], &[Some(*x), Some(*mean)]].concat(),
-            Self::Pointwise(step) => step.reads(),
-            Self::PointwiseGrad(step) => step.reads(),
-            Self::Depthwise(step) => step.reads(),
-            Self::DepthwiseGrad(step) => step.reads(),
-            Self::Statistics { partial, .. } => vec![Some(*partial)],
-            Self::Fold { scale, bias, mean, variance, .. } => [scale, bias, mean, variance].map(|p| Some(*p)).to_vec(),
-            Self::ParameterGradients { partial, variance, .. } => vec![Some(*partial), Some(*variance)],
-            Self::FoldGradient { sums, scale, mean, variance, .. } => {
-                [sums, scale, mean, variance].map(|p| Some(*p)).to_vec()
-            }
-            Self::Activation { x, gradient, .. } => vec![Some(*x), Some(*gradient)],
-            Self::Softmax { y, gradient, .. } => vec![Some(*y), Some(*gradient)],
-            Self::CrossEntropy { logits, targets, .. } => vec![Some(*logits), Some(*targets)],
-            Self::CrossEntropyGrad { logits, targets, gradient, .. } => {
-                [logits, targets, gradient].map(|p| Some(*p)).to_vec()
-            }
-            Self::ConvInput { weight, gradient, .. } => vec![Some(*weight), Some(*gradient)],
-            Self::ConvWeight { x, gradient, .. } => vec![Some(*x), Some(*gradient)],
-            Self::SumParts { partial, .. } => vec![Some(*partial)],
-            Self::Pool { x, gradient, .. } => vec![*x, Some(*gradient)],
-        };
-        all.into_iter().flatten().collect()
+        match self {
+            Self::Store(x) => x.operands().collect(),
+            Self::BackwardSums { sums, .. } => sums.reads().collect(),
+            Self::FusedConv(step) => step.reads(),
+            Self::FusedConvGrad(step) => step.reads(),
+            Self::ForwardSums { x: from, .. }
+            | Self::Statistics { partial: from, .. }
+            | Self::SumParts { partial: from, .. } => vec![*from],
+            Self::ParameterGradients { from, .. }
+            | Self::Activation { from, .. }
+            | Self::Softmax { from, .. }
+            | Self::CrossEntropy { from, .. }
+            | Self::ConvInput { from, .. }
+            | Self::ConvWeight { from, .. } => from.to_vec(),
+            Self::CrossEntropyGrad { from, .. } => from.to_vec(),
+            Self::Fold { from, .. } | Self::FoldGradient { from, .. } => from.to_vec(),
+            Self::Pool { x, gradient, .. } => x.iter().chain([gradient]).copied().collect(),
+        }
     }
 
     /// The slots written, except for one that is the step's output.
     pub(super) fn writes(&self) -> Vec<usize> {
         match self {
-            Self::Pointwise(Pointwise { sums, .. }) | Self::Depthwise(Depthwise { sums, .. }) => {
-                sums.iter().map(|sums| sums.slot).collect()
-            }
-            Self::PointwiseGrad(step) => step.writes(),
-            Self::DepthwiseGrad(step) => step.writes(),
+            Self::FusedConv(step) => step.sums.into_iter().collect(),
+            Self::FusedConvGrad(step) => step.writes(),
             _ => Vec::new(),
         }
     }
@@ -129,11 +112,9 @@ impl Training {
     /// Floats of scratch memory that each thread needs.
     pub(super) fn scratch(&self) -> usize {
         match self {
-            Self::BackwardSums { channels, .. } => BLOCK * channels,
-            Self::Pointwise(step) => step.scratch(),
-            Self::PointwiseGrad(step) => step.scratch(),
-            Self::Depthwise(step) => step.scratch(),
-            Self::DepthwiseGrad(step) => step.scratch(),
+            Self::BackwardSums { sums, .. } => BLOCK * sums.gradient.channels,
+            Self::FusedConv(step) => step.packed.scratch(&step.conv),
+            Self::FusedConvGrad(step) => step.packed.grad_scratch(&step.conv),
             Self::ConvInput { conv, .. } | Self::ConvWeight { conv, .. } => conv.with(&[]).scratch_len(),
             _ => 0,
         }
@@ -144,8 +125,8 @@ impl Training {
         // SAFETY: small results are written by this thread alone.
         let whole = || unsafe { out.slice_mut(0..out.len()) };
         match self {
-            Self::Store { x, channels } => {
-                let (x, c) = (x.of(memory, *channels), (*channels).max(1));
+            Self::Store(x) => {
+                let (x, c) = (x.of(memory), x.channels.max(1));
                 let (pixels, parts) = (out.len() / c, tasks(out.len(), ELEMENTS));
                 pool.run(parts, &|task, _| {
                     let pixels = part(pixels, 1, parts, task);
@@ -159,32 +140,25 @@ impl Training {
                 pool.run(parts, &|task, _| {
                     let pixels = part(x.len() / c, 1, parts, task);
                     // SAFETY: the parts are disjoint.
-                    unsafe { ForwardSums::put(isa, out, task, c, &x[pixels.start * c..pixels.end * c], 0) };
+                    unsafe { forward_sums(isa, out, task, c, &x[pixels.start * c..pixels.end * c], 0) };
                 });
             }
-            Self::BackwardSums { channels, x, gradient, mean, parts } => {
-                let (x, c, parts) = (read(*x), *channels, *parts);
-                let (gradient, shift) = (gradient.of(memory, c), read(*mean));
+            Self::BackwardSums { sums, parts } => {
+                whole().fill(0.0);
+                let (c, parts) = (sums.gradient.channels, *parts);
+                let all = read(sums.x).len() / c;
                 pool.run(parts, &|task, thread| {
-                    // SAFETY: the parts are disjoint.
-                    let sums = unsafe { out.slice_mut(task * 2 * c..(task + 1) * 2 * c) };
-                    sums.fill(0.0);
                     let scratch = memory.scratch(thread);
-                    for pixels in blocks::blocks(part(x.len() / c, 1, parts, task), BLOCK) {
-                        gradient::load(isa, &gradient, pixels.clone(), 0..c, scratch, c);
-                        let gradient = Some((&*scratch, c));
-                        let all = ChannelSums { channels: c, x, pixels, columns: 0..c, gradient, shift };
-                        gradient::channel_sums(isa, &all, sums);
+                    for pixels in blocks::blocks(part(all, 1, parts, task), BLOCK) {
+                        sums.add(isa, memory, Part { task, first: false, pixels, columns: 0..c }, scratch, c);
                     }
                 });
             }
-            Self::Pointwise(step) => step.run(memory, out, pool, isa),
-            Self::PointwiseGrad(step) => step.run(memory, pool, isa),
-            Self::Depthwise(step) => step.run(memory, out, pool, isa),
-            Self::DepthwiseGrad(step) => step.run(memory, pool, isa),
+            Self::FusedConv(step) => step.run(memory, out, pool, isa),
+            Self::FusedConvGrad(step) => step.run(memory, pool, isa),
             Self::Statistics { partial, counts } => statistics(read(*partial), counts, whole()),
-            Self::Fold { scale, bias, mean, variance, epsilon } => {
-                let (scale, bias, mean, variance) = (read(*scale), read(*bias), read(*mean), read(*variance));
+            Self::Fold { from, epsilon } => {
+                let [scale, bias, mean, variance] = from.map(read);
                 let (to, c) = (whole(), scale.len());
                 for i in 0..c {
                     let factor = f64::from(scale[i]) / (f64::from(variance[i]) + f64::from(*epsilon)).sqrt();
@@ -193,16 +167,16 @@ impl Training {
                     to[2 * c + i] = (f64::from(bias[i]) - f64::from(mean[i]) * factor) as f32;
                 }
             }
-            Self::ParameterGradients { partial, variance, epsilon } => {
-                let (partial, variance, to) = (read(*partial), read(*variance), whole());
+            Self::ParameterGradients { from, epsilon } => {
+                let ([partial, variance], to) = (from.map(read), whole());
                 add_parts(partial, to);
                 let (_, scale) = to.split_at_mut(to.len() / 2);
                 for (slope, v) in scale.iter_mut().zip(variance) {
                     *slope = (f64::from(*slope) / (f64::from(*v) + f64::from(*epsilon)).sqrt()) as f32;
                 }
             }
-            Self::FoldGradient { sums, scale, mean, variance, epsilon, pixels } => {
-                let (sums, scale, mean, variance) = (read(*sums), read(*scale), read(*mean), read(*variance));
+            Self::FoldGradient { from, epsilon, pixels } => {
+                let [sums, scale, mean, variance] = from.map(read);
                 let (to, c) = (whole(), scale.len());
                 for i in 0..c {
                     let inverse = 1.0 / (f64::from(variance[i]) + f64::from(*epsilon)).sqrt();
@@ -215,8 +189,8 @@ impl Training {
                     to[2 * c + i] = (-factor * f64::from(sums[i]) * share - slope * f64::from(mean[i])) as f32;
                 }
             }
-            Self::Activation { activation, x, gradient } => {
-                let (x, dy, parts) = (read(*x), read(*gradient), tasks(out.len(), ELEMENTS));
+            Self::Activation { activation, from } => {
+                let ([x, dy], parts) = (from.map(read), tasks(out.len(), ELEMENTS));
                 pool.run(parts, &|task, _| {
                     let range = part(out.len(), 64, parts, task);
                     // SAFETY: the parts are disjoint.
@@ -224,29 +198,34 @@ impl Training {
                     gradient::activation_grad(isa, *activation, &x[range.clone()], &dy[range], to);
                 });
             }
-            Self::Softmax { n, y, gradient } => gradient::softmax_grad(*n, read(*y), read(*gradient), whole()),
-            Self::CrossEntropy { classes, logits, targets } => {
-                whole()[0] = gradient::cross_entropy(*classes, read(*logits), read(*targets));
+            Self::Softmax { n, from } => {
+                let [y, gradient] = from.map(read);
+                gradient::softmax_grad(*n, y, gradient, whole());
             }
-            Self::CrossEntropyGrad { classes, logits, targets, gradient } => {
-                let (logits, targets, factor) = (read(*logits), read(*targets), read(*gradient)[0]);
-                gradient::cross_entropy_grad(isa, *classes, logits, targets, factor, whole());
+            Self::CrossEntropy { classes, from } => {
+                let [logits, targets] = from.map(read);
+                whole()[0] = gradient::cross_entropy(*classes, logits, targets);
             }
-            Self::ConvInput { conv, weight, gradient, packed, rows } => {
-                pack_backward(conv, read(*weight), packed, rows);
-                let (grad, packed) = (conv.with(read(*gradient)), &*packed);
+            Self::CrossEntropyGrad { classes, from } => {
+                let [logits, targets, factor] = from.map(read);
+                gradient::cross_entropy_grad(isa, *classes, logits, targets, factor[0], whole());
+            }
+            Self::ConvInput { conv, from, packed, rows } => {
+                let [weight, gradient] = from.map(read);
+                pack_backward(conv, weight, packed, rows);
+                let (grad, packed) = (conv.with(gradient), &*packed);
                 pool.run(conv.window.batch, &|task, thread| {
                     // SAFETY: pictures are disjoint.
                     unsafe { conv_input_grad(isa, &grad, packed, out, task..task + 1, memory.scratch(thread)) }
                 });
             }
-            Self::ConvWeight { conv, x, gradient, parts } => {
-                let (x, grad, parts) = (read(*x), conv.with(read(*gradient)), *parts);
-                let len = out.len() / parts.max(1);
+            Self::ConvWeight { conv, from, parts } => {
+                let ([x, gradient], parts) = (from.map(read), *parts);
+                let (grad, len) = (conv.with(gradient), out.len() / parts.max(1));
                 pool.run(parts, &|task, thread| {
                     let rows = part(conv.window.rows(), 1, parts, task);
                     // SAFETY: the parts are disjoint.
-                    let to = unsafe { out.slice_mut(task * len..(task + 1) * len) };
+                    let to = unsafe { part_of(out, task, len) };
                     conv_weight_grad(isa, &grad, x, rows, memory.scratch(thread), to);
                 });
             }
@@ -263,13 +242,8 @@ impl Training {
                 });
             }
             Self::Pool { window, kind, channels, x, gradient } => {
-                let grad = PoolGrad {
-                    window: *window,
-                    kind: *kind,
-                    channels: *channels,
-                    x: x.map(read),
-                    gradient: read(*gradient),
-                };
+                let (x, gradient) = (x.map(read), read(*gradient));
+                let grad = PoolGrad { window: *window, kind: *kind, channels: *channels, x, gradient };
                 pool.run(window.batch, &|task, _| {
                     // SAFETY: pictures are disjoint.
                     unsafe { gradient::pool_grad(isa, &grad, out, task..task + 1) }
@@ -325,14 +299,4 @@ fn pack_backward(conv: &ConvShape, weight: &[f32], packed: &mut [PackedB], rows:
         }
         packed.repack(rows, [patch, 1]);
     }
-}
-
-/// How many parts the sums over so many pixels are cut into.
-pub(super) fn pixel_parts(pixels: usize) -> usize {
-    pixels.div_ceil(2048).max(1)
-}
-
-/// How many partial gradients the weights of a convolution get.
-pub(super) fn weight_parts(work: usize) -> usize {
-    (work / GRAIN).clamp(1, 4)
 }
