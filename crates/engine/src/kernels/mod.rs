@@ -52,9 +52,7 @@ mod tile;
 mod whole;
 mod winograd;
 
-pub use bottleneck::{
-    Bottleneck, BottleneckWeights, Layer, bottleneck, bottleneck_middle, bottleneck_project, is_clamp,
-};
+pub use bottleneck::{Bottleneck, BottleneckWeights, Layer, bottleneck, bottleneck_middle, bottleneck_project};
 pub use conv::{Conv, ConvWeights, conv};
 pub use conv_pool::{ConvPool, conv_pool};
 pub use depthwise::{Depthwise, DepthwiseWeights, depthwise};

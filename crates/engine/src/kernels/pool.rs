@@ -139,7 +139,7 @@ impl Taps {
 }
 
 /// Taps along an axis that lie inside the padded picture.
-fn counted(w: &Window, axis: usize, first: isize, pad_end: [usize; 2]) -> usize {
+pub(super) fn counted(w: &Window, axis: usize, first: isize, pad_end: [usize; 2]) -> usize {
     let left = (w.input[axis] + pad_end[axis]) as isize - first;
     if left <= 0 { 0 } else { left.unsigned_abs().div_ceil(w.dilation[axis]).min(w.kernel[axis]) }
 }

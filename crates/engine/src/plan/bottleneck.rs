@@ -10,7 +10,7 @@ use super::fuse::{Action, Finder, Fused, has_epilogue};
 use super::lower::{Lower, Lowered};
 use super::step::{GRAIN, Kernel, Memory, Place, Tail, grid, part, tasks};
 use crate::Pool;
-use crate::kernels::{self, Activation, BottleneckWeights, Layer, Out, Window, is_clamp};
+use crate::kernels::{self, Activation, BottleneckWeights, Layer, Out, Window};
 use percept_graph::{Node, Op, ValueId, ops};
 use std::sync::Arc;
 
@@ -56,7 +56,7 @@ impl Finder<'_> {
         let inner = |of: &Fused| {
             let i = maker(self.graph.node(of.anchor).inputs[0]?)?;
             let fused = self.constant_conv(&actions[i])?;
-            (fused.residual.is_none() && is_clamp(fused.activation)).then_some((i, fused))
+            (fused.residual.is_none() && fused.activation.clamp().is_some()).then_some((i, fused))
         };
         let pointwise = |fused: &Fused| self.sizes(fused).is_some_and(|(op, shape)| is_pointwise(op, shape));
         let (last, depthwise) = inner(&project).filter(|_| pointwise(&project))?;

@@ -13,7 +13,7 @@
 
 mod weights;
 
-pub use weights::{BottleneckWeights, Layer, is_clamp};
+pub use weights::{BottleneckWeights, Layer};
 
 use super::depthwise::{Lines, Place, Rows};
 use super::epilogue::Epilogue;
@@ -156,16 +156,12 @@ impl<'a> Bottleneck<'a> {
         }
     }
 
-    /// The input lines, counted over all pictures, between the first and the last that an output row can meet.
-    fn lines(&self, row: usize) -> Range<usize> {
+    /// The input lines, counted over all pictures, between the first and the last that output rows can meet.
+    fn lines(&self, rows: &Range<usize>) -> Range<usize> {
         let w = &self.window;
-        let (picture, oy) = (row / w.output[0], row % w.output[0]);
-        let (taps, first) = w.reach(0, oy);
-        let reach = (w.kernel[0].max(1) - 1) * w.dilation[0] + 1;
-        let end = first.saturating_add_unsigned(reach).max(0).unsigned_abs().min(w.input[0]);
-        let start = first.max(0).unsigned_abs();
-        let line = picture * w.input[0];
-        if taps.is_empty() { 0..0 } else { line + start..line + end }
+        let of = |row: usize| (row / w.output[0] * w.input[0], w.seen(&(row % w.output[0]..row % w.output[0] + 1)));
+        let ((first, begin), (last, end)) = (of(rows.start), of(rows.end - 1));
+        first + begin.start..last + end.end
     }
 }
 
@@ -221,16 +217,14 @@ impl Chunks<'_> {
     /// The band lies in `rows`, and a chunk is no larger than the cut that ring and middle have room for; the CPU has the instruction set of `S`.
     #[inline(always)]
     unsafe fn band<S: Simd>(&mut self, band: Range<usize>, chunk: usize) {
-        let base = band.clone().map(|row| self.b.lines(row)).find(|lines| !lines.is_empty()).map_or(0, |l| l.start);
+        let base = self.b.lines(&band).start;
         let mut next = base;
         for row in band.clone().step_by(chunk) {
             let rows = row..band.end.min(row + chunk);
             // The lines that the chunk needs and the ring does not have.
-            let mut lines = next..next;
-            for needed in rows.clone().map(|row| self.b.lines(row)).filter(|lines| !lines.is_empty()) {
-                let start = if lines.is_empty() { next.max(needed.start) } else { lines.start };
-                lines = start..needed.end.max(start);
-            }
+            let needed = self.b.lines(&rows);
+            let start = next.max(needed.start);
+            let lines = start..needed.end.max(start);
             next = lines.end;
             // SAFETY: passed on from the caller.
             unsafe { self.chunk::<S>(rows, lines, base) }

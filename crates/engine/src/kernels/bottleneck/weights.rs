@@ -46,11 +46,6 @@ pub(super) struct Expand {
     pub(super) activation: Activation,
 }
 
-/// Whether an activation can stand inside a bottleneck.
-pub fn is_clamp(activation: Activation) -> bool {
-    activation.clamp().is_some()
-}
-
 impl BottleneckWeights {
     /// Packs the layers; `sizes` are the channels of input, middle and output. Without `expand` the channels of input and middle are the same,
     /// and a multiple of the vector. The bias and the activation of the projection are those of the call.
@@ -65,7 +60,8 @@ impl BottleneckWeights {
         let kernel = depthwise.kernel;
         let taps = kernel[0] * kernel[1];
         assert!(expand.is_some() || inputs == channels, "{inputs} inputs for {channels} channels in vectors");
-        assert!(expand.into_iter().chain([depthwise]).all(|layer| is_clamp(layer.activation)), "activations inside");
+        let inner = expand.into_iter().chain([depthwise]);
+        assert!(inner.map(|layer| layer.activation.clamp()).all(|clamp| clamp.is_some()), "activations inside");
         assert_eq!(depthwise.weights.len(), middle * taps, "weights of {middle} filters of {kernel:?}");
         assert_eq!(project.len(), middle * outputs, "weights of {middle}→{outputs}");
         let padded = |values: &[f32], len: usize| {

@@ -2,7 +2,7 @@
 //! weights as a sum of outer products for each tap.
 
 use super::super::{Epilogue, Gemm, Out, PackedB, Window, check_range, gemm_whole};
-use super::{Outer, SLACK, add_outer, read, write};
+use super::{Outer, SLACK, add_outer, read, tap, write};
 use crate::simd::{Isa, Kernel, Simd};
 use std::ops::Range;
 
@@ -118,10 +118,8 @@ impl Kernel for Scatter<'_> {
             let (oy, ox) = ((self.first + i) / w.output[1], (self.first + i) % w.output[1]);
             let ((ys, y0), (xs, x0)) = (w.reach(0, oy), w.reach(1, ox));
             for ky in ys {
-                let y = y0.wrapping_add_unsigned(ky * w.dilation[0]).unsigned_abs();
                 for kx in xs.clone() {
-                    let x = x0.wrapping_add_unsigned(kx * w.dilation[1]).unsigned_abs();
-                    let to = &mut self.dx[(y * w.input[1] + x) * self.g.inputs + self.channels..][..n];
+                    let to = &mut self.dx[tap(w, [y0, x0], ky, kx) * self.g.inputs + self.channels..][..n];
                     let from = &row[(ky * w.kernel[1] + kx) * n..][..n];
                     for i in (0..n).step_by(S::LANES) {
                         let lanes = S::LANES.min(n - i);
@@ -199,10 +197,9 @@ impl<'a> Rows<'a> {
             return Self { g, picture, rows, x, line: 0 };
         }
         // Vectors reach beyond the last channel of a pixel, where at the end of x there is nothing: some room is needed behind it.
-        let end = (picture + 1) * w.input[0];
-        let line = (picture * w.input[0] + (first * w.stride[0]).saturating_sub(w.pad[0])).min(end);
-        let size = w.input[1] * g.inputs;
-        let some = &x[line * size..end.min(line + g.block_lines()) * size];
+        let (lines, size) = (w.seen(&rows), w.input[1] * g.inputs);
+        let line = picture * w.input[0] + lines.start;
+        let some = &x[line * size..(line + lines.len()) * size];
         scratch[..some.len()].copy_from_slice(some);
         Self { g, picture, rows, x: &scratch[..some.len() + SLACK], line }
     }

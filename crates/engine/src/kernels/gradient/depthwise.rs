@@ -253,37 +253,47 @@ struct Taps<'a> {
 impl Kernel for Taps<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(mut self) {
-        let (d, w) = (self.d, &self.d.window);
-        for y in d.rows.clone() {
-            for ky in 0..w.kernel[0] {
-                let Some(row) = d.row_of(y, ky) else { continue };
-                let (mut i, width) = (0, d.columns.len());
-                while i < width {
-                    // SAFETY: passed on from the caller.
-                    unsafe {
-                        i += match (d.tiled(), width - i > S::LANES) {
-                            (Some((3, s)), true) => self.taps::<S, 3, 2>([y, ky, row], i, s),
-                            (Some((3, s)), false) => self.taps::<S, 3, 1>([y, ky, row], i, s),
-                            (Some((_, s)), true) => self.taps::<S, 5, 2>([y, ky, row], i, s),
-                            (Some((_, s)), false) => self.taps::<S, 5, 1>([y, ky, row], i, s),
-                            (None, _) => self.one_by_one::<S>([y, ky, row], i),
-                        }
-                    }
-                }
+        // SAFETY: passed on from the caller.
+        unsafe {
+            match self.d.tiled() {
+                Some((3, _)) => self.rows::<S, 3>(),
+                Some(_) => self.rows::<S, 5>(),
+                None => self.rows::<S, 1>(),
             }
         }
     }
 }
 
 impl Taps<'_> {
-    /// The `K` taps of a kernel row, in `NV` vectors of channels from the block's channel `i` on; gives back how many channels.
+    /// All rows, `K` taps of a kernel row at a time.
+    #[inline(always)]
+    unsafe fn rows<S: Simd, const K: usize>(&mut self) {
+        let (d, w) = (self.d, &self.d.window);
+        for (y, ky) in d.rows.clone().flat_map(|y| (0..w.kernel[0]).map(move |ky| (y, ky))) {
+            let Some(row) = d.row_of(y, ky) else { continue };
+            for kx in (0..w.kernel[1]).step_by(K) {
+                for i in (0..d.columns.len()).step_by(2 * S::LANES) {
+                    // SAFETY: passed on from the caller.
+                    unsafe {
+                        if d.columns.len() - i > S::LANES {
+                            self.taps::<S, K, 2>([y, row], [ky, kx], i);
+                        } else {
+                            self.taps::<S, K, 1>([y, row], [ky, kx], i);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// `K` taps of a kernel row from `kx` on, in `NV` vectors of channels from the block's channel `i` on.
     #[inline(always)]
     unsafe fn taps<S: Simd, const K: usize, const NV: usize>(
         &mut self,
-        [y, ky, row]: [usize; 3],
+        [y, row]: [usize; 2],
+        [ky, kx]: [usize; 2],
         i: usize,
-        stride: usize,
-    ) -> usize {
+    ) {
         let (d, w) = (self.d, &self.d.window);
         let line = (y - d.rows.start) * w.input[1];
         // SAFETY: columns that exist lie inside the blocks, where pixels have whole vectors; channels lie inside the sums.
@@ -292,7 +302,7 @@ impl Taps<'_> {
             let x = self.x.as_ptr().wrapping_add(line * d.stride + i);
             let dy = d.gradient.as_ptr().add(row * w.output[1] * d.stride + i);
             for ox in 0..w.output[1] {
-                let first = (ox * stride).wrapping_sub(w.pad[1]);
+                let first = (ox * w.stride[1] + kx * w.dilation[1]).wrapping_sub(w.pad[1]);
                 let inside = first < w.input[1] && first + K <= w.input[1];
                 let mut slope = [S::splat(0.0); NV];
                 unroll!(3, NV, |V| { slope[V] = S::load(dy.add(ox * d.stride + V * S::LANES)) });
@@ -309,35 +319,11 @@ impl Taps<'_> {
                 for (v, &sum) in acc.iter().enumerate() {
                     let at = i + v * S::LANES;
                     let n = S::LANES.min(d.columns.len() - at);
-                    let to = self.sums.as_mut_ptr().add((ky * K + j) * d.channels + d.columns.start + at);
+                    let tap = ky * w.kernel[1] + kx + j;
+                    let to = self.sums.as_mut_ptr().add(tap * d.channels + d.columns.start + at);
                     write::<S>(to, S::add(read::<S>(to, n), sum), n);
                 }
             }
         }
-        NV * S::LANES
-    }
-
-    /// All taps of a kernel row one after the other, for any window.
-    #[inline(always)]
-    unsafe fn one_by_one<S: Simd>(&mut self, [y, ky, row]: [usize; 3], i: usize) -> usize {
-        let (d, w) = (self.d, &self.d.window);
-        let n = S::LANES.min(d.columns.len() - i);
-        for kx in 0..w.kernel[1] {
-            // SAFETY: as in `taps`.
-            unsafe {
-                let mut sum = S::splat(0.0);
-                for ox in 0..w.output[1] {
-                    let x = (ox * w.stride[1] + kx * w.dilation[1]).wrapping_sub(w.pad[1]);
-                    if x < w.input[1] {
-                        let pixel = (y - d.rows.start) * w.input[1] + x;
-                        let dy = S::load(d.gradient.as_ptr().add((row * w.output[1] + ox) * d.stride + i));
-                        sum = S::mul_add(dy, S::load(self.x.as_ptr().add(pixel * d.stride + i)), sum);
-                    }
-                }
-                let to = self.sums.as_mut_ptr().add((ky * w.kernel[1] + kx) * d.channels + d.columns.start + i);
-                write::<S>(to, S::add(read::<S>(to, n), sum), n);
-            }
-        }
-        S::LANES
     }
 }

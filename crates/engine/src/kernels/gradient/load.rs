@@ -140,11 +140,10 @@ impl Block<'_> {
     #[inline(always)]
     unsafe fn pass<S: Simd, const MASK: u8, const AFFINE: u8>(self) {
         let (l, c, width) = (self.l, self.l.channels, self.channels.len());
-        let null = std::ptr::null();
-        let (mask, mask_list, mask_clamp) = l
-            .mask
-            .map_or((null, null, [0.0; 2]), |m| (m.x.as_ptr(), m.coefficients.map_or(null, <[f32]>::as_ptr), m.clamp));
-        let (list, z) = l.affine.map_or((null, null), |(list, z)| (list.as_ptr(), z.map_or(null, <[f32]>::as_ptr)));
+        let (operands, null) = (l.map(<[f32]>::as_ptr), std::ptr::null());
+        let mask = operands.mask.unwrap_or(MaskOf { x: null, coefficients: None, clamp: [0.0; 2] });
+        let mask_list = mask.coefficients.unwrap_or(null);
+        let (list, z) = operands.affine.map_or((null, null), |(list, z)| (list, z.unwrap_or(null)));
         // In pixels, for every pixel fetches as much as it reads.
         let ahead = AHEAD.div_ceil(width.max(1)) * c;
         for pixel in 0..self.pixels.len() {
@@ -156,15 +155,15 @@ impl Block<'_> {
                 // ahead may lie behind them.
                 unsafe {
                     let of = |list: *const f32, k: usize| read::<S>(list.add(k * c + at), n);
-                    S::prefetch(l.x.as_ptr().wrapping_add(from + ahead));
-                    let mut v = read::<S>(l.x.as_ptr().add(from), n);
+                    S::prefetch(operands.x.wrapping_add(from + ahead));
+                    let mut v = read::<S>(operands.x.add(from), n);
                     if MASK > 0 {
-                        S::prefetch(mask.wrapping_add(from + ahead));
-                        let mut p = read::<S>(mask.add(from), n);
+                        S::prefetch(mask.x.wrapping_add(from + ahead));
+                        let mut p = read::<S>(mask.x.add(from), n);
                         if MASK == 2 {
                             p = S::mul_add(of(mask_list, 0), p, of(mask_list, 2));
                         }
-                        let [above, below] = mask_clamp.map(|x| S::splat(x));
+                        let [above, below] = mask.clamp.map(|x| S::splat(x));
                         let zero = S::splat(0.0);
                         v = S::select_lt(above, p, S::select_lt(p, below, v, zero), zero);
                     }

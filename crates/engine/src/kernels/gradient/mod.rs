@@ -20,7 +20,14 @@ pub use norm::{ChannelSums, channel_sums};
 pub use outer::{Outer, SLACK, add_outer};
 pub use pool::{PoolGrad, pool_grad};
 
+use super::Window;
 use crate::simd::Simd;
+
+/// Where tap (`ky`, `kx`) of a window lies, whose first tap is at `first`, in pixels of a picture.
+fn tap(w: &Window, first: [isize; 2], ky: usize, kx: usize) -> usize {
+    let [y, x] = [ky * w.dilation[0], kx * w.dilation[1]];
+    first[0].wrapping_add_unsigned(y).unsigned_abs() * w.input[1] + first[1].wrapping_add_unsigned(x).unsigned_abs()
+}
 
 /// Reads `n ≤ LANES` lanes.
 ///

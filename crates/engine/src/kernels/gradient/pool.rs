@@ -1,7 +1,8 @@
 //! Gradients of pooling: every window hands its gradient back to what it saw.
 
+use super::super::pool::counted;
 use super::super::{Out, PoolKind, Window, check_range};
-use super::{read, write};
+use super::{read, tap, write};
 use crate::simd::{Isa, Kernel, Simd};
 use std::ops::Range;
 
@@ -51,12 +52,6 @@ pub unsafe fn pool_grad(isa: Isa, p: &PoolGrad<'_>, out: Out<'_>, pictures: Rang
     }
 }
 
-/// Where tap (`ky`, `kx`) of a window lies, whose first tap is at `first`, in pixels of a picture.
-fn tap(w: &Window, first: [isize; 2], ky: usize, kx: usize) -> usize {
-    let [y, x] = [ky * w.dilation[0], kx * w.dilation[1]];
-    first[0].wrapping_add_unsigned(y).unsigned_abs() * w.input[1] + first[1].wrapping_add_unsigned(x).unsigned_abs()
-}
-
 /// Hands the gradient of an output pixel to the first of the greatest inputs that it saw.
 struct Max<'a> {
     w: &'a Window,
@@ -98,13 +93,7 @@ fn share(p: &PoolGrad<'_>, [oy, ox]: [usize; 2], dy: &[f32], dx: &mut [f32]) {
     let (w, c) = (&p.window, p.channels);
     let ((ys, y0), (xs, x0)) = (w.reach(0, oy), w.reach(1, ox));
     let count = match p.kind {
-        PoolKind::AverageWithPadding { pad_end } => {
-            let counted = |axis: usize, first: isize| {
-                let end = (w.input[axis] + pad_end[axis]) as isize;
-                (0..w.kernel[axis]).filter(|t| first + ((t * w.dilation[axis]) as isize) < end).count()
-            };
-            counted(0, y0) * counted(1, x0)
-        }
+        PoolKind::AverageWithPadding { pad_end } => counted(w, 0, y0, pad_end) * counted(w, 1, x0, pad_end),
         _ => ys.len() * xs.len(),
     };
     for ky in ys {

@@ -231,17 +231,8 @@ impl Lower<'_> {
 
     fn sum_to(&mut self, node: &Node, x: ValueId, like: ValueId) -> Lowered<()> {
         let (x, shape) = (self.float(x)?, self.shape(like)?);
-        let (strides, missing) = (x.strides(), x.shape.len() - shape.len());
-        let kept_axis = |axis: usize| axis >= missing && shape[axis - missing] == x.shape[axis];
-        let of = |kept: bool| {
-            let axes = (0..x.shape.len()).filter(|&axis| kept_axis(axis) == kept);
-            axes.map(|axis| [x.shape[axis], strides[axis]]).collect::<Vec<_>>()
-        };
-        let kernel = Kernel::Sum { x: x.place, kept: of(true), reduced: of(false), factor: 1.0 };
-        let y = self.slot(shape.clone(), plain(shape.len()));
-        self.push(&node.name, kernel, &y);
-        self.set(node.outputs[0], y);
-        Ok(())
+        let missing = x.shape.len() - shape.len();
+        self.sum(node, &x, |axis| axis >= missing && shape[axis - missing] == x.shape[axis], 1.0)
     }
 
     /// What lies in a gradient from `begin` on, which says a position along each axis; zeros where there is nothing.
