@@ -49,12 +49,8 @@ impl DepthwiseBlock<'_> {
         check_range(&self.columns, self.channels, "channels");
         assert!(self.picture < w.batch, "picture {} of {}", self.picture, w.batch);
         assert!(self.stride >= self.columns.len().next_multiple_of(isa.lanes()), "pixels {} apart", self.stride);
-        let pixels = seen_by(w, &self.rows).len() * w.output[1];
-        assert!(
-            self.gradient.len() >= pixels.saturating_mul(self.stride),
-            "gradient of {} for {pixels} pixels",
-            self.gradient.len()
-        );
+        let (len, pixels) = (self.gradient.len(), seen_by(w, &self.rows).len() * w.output[1]);
+        assert!(len >= pixels.saturating_mul(self.stride), "gradient of {len} for {pixels} pixels");
     }
 
     /// The output row whose tap `ky` falls on input row `y`, as a row of the block.
@@ -129,13 +125,12 @@ impl Input<'_> {
             let x = (first * STRIDE) as isize - w.pad[1] as isize;
             let inside = x >= 0 && x.unsigned_abs() + TILE <= w.input[1];
             let inside = inside && first >= before && first + after < w.output[1];
-            let input = self;
             // SAFETY: passed on from the caller.
             unsafe {
                 if inside {
-                    S::enter(Columns::<K, STRIDE, false> { input, y, rows, first });
+                    S::enter(Columns::<K, STRIDE, false> { input: self, y, rows, first });
                 } else {
-                    S::enter(Columns::<K, STRIDE, true> { input, y, rows, first });
+                    S::enter(Columns::<K, STRIDE, true> { input: self, y, rows, first });
                 }
             }
             first += TILE / STRIDE;

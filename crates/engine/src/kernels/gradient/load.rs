@@ -96,11 +96,8 @@ pub fn load(isa: Isa, l: &Load<'_>, pixels: Range<usize>, channels: Range<usize>
     l.check();
     check_range(&channels, l.channels, "channels");
     check_range(&pixels, l.x.len() / l.channels.max(1), "pixels");
-    assert!(
-        stride >= channels.len() && to.len() >= pixels.len().saturating_mul(stride),
-        "{} for {pixels:?} by {stride}",
-        to.len()
-    );
+    let (len, needed) = (to.len(), pixels.len().saturating_mul(stride));
+    assert!(stride >= channels.len() && len >= needed, "{len} for {pixels:?} by {stride}");
     // SAFETY: the lengths were checked above.
     unsafe { isa.run(Block { l, pixels, channels, to, stride }) }
 }

@@ -13,9 +13,6 @@ use crate::kernels::{BinaryOp, PoolKind, Window};
 use percept_graph::ops::{AveragePool, BatchNormalization, MaxPool, PadMode};
 use percept_graph::{Node, Op, ValueId};
 
-/// The mean and the variance that a batch normalisation uses.
-type Statistics = [Edge; 2];
-
 impl Lower<'_> {
     pub(in super::super) fn training(&mut self, node: &Node) -> Lowered<()> {
         let ids: Vec<ValueId> = node.inputs.iter().flatten().copied().collect();
@@ -103,31 +100,26 @@ impl Lower<'_> {
         Ok(())
     }
 
-    /// Mean and variance over the batch of a value, computed once in a plan.
-    fn batch_statistics(&mut self, node: &Node, id: ValueId, x: &Edge) -> Statistics {
+    /// The mean and the variance that a normalisation uses: those of the batch, computed once in a plan, or those given.
+    fn statistics_of(
+        &mut self,
+        node: &Node,
+        op: &BatchNormalization,
+        x: &Edge,
+        [mean, variance]: [ValueId; 2],
+    ) -> Lowered<[Edge; 2]> {
+        let (true, Some(id)) = (op.training_mode, node.inputs[0]) else {
+            return Ok([self.float(mean)?, self.float(variance)?]);
+        };
         if let Some(found) = self.statistics.get(&id) {
-            return found.clone();
+            return Ok(found.clone());
         }
         let channels = x.shape[1];
         let (partial, counts) = self.forward_sums(node, x);
         let both = self.list(node, 2 * channels, Training::Statistics { partial, counts });
         let found = [0, 1].map(|i| self.part_of(node, &both, i * channels, channels));
         self.statistics.insert(id, found.clone());
-        found
-    }
-
-    /// The statistics that a normalisation uses: those of the batch, or those given.
-    fn statistics_of(
-        &mut self,
-        node: &Node,
-        op: &BatchNormalization,
-        x: &Edge,
-        given: [ValueId; 2],
-    ) -> Lowered<Statistics> {
-        match (op.training_mode, node.inputs[0]) {
-            (true, Some(id)) => Ok(self.batch_statistics(node, id, x)),
-            _ => Ok([self.float(given[0])?, self.float(given[1])?]),
-        }
+        Ok(found)
     }
 
     /// A batch normalisation whose statistics or parameters are known only at run time.
