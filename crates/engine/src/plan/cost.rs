@@ -7,7 +7,8 @@
 
 use super::Plan;
 use super::step::{Kernel, Place, Step, Tail};
-use super::training::{ConvShape, Training};
+use super::training::Training;
+use crate::kernels::gradient::ConvShape;
 use crate::kernels::{Activation, Window};
 use percept_graph::DType;
 

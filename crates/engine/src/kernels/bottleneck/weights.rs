@@ -178,10 +178,7 @@ impl BottleneckWeights {
     }
 
     pub(super) fn ring_len(&self, cut: &Cut, window: &Window) -> usize {
-        let channels = match cut.rings {
-            true => self.channels,
-            false => self.channels.min(3 * self.isa.lanes()),
-        };
+        let channels = if cut.rings { self.channels } else { self.channels.min(3 * self.isa.lanes()) };
         if self.expand.is_some() { cut.lines * window.input[1] * channels } else { 0 }
     }
 

@@ -11,9 +11,9 @@ const BLOCK: usize = 64 << 10;
 /// Floats of a kernel row up to which its taps are taken together.
 const SHORT: usize = 32;
 
-/// A convolution, for its gradients.
+/// The shape of a convolution.
 #[derive(Clone, Copy)]
-pub struct ConvGrad<'a> {
+pub struct ConvShape {
     /// How the kernel slides over the input.
     pub window: Window,
     /// Groups of channels.
@@ -22,11 +22,18 @@ pub struct ConvGrad<'a> {
     pub inputs: usize,
     /// Channels of the output, of all groups.
     pub outputs: usize,
+}
+
+/// A convolution, for its gradients.
+#[derive(Clone, Copy)]
+pub struct ConvGrad<'a> {
+    /// Its shape.
+    pub conv: ConvShape,
     /// The gradient of the output, NHWC.
     pub gradient: &'a [f32],
 }
 
-impl ConvGrad<'_> {
+impl ConvShape {
     /// Floats of the patch that one output pixel of one group sees.
     pub fn patch(&self) -> usize {
         self.window.kernel[0] * self.window.kernel[1] * self.inputs / self.groups
@@ -37,26 +44,25 @@ impl ConvGrad<'_> {
         (BLOCK / self.patch().max(1)).clamp(16, 1024)
     }
 
-    /// Output rows that are in work at once while the gradient of the weights is computed, and the input rows that they see at most.
+    /// Output rows that are in work at once while the gradient of the weights is computed.
     fn block_rows(&self) -> usize {
         let w = &self.window;
         (BLOCK / (w.stride[0] * w.input[1] * self.inputs + w.output[1] * self.outputs).max(1)).min(w.output[0]).max(1)
     }
 
-    fn block_lines(&self) -> usize {
+    /// Floats of scratch that a call for gradients needs.
+    pub fn scratch_len(&self) -> usize {
         let w = &self.window;
         let lines = (self.block_rows() - 1) * w.stride[0] + (w.kernel[0].max(1) - 1) * w.dilation[0] + 1;
-        lines.min(w.input[0])
+        (self.block() * self.patch()).max(lines.min(w.input[0]) * w.input[1] * self.inputs) + SLACK
     }
+}
 
-    /// Floats of scratch that a call needs.
-    pub fn scratch_len(&self) -> usize {
-        (self.block() * self.patch()).max(self.block_lines() * self.window.input[1] * self.inputs) + SLACK
-    }
-
+impl ConvGrad<'_> {
     fn check(&self) {
-        self.window.check();
-        assert_eq!(self.gradient.len(), self.window.pixels() * self.outputs, "gradient for {:?}", self.window);
+        let w = &self.conv.window;
+        w.check();
+        assert_eq!(self.gradient.len(), w.pixels() * self.conv.outputs, "gradient for {w:?}");
     }
 }
 
@@ -75,25 +81,26 @@ pub unsafe fn conv_input_grad(
     scratch: &mut [f32],
 ) {
     g.check();
-    let (w, patch, per_group) = (&g.window, g.patch(), g.outputs / g.groups);
+    let conv = &g.conv;
+    let (w, patch, per_group) = (&conv.window, conv.patch(), conv.outputs / conv.groups);
     check_range(&pictures, w.batch, "pictures");
-    assert_eq!(out.len(), w.input_pixels() * g.inputs, "output for {w:?}");
-    let size = w.input[0] * w.input[1] * g.inputs;
+    assert_eq!(out.len(), w.input_pixels() * conv.inputs, "output for {w:?}");
+    let size = w.input[0] * w.input[1] * conv.inputs;
     let pixels = w.output[0] * w.output[1];
     for picture in pictures {
         // SAFETY: pictures are the caller's alone.
         let dx = unsafe { out.slice_mut(picture * size..(picture + 1) * size) };
         dx.fill(0.0);
-        for first in (0..pixels).step_by(g.block()) {
-            let m = g.block().min(pixels - first);
+        for first in (0..pixels).step_by(conv.block()) {
+            let m = conv.block().min(pixels - first);
             for (group, b) in weights.iter().enumerate() {
-                let a = &g.gradient[(picture * pixels + first) * g.outputs + group * per_group..];
-                let product = Gemm { m, a, lda: g.outputs, b, ldc: patch, epilogue: Epilogue::default() };
+                let a = &g.gradient[(picture * pixels + first) * conv.outputs + group * per_group..];
+                let product = Gemm { m, a, lda: conv.outputs, b, ldc: patch, epilogue: Epilogue::default() };
                 let rows = &mut scratch[..m * patch];
                 gemm_whole(&product, rows);
-                let channels = group * g.inputs / g.groups;
+                let channels = group * conv.inputs / conv.groups;
                 // SAFETY: the rows are patches of pixels of this picture, and dx is the picture.
-                unsafe { isa.run(Scatter { g, channels, first, rows, dx }) }
+                unsafe { isa.run(Scatter { conv, channels, first, rows, dx }) }
             }
         }
     }
@@ -101,7 +108,7 @@ pub unsafe fn conv_input_grad(
 
 /// Adds rows of patches to the pixels that they were taken from.
 struct Scatter<'a> {
-    g: &'a ConvGrad<'a>,
+    conv: &'a ConvShape,
     /// The first channel of the group.
     channels: usize,
     /// The output pixel of the first row.
@@ -113,13 +120,13 @@ struct Scatter<'a> {
 impl Kernel for Scatter<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let (w, n) = (&self.g.window, self.g.inputs / self.g.groups);
-        for (i, row) in self.rows.chunks_exact(self.g.patch().max(1)).enumerate() {
+        let (w, n) = (&self.conv.window, self.conv.inputs / self.conv.groups);
+        for (i, row) in self.rows.chunks_exact(self.conv.patch().max(1)).enumerate() {
             let (oy, ox) = ((self.first + i) / w.output[1], (self.first + i) % w.output[1]);
             let ((ys, y0), (xs, x0)) = (w.reach(0, oy), w.reach(1, ox));
             for ky in ys {
                 for kx in xs.clone() {
-                    let to = &mut self.dx[tap(w, [y0, x0], ky, kx) * self.g.inputs + self.channels..][..n];
+                    let to = &mut self.dx[tap(w, [y0, x0], ky, kx) * self.conv.inputs + self.channels..][..n];
                     let from = &row[(ky * w.kernel[1] + kx) * n..][..n];
                     for i in (0..n).step_by(S::LANES) {
                         let lanes = S::LANES.min(n - i);
@@ -138,7 +145,7 @@ impl Kernel for Scatter<'_> {
 
 /// Adds up the gradient with respect to the weights over output `rows` (flat over batch and height).
 ///
-/// `sums` is, for each group, outputs × patch (taps outermost, then channels); `scratch` holds [`ConvGrad::scratch_len`] floats.
+/// `sums` is, for each group, outputs × patch (taps outermost, then channels); `scratch` holds [`ConvShape::scratch_len`] floats.
 ///
 /// Input and gradient are read where they stand: what a tap sees of some rows of a picture are runs of evenly spaced pixels.
 pub fn conv_weight_grad(
@@ -150,15 +157,15 @@ pub fn conv_weight_grad(
     sums: &mut [f32],
 ) {
     g.check();
-    let w = &g.window;
+    let (conv, w) = (&g.conv, &g.conv.window);
     check_range(&rows, w.rows(), "rows");
-    assert_eq!(x.len(), w.input_pixels() * g.inputs, "x for {w:?}");
-    assert_eq!(sums.len(), g.outputs * g.patch(), "sums");
-    assert!(scratch.len() >= g.scratch_len(), "scratch of {}", scratch.len());
+    assert_eq!(x.len(), w.input_pixels() * conv.inputs, "x for {w:?}");
+    assert_eq!(sums.len(), conv.outputs * conv.patch(), "sums");
+    assert!(scratch.len() >= conv.scratch_len(), "scratch of {}", scratch.len());
     sums.fill(0.0);
     let taps = w.taps();
     let blocks = || {
-        let parts = rows.clone().step_by(g.block_rows()).map(|first| first..rows.end.min(first + g.block_rows()));
+        let parts = rows.clone().step_by(conv.block_rows()).map(|first| first..rows.end.min(first + conv.block_rows()));
         // A block is of one picture, and no longer.
         parts.flat_map(|part| {
             let next = part.end.min((part.start / w.output[0] + 1) * w.output[0]);
@@ -190,14 +197,14 @@ struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     fn new(isa: Isa, g: &'a ConvGrad<'a>, x: &'a [f32], rows: Range<usize>, scratch: &'a mut [f32]) -> Self {
-        let w = &g.window;
+        let w = &g.conv.window;
         let (picture, first) = (rows.start / w.output[0].max(1), rows.start % w.output[0].max(1));
         let rows = first..first + rows.len();
-        if (g.inputs / g.groups).is_multiple_of(isa.lanes()) {
+        if (g.conv.inputs / g.conv.groups).is_multiple_of(isa.lanes()) {
             return Self { g, picture, rows, x, line: 0 };
         }
         // Vectors reach beyond the last channel of a pixel, where at the end of x there is nothing: some room is needed behind it.
-        let (lines, size) = (w.seen(&rows), w.input[1] * g.inputs);
+        let (lines, size) = (w.seen(&rows), w.input[1] * g.conv.inputs);
         let line = picture * w.input[0] + lines.start;
         let some = &x[line * size..(line + lines.len()) * size];
         scratch[..some.len()].copy_from_slice(some);
@@ -209,10 +216,10 @@ impl<'a> Rows<'a> {
     /// Where the taps of a kernel row are a short run of floats (the first layer: 3 channels), they are one wherever all of them are inside
     /// the picture.
     fn add_tap(&self, isa: Isa, tap: usize, sums: &mut [f32]) {
-        let (g, w) = (self.g, &self.g.window);
+        let (g, w) = (self.g, &self.g.conv.window);
         let (taps, kx) = (w.kernel[1], tap % w.kernel[1]);
         let all = 0..w.output[1];
-        if w.dilation[1] > 1 || g.groups > 1 || taps * g.inputs > SHORT {
+        if w.dilation[1] > 1 || g.conv.groups > 1 || taps * g.conv.inputs > SHORT {
             return self.add(isa, tap, 1, all, sums);
         }
         // The outputs that see the first tap inside, and of those the ones that see the last.
@@ -226,25 +233,25 @@ impl<'a> Rows<'a> {
 
     /// Adds what so many neighbouring `taps`, of which `tap` is the first, see of output `columns`.
     fn add(&self, isa: Isa, tap: usize, taps: usize, columns: Range<usize>, sums: &mut [f32]) {
-        let (g, w) = (self.g, &self.g.window);
+        let (conv, w) = (&self.g.conv, &self.g.conv.window);
         let (ys, y) = w.sees(0, tap / w.kernel[1], self.rows.clone());
         let (xs, x) = w.sees(1, tap % w.kernel[1], columns);
         if ys.is_empty() || xs.is_empty() {
             return;
         }
-        let (channels, per_group, patch) = (g.inputs / g.groups, g.outputs / g.groups, g.patch());
-        let x = ((self.picture * w.input[0] + y - self.line) * w.input[1] + x) * g.inputs;
-        let dy = ((self.picture * w.output[0] + ys.start) * w.output[1] + xs.start) * g.outputs;
-        for group in 0..g.groups {
+        let (channels, per_group, patch) = (conv.inputs / conv.groups, conv.outputs / conv.groups, conv.patch());
+        let x = ((self.picture * w.input[0] + y - self.line) * w.input[1] + x) * conv.inputs;
+        let dy = ((self.picture * w.output[0] + ys.start) * w.output[1] + xs.start) * conv.outputs;
+        for group in 0..conv.groups {
             let outer = Outer {
                 samples: xs.len(),
-                a: &g.gradient[dy + group * per_group..],
+                a: &self.g.gradient[dy + group * per_group..],
                 rows: per_group,
-                lda: g.outputs,
+                lda: conv.outputs,
                 b: &self.x[x + group * channels..],
                 columns: taps * channels,
-                ldb: w.stride[1] * g.inputs,
-                runs: [ys.len(), w.output[1] * g.outputs, w.stride[0] * w.input[1] * g.inputs],
+                ldb: w.stride[1] * conv.inputs,
+                runs: [ys.len(), w.output[1] * conv.outputs, w.stride[0] * w.input[1] * conv.inputs],
                 ldc: patch,
             };
             add_outer(isa, &outer, &mut sums[group * per_group * patch + tap * channels..]);

@@ -29,10 +29,11 @@ proptest! {
                 dw[(out * taps + t) * i + ci] += dy * f64::from(x[at]);
             });
         }
-        let g = ConvGrad { window: w, groups, inputs, outputs, gradient: &dy };
+        let conv = ConvShape { window: w, groups, inputs, outputs };
+        let g = ConvGrad { conv, gradient: &dy };
         for isa in Isa::available() {
-            let mut scratch = vec![f32::NAN; g.scratch_len()];
-            let weights: Vec<_> = filters.chunks(o * g.patch()).map(|f| PackedB::pack(isa, o, g.patch(), f, [g.patch(), 1])).collect();
+            let mut scratch = vec![f32::NAN; conv.scratch_len()];
+            let weights: Vec<_> = filters.chunks(o * conv.patch()).map(|f| PackedB::pack(isa, o, conv.patch(), f, [conv.patch(), 1])).collect();
             let mut got = vec![f32::NAN; x.len()];
             let picture = cut % (w.batch + 1);
             // SAFETY: one call at a time.

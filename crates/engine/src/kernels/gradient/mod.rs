@@ -13,7 +13,7 @@ mod outer;
 mod pool;
 
 pub use activation::{activation_grad, cross_entropy, cross_entropy_grad, softmax_grad};
-pub use conv::{ConvGrad, conv_input_grad, conv_weight_grad};
+pub use conv::{ConvGrad, ConvShape, conv_input_grad, conv_weight_grad};
 pub use depthwise::{DepthwiseBlock, depthwise_input_grad, depthwise_weight_grad, seen_by};
 pub use load::{Load, Mask, MaskOf, Recipe, load};
 pub use norm::{ChannelSums, channel_sums};

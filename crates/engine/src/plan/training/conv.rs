@@ -4,9 +4,9 @@
 use super::super::lazy::Lazy;
 use super::super::step::{Memory, Place};
 use super::super::winograd::Way;
-use super::ConvShape;
 use super::blocks::BackwardSums;
 use crate::Pool;
+use crate::kernels::gradient::ConvShape;
 use crate::kernels::{DepthwiseWeights, Out, PackedB};
 use crate::simd::Isa;
 

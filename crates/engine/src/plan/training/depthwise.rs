@@ -2,11 +2,10 @@
 
 use super::super::step::Memory;
 use super::super::winograd::Way;
-use super::ConvShape;
 use super::blocks::{Part, blocks, forward_sums, operand, part_of};
 use super::conv::{FusedConv, FusedConvGrad, Packed};
 use crate::Pool;
-use crate::kernels::gradient::{DepthwiseBlock, depthwise_input_grad, depthwise_weight_grad, load, seen_by};
+use crate::kernels::gradient::{ConvShape, DepthwiseBlock, depthwise_input_grad, depthwise_weight_grad, load, seen_by};
 use crate::kernels::{self, DepthwiseWeights, Epilogue, Out, Window};
 use crate::simd::Isa;
 use std::ops::Range;

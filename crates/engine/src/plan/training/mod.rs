@@ -10,7 +10,7 @@ mod pointwise;
 use super::lazy::Lazy;
 use super::step::{ELEMENTS, Memory, Place, part, tasks};
 use crate::Pool;
-use crate::kernels::gradient::{self, ConvGrad, PoolGrad, conv_input_grad, conv_weight_grad};
+use crate::kernels::gradient::{self, ConvGrad, ConvShape, PoolGrad, conv_input_grad, conv_weight_grad};
 use crate::kernels::{Activation, Out, PackedB, PoolKind, Window};
 use crate::simd::Isa;
 use blocks::{BackwardSums, Part, forward_sums, part_of};
@@ -18,26 +18,6 @@ use conv::{FusedConv, FusedConvGrad};
 
 /// Pixels whose gradient is computed at once for its sums.
 const BLOCK: usize = 64;
-
-/// The shape of a convolution whose gradient is computed.
-#[derive(Clone, Copy)]
-pub(super) struct ConvShape {
-    pub(super) window: Window,
-    pub(super) groups: usize,
-    pub(super) inputs: usize,
-    pub(super) outputs: usize,
-}
-
-impl ConvShape {
-    fn with<'a>(&self, gradient: &'a [f32]) -> ConvGrad<'a> {
-        let Self { window, groups, inputs, outputs } = *self;
-        ConvGrad { window, groups, inputs, outputs, gradient }
-    }
-
-    pub(super) fn patch(&self) -> usize {
-        self.with(&[]).patch()
-    }
-}
 
 /// What a step computes; of several operands `from` says where they lie.
 pub(super) enum Training {
@@ -115,7 +95,7 @@ impl Training {
             Self::BackwardSums { sums, .. } => BLOCK * sums.gradient.channels,
             Self::FusedConv(step) => step.packed.scratch(&step.conv),
             Self::FusedConvGrad(step) => step.packed.grad_scratch(&step.conv),
-            Self::ConvInput { conv, .. } | Self::ConvWeight { conv, .. } => conv.with(&[]).scratch_len(),
+            Self::ConvInput { conv, .. } | Self::ConvWeight { conv, .. } => conv.scratch_len(),
             _ => 0,
         }
     }
@@ -213,7 +193,7 @@ impl Training {
             Self::ConvInput { conv, from, packed, rows } => {
                 let [weight, gradient] = from.map(read);
                 pack_backward(conv, weight, packed, rows);
-                let (grad, packed) = (conv.with(gradient), &*packed);
+                let (grad, packed) = (ConvGrad { conv: *conv, gradient }, &*packed);
                 pool.run(conv.window.batch, &|task, thread| {
                     // SAFETY: pictures are disjoint.
                     unsafe { conv_input_grad(isa, &grad, packed, out, task..task + 1, memory.scratch(thread)) }
@@ -221,7 +201,7 @@ impl Training {
             }
             Self::ConvWeight { conv, from, parts } => {
                 let ([x, gradient], parts) = (from.map(read), *parts);
-                let (grad, len) = (conv.with(gradient), out.len() / parts.max(1));
+                let (grad, len) = (ConvGrad { conv: *conv, gradient }, out.len() / parts.max(1));
                 pool.run(parts, &|task, thread| {
                     let rows = part(conv.window.rows(), 1, parts, task);
                     // SAFETY: the parts are disjoint.

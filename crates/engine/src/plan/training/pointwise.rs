@@ -3,11 +3,10 @@
 use super::super::edge::plain;
 use super::super::step::{GRAIN, Memory, part, tasks};
 use super::super::winograd::Way;
-use super::ConvShape;
 use super::blocks::{Part, block, blocks, forward_sums, operand, part_of};
 use super::conv::{FusedConv, FusedConvGrad, Packed};
 use crate::Pool;
-use crate::kernels::gradient::{Outer, SLACK, add_outer, load};
+use crate::kernels::gradient::{ConvShape, Outer, SLACK, add_outer, load};
 use crate::kernels::{self, Epilogue, Gemm, Out, PackedB};
 use crate::simd::Isa;
 
