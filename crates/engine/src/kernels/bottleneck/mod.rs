@@ -82,7 +82,7 @@ pub unsafe fn bottleneck(b: &Bottleneck<'_>, out: Out<'_>, rows: Range<usize>, s
     let (ring, patches, middle) = b.parts(&cut, scratch);
     let block = spread(cut.pixels);
     assert!(middle.len() >= b.weights.channels * block, "scratch of {}", middle.len());
-    let middle = Middle { start: middle.as_mut_ptr(), block, chunk: true };
+    let middle = Middle { start: middle.as_mut_ptr(), block };
     let run = Chunks { b, cut, ring, patches, middle, panels: 0..b.weights.panels(), out: Some(out.ptr), rows };
     // SAFETY: the lengths of x, output, bias, residual, ring and middle were checked above; disjointness is the caller's.
     unsafe { b.weights.isa.run(run) }
@@ -100,7 +100,7 @@ pub unsafe fn bottleneck_middle(b: &Bottleneck<'_>, middle: Out<'_>, panels: Ran
     assert_eq!(middle.len, b.weights.middle_len(&b.window), "middle for {:?}", b.window);
     let cut = b.weights.cut(&b.window);
     let (ring, patches, _) = b.parts(&cut, scratch);
-    let middle = Middle { start: middle.ptr, block: spread(b.window.pixels()), chunk: false };
+    let middle = Middle { start: middle.ptr, block: spread(b.window.pixels()) };
     let run = Chunks { b, cut, ring, patches, middle, panels, out: None, rows: 0..b.window.rows() };
     // SAFETY: the lengths of x, ring and middle were checked above; disjointness is the caller's.
     unsafe { b.weights.isa.run(run) }
@@ -165,14 +165,12 @@ impl<'a> Bottleneck<'a> {
     }
 }
 
-/// The blocks between depthwise convolution and projection: of one chunk, or of all pixels.
+/// The blocks between depthwise convolution and projection: of one chunk where the projection follows at once, else of all pixels.
 #[derive(Clone, Copy)]
 struct Middle {
     start: *mut f32,
     /// Distance of blocks, in pixels.
     block: usize,
-    /// Whether the first pixel is that of the chunk.
-    chunk: bool,
 }
 
 /// Rows of a bottleneck whose arguments are checked, in some panels; with the projection if there is an output.
@@ -240,7 +238,7 @@ impl Chunks<'_> {
         let b = self.b;
         let (w, weights) = (&b.window, b.weights);
         let pixels = rows.start * w.output[1]..rows.end * w.output[1];
-        let first = if self.middle.chunk { pixels.start * S::LANES } else { 0 };
+        let first = if self.out.is_some() { pixels.start * S::LANES } else { 0 };
         let middle = self.middle.start.wrapping_sub(first);
         for panel in self.panels.clone() {
             let (channels, taps) = weights.panel_taps(panel);

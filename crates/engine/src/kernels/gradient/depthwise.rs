@@ -271,9 +271,9 @@ impl Taps<'_> {
                     // SAFETY: passed on from the caller.
                     unsafe {
                         if d.columns.len() - i > S::LANES {
-                            self.taps::<S, K, 2>([y, row], [ky, kx], i);
+                            self.taps::<S, K, 2>([y, row, ky, kx], i);
                         } else {
-                            self.taps::<S, K, 1>([y, row], [ky, kx], i);
+                            self.taps::<S, K, 1>([y, row, ky, kx], i);
                         }
                     }
                 }
@@ -283,12 +283,7 @@ impl Taps<'_> {
 
     /// `K` taps of a kernel row from `kx` on, in `NV` vectors of channels from the block's channel `i` on.
     #[inline(always)]
-    unsafe fn taps<S: Simd, const K: usize, const NV: usize>(
-        &mut self,
-        [y, row]: [usize; 2],
-        [ky, kx]: [usize; 2],
-        i: usize,
-    ) {
+    unsafe fn taps<S: Simd, const K: usize, const NV: usize>(&mut self, [y, row, ky, kx]: [usize; 4], i: usize) {
         let (d, w) = (self.d, &self.d.window);
         let line = (y - d.rows.start) * w.input[1];
         // SAFETY: columns that exist lie inside the blocks, where pixels have whole vectors; channels lie inside the sums.

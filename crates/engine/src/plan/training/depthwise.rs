@@ -67,13 +67,8 @@ impl Packed for DepthwiseWeights {
             let x = operand(isa, &x, &pixels(*picture, w.input, &read), memory.scratch(thread));
             // The block as a picture of its own, whose upper padding is what is left of it.
             let pad = (w.pad[0] + read.start).saturating_sub(rows.start * w.stride[0]);
-            let window = Window {
-                batch: 1,
-                input: [read.len(), w.input[1]],
-                output: [rows.len(), w.output[1]],
-                pad: [pad, w.pad[1]],
-                ..w
-            };
+            let (input, output) = ([read.len(), w.input[1]], [rows.len(), w.output[1]]);
+            let window = Window { batch: 1, input, output, pad: [pad, w.pad[1]], ..w };
             let depthwise = kernels::Depthwise { window, x, weights: self, epilogue: Epilogue::default() };
             let to = pixels(*picture, w.output, rows);
             let range = to.start * c..to.end * c;

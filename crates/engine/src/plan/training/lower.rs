@@ -101,15 +101,9 @@ impl Lower<'_> {
     }
 
     /// The mean and the variance that a normalisation uses: those of the batch, computed once in a plan, or those given.
-    fn statistics_of(
-        &mut self,
-        node: &Node,
-        op: &BatchNormalization,
-        x: &Edge,
-        [mean, variance]: [ValueId; 2],
-    ) -> Lowered<[Edge; 2]> {
-        let (true, Some(id)) = (op.training_mode, node.inputs[0]) else {
-            return Ok([self.float(mean)?, self.float(variance)?]);
+    fn statistics_of(&mut self, node: &Node, of_batch: bool, x: &Edge, given: [ValueId; 2]) -> Lowered<[Edge; 2]> {
+        let (true, Some(id)) = (of_batch, node.inputs[0]) else {
+            return Ok([self.float(given[0])?, self.float(given[1])?]);
         };
         if let Some(found) = self.statistics.get(&id) {
             return Ok(found.clone());
@@ -128,7 +122,7 @@ impl Lower<'_> {
             return Err("needs 5 inputs".into());
         };
         let x = self.channels_last(id)?;
-        let [used_mean, used_variance] = self.statistics_of(node, op, &x, [mean, variance])?;
+        let [used_mean, used_variance] = self.statistics_of(node, op.training_mode, &x, [mean, variance])?;
         let (scale, bias) = (self.float(scale)?.place, self.float(bias)?.place);
         let (from, channels, epsilon) = ([scale, bias, used_mean.place, used_variance.place], x.shape[1], op.epsilon);
         let key = (from, epsilon.to_bits());
@@ -163,7 +157,7 @@ impl Lower<'_> {
             lazy @ Lazy { affine: None, .. } => lazy,
             _ => self.stored(gradient)?,
         };
-        let [mean, variance] = self.statistics_of(node, op, &x, [mean, variance])?.map(|edge| edge.place);
+        let [mean, variance] = self.statistics_of(node, op.training_mode, &x, [mean, variance])?.map(|edge| edge.place);
         let (channels, epsilon) = (x.shape[1], op.epsilon);
         let pixels = x.len() / channels.max(1);
         let partial = self.backward_sums(node, &x, gradient, mean);
