@@ -52,7 +52,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for (side, k, n) in pointwise {
         let (flop, bytes) = (2.0 * (side * side * k * n) as f64, 4.0 * (side * side * (k + n)) as f64);
         let window = window([side; 2], [1, 1], 1);
-        report(format!("pointwise {side}² {k}→{n}"), flop, bytes, dense(isa, window, k, n));
+        report(format!("pointwise {side}² {k}→{n}"), flop, bytes, dense(isa, window, 1, k, n));
     }
     for (side, inputs, outputs, kernel, stride) in
         [(224, 3, 32, 3, 2), (56, 64, 64, 3, 1), (14, 256, 256, 3, 1), (7, 512, 512, 3, 1), (224, 3, 64, 7, 2)]
@@ -64,8 +64,25 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             format!("conv {kernel}×{kernel} s{stride} {side}² {inputs}→{outputs}"),
             flop,
             bytes,
-            dense(isa, window, inputs, outputs),
+            dense(isa, window, 1, inputs, outputs),
         );
+    }
+    // As in ResNeXt, RegNet and DeepLab.
+    for (side, channels, groups, stride, dilation) in [
+        (56, 128, 32, 1, 1),
+        (28, 256, 32, 1, 1),
+        (28, 512, 32, 2, 1),
+        (14, 512, 32, 1, 1),
+        (7, 1024, 32, 1, 1),
+        (28, 144, 6, 1, 1),
+        (33, 256, 1, 1, 2),
+        (33, 64, 1, 1, 6),
+    ] {
+        let window = Window { dilation: [dilation; 2], pad: [dilation; 2], ..window([side; 2], [3; 2], stride) };
+        let flop = 2.0 * (window.pixels() * 9 * channels * channels / groups) as f64;
+        let bytes = 4.0 * ((side * side + window.pixels()) * channels) as f64;
+        let name = format!("conv 3×3 s{stride} d{dilation} {side}² {channels} in {groups} groups");
+        report(name, flop, bytes, dense(isa, window, groups, channels, channels));
     }
     // As in ResNets and SqueezeNet; operations of the plain convolution.
     for (side, batch, inputs, outputs) in [
@@ -88,7 +105,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let flop = 2.0 * (window.pixels() * 9 * inputs * outputs) as f64;
         let bytes = 4.0 * (window.pixels() * (inputs + outputs)) as f64;
         let name = |how| format!("{how} {batch}×{side}² {inputs}→{outputs}");
-        report(name("3×3 direct"), flop, bytes, dense(isa, window, inputs, outputs));
+        report(name("3×3 direct"), flop, bytes, dense(isa, window, 1, inputs, outputs));
         report(name("3×3 Winograd"), flop, bytes, minimal(isa, window, inputs, outputs));
     }
     for (side, channels, kernel, stride) in [
@@ -179,9 +196,9 @@ fn window(input: [usize; 2], kernel: [usize; 2], stride: usize) -> Window {
     Window { batch: 1, input, output, kernel, stride: [stride; 2], dilation: [1, 1], pad }
 }
 
-fn dense(isa: Isa, window: Window, inputs: usize, outputs: usize) -> Box<dyn FnMut()> {
-    let shape = [outputs, inputs, window.kernel[0], window.kernel[1]];
-    let weights = ConvWeights::pack(isa, 1, shape, &values(shape.iter().product()));
+fn dense(isa: Isa, window: Window, groups: usize, inputs: usize, outputs: usize) -> Box<dyn FnMut()> {
+    let shape = [outputs, inputs / groups, window.kernel[0], window.kernel[1]];
+    let weights = ConvWeights::pack(isa, groups, shape, &values(shape.iter().product()));
     let (x, bias) = (values(window.input_pixels() * inputs), values(outputs));
     let mut y = AlignedBuf::zeroed(window.pixels() * outputs);
     let mut scratch = AlignedBuf::zeroed(weights.scratch_len(&window));
