@@ -1,6 +1,6 @@
 //! AVX2 with FMA: eight lanes, sixteen registers.
 
-use super::{Kernel, Simd};
+use super::{Kernel, Simd, operations};
 use std::arch::x86_64::*;
 
 /// AVX2 + FMA vectors.
@@ -15,17 +15,6 @@ unsafe fn mask(n: usize) -> __m256i {
     debug_assert!(n <= 8);
     // SAFETY: `n ≤ 8` keeps the eight lanes inside the sixteen of the table; the CPU has AVX2 (trait contract).
     unsafe { _mm256_loadu_si256(MASKS.as_ptr().add(8 - n).cast()) }
-}
-
-/// Operations that are one intrinsic.
-macro_rules! intrinsics {
-    ($($name:ident($($arg:ident: $ty:ty),*) $(-> $ret:ty)? { $body:expr })*) => {$(
-        #[inline(always)]
-        unsafe fn $name($($arg: $ty),*) $(-> $ret)? {
-            // SAFETY: the CPU has AVX2 and FMA and pointers are valid for the lanes touched (trait contract).
-            unsafe { $body }
-        }
-    )*};
 }
 
 impl Simd for Avx2 {
@@ -45,7 +34,7 @@ impl Simd for Avx2 {
         unsafe { inner(kernel) }
     }
 
-    intrinsics! {
+    operations! {
         splat(x: f32) -> __m256 { _mm256_set1_ps(x) }
         load(p: *const f32) -> __m256 { _mm256_loadu_ps(p) }
         load_part(p: *const f32, n: usize) -> __m256 { _mm256_maskload_ps(p, mask(n)) }

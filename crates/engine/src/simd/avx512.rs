@@ -1,6 +1,6 @@
 //! AVX-512: sixteen lanes, thirty-two registers, masks for tails.
 
-use super::{Kernel, Simd};
+use super::{Kernel, Simd, operations};
 use std::arch::x86_64::*;
 
 /// AVX-512 vectors.
@@ -11,17 +11,6 @@ pub(super) struct Avx512;
 fn mask(n: usize) -> __mmask16 {
     debug_assert!(n <= 16);
     ((1u32 << n) - 1) as __mmask16
-}
-
-/// Operations that are one intrinsic.
-macro_rules! intrinsics {
-    ($($name:ident($($arg:ident: $ty:ty),*) $(-> $ret:ty)? { $body:expr })*) => {$(
-        #[inline(always)]
-        unsafe fn $name($($arg: $ty),*) $(-> $ret)? {
-            // SAFETY: the CPU has AVX-512 and pointers are valid for the lanes touched (trait contract).
-            unsafe { $body }
-        }
-    )*};
 }
 
 impl Simd for Avx512 {
@@ -41,7 +30,7 @@ impl Simd for Avx512 {
         unsafe { inner(kernel) }
     }
 
-    intrinsics! {
+    operations! {
         splat(x: f32) -> __m512 { _mm512_set1_ps(x) }
         load(p: *const f32) -> __m512 { _mm512_loadu_ps(p) }
         load_part(p: *const f32, n: usize) -> __m512 { _mm512_maskz_loadu_ps(mask(n), p) }

@@ -80,13 +80,7 @@ impl Isa {
 
     /// The name that `PERCEPT_ISA` takes.
     pub fn name(self) -> &'static str {
-        match self.0 {
-            Level::Scalar => "scalar",
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => "avx2",
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => "avx512",
-        }
+        self.facts().0
     }
 
     fn names() -> String {
@@ -95,23 +89,22 @@ impl Isa {
 
     /// Lanes of a vector.
     pub fn lanes(self) -> usize {
-        match self.0 {
-            Level::Scalar => Scalar::LANES,
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => Avx2::LANES,
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => Avx512::LANES,
-        }
+        self.facts().1
     }
 
     /// Whether there are 32 registers, enough for wide tiles.
     pub(crate) fn wide(self) -> bool {
+        self.facts().2 == 32
+    }
+
+    /// Name, lanes of a vector, and registers.
+    fn facts(self) -> (&'static str, usize, usize) {
         match self.0 {
-            Level::Scalar => Scalar::REGISTERS == 32,
+            Level::Scalar => ("scalar", Scalar::LANES, Scalar::REGISTERS),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => Avx2::REGISTERS == 32,
+            Level::Avx2 => ("avx2", Avx2::LANES, Avx2::REGISTERS),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => Avx512::REGISTERS == 32,
+            Level::Avx512 => ("avx512", Avx512::LANES, Avx512::REGISTERS),
         }
     }
 

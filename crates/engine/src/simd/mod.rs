@@ -21,6 +21,19 @@ pub use buffer::AlignedBuf;
 pub(crate) use buffer::forbid;
 pub use isa::{Isa, IsaError, flush_denormals};
 
+/// Defines operations of [`Simd`], each a signature and an expression.
+macro_rules! operations {
+    ($($name:ident($($arg:ident: $ty:ty),*) $(-> $ret:ty)? { $body:expr })*) => {$(
+        #[inline(always)]
+        unsafe fn $name($($arg: $ty),*) $(-> $ret)? {
+            // SAFETY: the CPU has the instruction set, and pointers are valid for the lanes touched (trait contract).
+            #[allow(unused_unsafe)]
+            unsafe { $body }
+        }
+    )*};
+}
+use operations;
+
 /// Work that is instantiated for each instruction set.
 pub(crate) trait Kernel {
     /// Does the work with the vectors of `S`; must be `#[inline(always)]`.
