@@ -3,7 +3,8 @@
 use crate::Result;
 use crate::features::{CHUNK, Features};
 use percept_engine::Settings;
-use percept_engine::kernels::{Epilogue, Gemm, PackedB, gemm_at_b_whole, gemm_whole, softmax};
+use percept_engine::kernels::gradient::{Outer, add_outer};
+use percept_engine::kernels::{Epilogue, Gemm, PackedB, gemm_whole, softmax};
 use percept_engine::simd::Isa;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
@@ -41,11 +42,10 @@ impl<'a> Linear<'a> {
         softmax(self.isa, self.intercept.len(), logits, probabilities);
     }
 
-    /// Adds `rowsᵀ · residuals` to the gradient of the coefficients.
+    /// Adds `rowsᵀ · residuals` to the gradient of the coefficients; [`SLACK`](percept_engine::kernels::gradient::SLACK) more floats lie behind the residuals.
     pub(crate) fn add_gradient(&self, rows: &[f32], residuals: &[f32], gradient: &mut [f32]) {
         let (width, classes) = (self.packed.k(), self.intercept.len());
-        let residuals = PackedB::pack(self.isa, rows.len() / width, classes, residuals, [classes, 1]);
-        gemm_at_b_whole(width, rows, &residuals, gradient);
+        add_outer(self.isa, &Outer::dense(rows.len() / width, rows, width, residuals, classes), gradient);
     }
 }
 

@@ -1,25 +1,17 @@
 //! Dense and grouped convolution as matrix products.
 //!
-//! A 1×1 convolution over channels-last pictures *is* a matrix product. So is any other of one group whose taps are neighbours: the taps
-//! of a kernel row are one run of floats, and the patches of neighbouring pixels are rows of a matrix that overlap, so nothing but the
-//! place where each row begins has to be known. Where windows reach into the padding, the lines of a band of output are copied once into
-//! scratch memory that stays in cache, with zeros around them. Groups and distant taps gather whole patches instead (`patches.rs`).
+//! A 1×1 convolution over channels-last pictures *is* a matrix product. So is any other: what a window sees of a picture are runs of floats, a run
+//! for a row of taps, or a run for each tap where they are not neighbours or a group has some of the channels. The runs of neighbouring pixels
+//! overlap, so nothing but the place where each row of the matrix begins has to be known. Where windows reach into the padding, the lines of a
+//! band of output are copied once into scratch memory that stays in cache, with zeros around them.
 
 use super::bands::Bands;
 use super::epilogue::{Epilogue, Finish};
 use super::gemm::{Block, PackedB};
-use super::patches::Patches;
-use super::tile::offset;
+use super::tile::{Runs, offset};
 use super::{Out, Window, check_range};
 use crate::simd::Isa;
 use std::ops::Range;
-
-/// Floats of scratch that a band of lines or a block of patches aims at: 256 KB, a part of the L2 cache.
-const BLOCK: usize = 64 << 10;
-/// Floats that [`Patches`] may write too much: a vector of the widest instruction set.
-const SLACK: usize = 16;
-/// The fewest and the most pixels of a block of patches; multiples of the register tiles' rows.
-const PIXELS: [usize; 2] = [56, 896];
 
 /// The weights of a convolution, packed for one instruction set.
 #[derive(Clone)]
@@ -93,44 +85,22 @@ impl ConvWeights {
 
     /// Floats of scratch that [`conv`] needs for this window in each thread; 0 where pictures are read where they stand.
     pub fn scratch_len(&self, window: &Window) -> usize {
-        match self.form(window) {
-            Form::Matrix => 0,
-            Form::Windows(bands) => bands.scratch_len(),
-            Form::Patches => self.block_pixels() * self.patch_stride() + SLACK,
-        }
+        Bands::new(window, self.inputs).scratch_len()
     }
 
     pub(super) fn isa(&self) -> Isa {
         self.groups[0].isa()
     }
 
-    fn form(&self, w: &Window) -> Form {
-        let one = self.groups.len() == 1;
-        match w.kernel == [1, 1] && w.stride == [1, 1] && w.pad == [0, 0] && w.input == w.output && one {
-            true => Form::Matrix,
-            false if one && w.dilation[1] == 1 => Form::Windows(Bands::new(w, self.inputs)),
-            false => Form::Patches,
+    /// What a window sees of a group's channels.
+    fn runs(&self, window: &Window, bands: &Bands) -> Runs {
+        let ([height, width], inputs) = (window.kernel, self.inputs / self.groups.len());
+        if self.groups.len() == 1 && window.dilation[1] == 1 {
+            return Runs { length: width * inputs, counts: [height, 1], steps: [bands.run_step(), 0] };
         }
+        let steps = [bands.run_step(), window.dilation[1] * self.inputs];
+        Runs { length: inputs, counts: [height, width], steps }
     }
-
-    /// An odd number of cache lines, so that the rows of a tile do not fall on the same few cache sets.
-    fn patch_stride(&self) -> usize {
-        16 * (self.groups[0].k().div_ceil(16) | 1)
-    }
-
-    fn block_pixels(&self) -> usize {
-        (BLOCK / self.patch_stride()).next_multiple_of(56).clamp(PIXELS[0], PIXELS[1])
-    }
-}
-
-/// How a convolution becomes a matrix product.
-enum Form {
-    /// It is one.
-    Matrix,
-    /// Rows are windows over the pictures.
-    Windows(Bands),
-    /// Rows are copied patches.
-    Patches,
 }
 
 /// The arguments of [`conv`].
@@ -190,68 +160,30 @@ impl Conv<'_> {
     /// The arguments fit the window as [`conv`] checks them, and output pixels `pixels`, `ldc` apart, can be written.
     pub(super) unsafe fn run(&self, y: *mut f32, pixels: Range<usize>, panels: Range<usize>, scratch: &mut [f32]) {
         let (window, weights, n) = (&self.window, self.weights, self.weights.outputs);
-        let (isa, finish) = (weights.isa(), self.epilogue.finish());
-        let product = |b, group: usize| {
-            let first = group * n / weights.groups.len();
-            let bias = offset(finish.bias, first);
-            Block {
-                a: self.x.as_ptr(),
-                row: weights.inputs,
-                lines: None,
-                step: 1,
-                k: 0..weights.groups[0].k(),
-                runs: 1,
-                run_step: 0,
-                b,
-                c: y.wrapping_add(first),
-                ldc: self.ldc,
-                accumulate: false,
-                finish: Finish { bias, residual: offset(finish.residual, first), ..finish },
-                ld_residual: n,
-                rows: pixels.clone(),
-                panels: panels.clone(),
-            }
-        };
-        match weights.form(window) {
-            // SAFETY: passed on from the caller.
-            Form::Matrix => unsafe { isa.run(product(&weights.groups[0], 0)) },
-            Form::Windows(bands) => {
-                let mut left = pixels.clone();
-                while !left.is_empty() {
-                    let (rows, a) = bands.next(left.clone(), self.x, scratch);
-                    left.start = rows.end;
-                    let windows = Block {
-                        a,
-                        row: window.stride[1] * weights.inputs,
-                        lines: Some(bands.places()),
-                        k: 0..window.kernel[1] * weights.inputs,
-                        runs: window.kernel[0],
-                        run_step: bands.run_step(),
-                        rows,
-                        ..product(&weights.groups[0], 0)
-                    };
-                    // SAFETY: the windows of these pixels lie in what `Bands::next` points to; the rest is passed on from the caller.
-                    unsafe { isa.run(windows) }
-                }
-            }
-            Form::Patches => {
-                let row = weights.patch_stride();
-                let channels = weights.inputs / weights.groups.len();
-                for start in pixels.clone().step_by(weights.block_pixels()) {
-                    let some = start..pixels.end.min(start + weights.block_pixels());
-                    for (group, b) in weights.groups.iter().enumerate() {
-                        let channels = group * channels..(group + 1) * channels;
-                        let (x, inputs, pixels) = (self.x, weights.inputs, some.clone());
-                        let gather = Patches { window, x, inputs, channels, pixels, scratch, row };
-                        // SAFETY: `gather` fills the scratch from checked slices; row 0 of the product's A is such that its rows `some` are
-                        // the patches; the rest is passed on from the caller.
-                        unsafe {
-                            isa.run(gather);
-                            let a = scratch.as_ptr().wrapping_sub(some.start * row);
-                            isa.run(Block { a, row, rows: some.clone(), ..product(b, group) });
-                        }
-                    }
-                }
+        let (groups, finish) = (weights.groups.len(), self.epilogue.finish());
+        let bands = Bands::new(window, weights.inputs);
+        let mut left = pixels;
+        while !left.is_empty() {
+            let (rows, a) = bands.next(left.clone(), self.x, scratch);
+            left.start = rows.end;
+            for (group, b) in weights.groups.iter().enumerate() {
+                let first = group * n / groups;
+                let (bias, residual) = (offset(finish.bias, first), offset(finish.residual, first));
+                let windows = Block {
+                    a: a.wrapping_add(group * weights.inputs / groups),
+                    row: window.stride[1] * weights.inputs,
+                    lines: bands.windows(),
+                    runs: weights.runs(window, &bands),
+                    b,
+                    c: y.wrapping_add(first),
+                    ldc: self.ldc,
+                    finish: Finish { bias, residual, ..finish },
+                    ld_residual: n,
+                    rows: rows.clone(),
+                    panels: panels.clone(),
+                };
+                // SAFETY: the windows of these pixels lie in what `Bands::next` points to; the rest is passed on from the caller.
+                unsafe { weights.isa().run(windows) }
             }
         }
     }

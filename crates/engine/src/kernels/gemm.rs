@@ -1,7 +1,7 @@
 //! Matrix products over a right-hand side that is packed once into panels.
 
 use super::epilogue::{Activate, Epilogue, Finish};
-use super::tile::{Tile, offset, panel};
+use super::tile::{Runs, Tile, offset, panel};
 use super::{Out, check_range};
 use crate::simd::{AlignedBuf, Isa, Kernel, Simd};
 use std::mem::MaybeUninit;
@@ -154,14 +154,10 @@ pub unsafe fn gemm(g: &Gemm<'_>, out: Out<'_>, rows: Range<usize>, panels: Range
         a: g.a.as_ptr(),
         row: g.lda,
         lines: None,
-        step: 1,
-        k: 0..k,
-        runs: 1,
-        run_step: 0,
+        runs: Runs::one(k),
         b: g.b,
         c: out.ptr,
         ldc: g.ldc,
-        accumulate: false,
         finish,
         ld_residual: n,
         rows,
@@ -171,58 +167,32 @@ pub unsafe fn gemm(g: &Gemm<'_>, out: Out<'_>, rows: Range<usize>, panels: Range
     unsafe { g.b.isa.run(block) }
 }
 
-/// Adds `rows` × `panels` of `Aᵀ·B` to `C[m×n]`, for `A[k×m]` row-major (weight gradients: k samples, m features, n outputs).
+/// Computes all of `C = epilogue(A·B)` on the calling thread, for callers that divide their own work and for crates without `unsafe`.
 ///
-/// # Safety
-/// As [`gemm`].
-pub unsafe fn gemm_at_b(m: usize, a: &[f32], b: &PackedB, out: Out<'_>, rows: Range<usize>, panels: Range<usize>) {
-    /// Samples whose rows of A and B stay in cache while all tiles pass by. The sums are continued in C exactly.
-    const SAMPLES: usize = 256;
-    check_range(&rows, m, "rows");
-    check_range(&panels, b.panels(), "panels");
-    assert_eq!(a.len(), b.k.saturating_mul(m), "a");
-    assert_eq!(out.len, m.saturating_mul(b.n), "output");
-    let finish = Epilogue::default().finish();
-    for k in (0..b.k).step_by(SAMPLES) {
-        let k = k..b.k.min(k + SAMPLES);
-        let block = Block {
-            a: a.as_ptr(),
-            row: 1,
-            lines: None,
-            step: m,
-            k,
-            runs: 1,
-            run_step: 0,
-            b,
-            c: out.ptr,
-            ldc: b.n,
-            accumulate: true,
-            finish,
-            ld_residual: 0,
-            rows: rows.clone(),
-            panels: panels.clone(),
-        };
-        // SAFETY: the lengths were checked above; disjointness is the caller's.
-        unsafe { b.isa.run(block) }
-    }
+/// ```
+/// use percept_engine::{kernels::{Epilogue, Gemm, PackedB, gemm_whole}, simd::Isa};
+/// let b = PackedB::pack(Isa::SCALAR, 2, 1, &[10.0, 1.0], [1, 1]);
+/// let mut c = [0.0; 2];
+/// gemm_whole(&Gemm { m: 2, a: &[1.0, 2.0, 3.0, 4.0], lda: 2, b: &b, ldc: 1, epilogue: Epilogue::default() }, &mut c);
+/// assert_eq!(c, [12.0, 34.0]);
+/// ```
+pub fn gemm_whole(g: &Gemm<'_>, c: &mut [f32]) {
+    // SAFETY: `c` is borrowed exclusively and there is one call.
+    unsafe { gemm(g, Out::new(c), 0..g.m, 0..g.b.panels()) }
 }
 
 /// A product of checked arguments; `a`, `c` and `finish` point to element (0, 0).
 ///
-/// The sum is over `runs` runs of `k`, `run_step` apart in A and without gaps in B.
+/// The runs of the sum follow each other in B without gaps.
 pub(super) struct Block<'a> {
     pub(super) a: *const f32,
     pub(super) row: usize,
     /// Of windows over pictures: rows are `row` apart along a line only.
     pub(super) lines: Option<Lines>,
-    pub(super) step: usize,
-    pub(super) k: Range<usize>,
-    pub(super) runs: usize,
-    pub(super) run_step: usize,
+    pub(super) runs: Runs,
     pub(super) b: &'a PackedB,
     pub(super) c: *mut f32,
     pub(super) ldc: usize,
-    pub(super) accumulate: bool,
     pub(super) finish: Finish,
     pub(super) ld_residual: usize,
     pub(super) rows: Range<usize>,
@@ -266,9 +236,8 @@ impl Lines {
 impl Kernel for Block<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let (k, n) = (self.k.len(), self.b.n);
-        let fitting = (BLOCK_BYTES / 4 / (self.runs * k).max(1)).max(1);
-        let small = self.runs * k * n * 4 <= SMALL_BYTES;
+        let fitting = (BLOCK_BYTES / 4 / self.b.k.max(1)).max(1);
+        let small = self.b.k * self.b.n * 4 <= SMALL_BYTES;
         let mut table = [MaybeUninit::uninit(); TABLE];
         let block = match self.lines {
             _ if small && self.panels.len() > 1 => 56,
@@ -289,20 +258,18 @@ impl Kernel for Block<'_> {
                 let columns = self.b.columns(p);
                 let width = columns.len().next_multiple_of(S::LANES);
                 let tile = Tile {
-                    a: a.wrapping_add(self.k.start * self.step),
+                    a,
                     row: self.row,
                     table: rows_at,
-                    step: self.step,
-                    b: self.b.data.as_ptr().wrapping_add(self.b.k * columns.start + self.k.start * width),
+                    step: 1,
+                    b: self.b.data.as_ptr().wrapping_add(self.b.k * columns.start),
                     b_step: width,
                     b_gap: 0,
                     runs: self.runs,
-                    run_step: self.run_step,
-                    k,
                     c: self.c.wrapping_add(r * self.ldc + columns.start),
                     ldc: self.ldc,
                     columns: columns.len(),
-                    accumulate: self.accumulate,
+                    accumulate: false,
                     finish: Finish {
                         bias: offset(self.finish.bias, columns.start),
                         residual: offset(self.finish.residual, r * self.ld_residual + columns.start),

@@ -44,26 +44,28 @@ impl<const MR: usize, const WHOLE: usize> Halves<MR, WHOLE> {
                 pairs = [S::load_twice(t.finish.bias.add(last)); 7];
             }
             let a: [_; MR] = std::array::from_fn(|i| t.row(i));
-            let (mut at, mut b) = (0, t.b);
-            for _ in 0..t.runs {
-                for _ in 0..t.k {
-                    let mut columns = [S::splat(0.0); WHOLE];
-                    unroll!(3, WHOLE, |J| { columns[J] = S::load(b.add(J * S::LANES)) });
-                    let half = S::load_twice(b.add(last));
-                    unroll!(7, MR / 2, |P| {
-                        let upper = S::splat(*a[2 * P].wrapping_add(at));
-                        let lower = S::splat(*a[2 * P + 1].wrapping_add(at));
-                        unroll!(3, WHOLE, |J| {
-                            acc[2 * P][J] = S::mul_add(upper, columns[J], acc[2 * P][J]);
-                            acc[2 * P + 1][J] = S::mul_add(lower, columns[J], acc[2 * P + 1][J]);
+            let mut b = t.b;
+            for y in 0..t.runs.counts[0] {
+                for x in 0..t.runs.counts[1] {
+                    let mut at = t.runs.place(y, x);
+                    for _ in 0..t.runs.length {
+                        let mut columns = [S::splat(0.0); WHOLE];
+                        unroll!(3, WHOLE, |J| { columns[J] = S::load(b.add(J * S::LANES)) });
+                        let half = S::load_twice(b.add(last));
+                        unroll!(7, MR / 2, |P| {
+                            let upper = S::splat(*a[2 * P].wrapping_add(at));
+                            let lower = S::splat(*a[2 * P + 1].wrapping_add(at));
+                            unroll!(3, WHOLE, |J| {
+                                acc[2 * P][J] = S::mul_add(upper, columns[J], acc[2 * P][J]);
+                                acc[2 * P + 1][J] = S::mul_add(lower, columns[J], acc[2 * P + 1][J]);
+                            });
+                            pairs[P] = S::mul_add(S::join(upper, lower, some), half, pairs[P]);
                         });
-                        pairs[P] = S::mul_add(S::join(upper, lower, some), half, pairs[P]);
-                    });
-                    at += t.step;
-                    b = b.wrapping_add(t.b_step);
+                        at += t.step;
+                        b = b.wrapping_add(t.b_step);
+                    }
+                    b = b.wrapping_add(t.b_gap);
                 }
-                at = at.wrapping_add(t.run_step).wrapping_sub(t.k * t.step);
-                b = b.wrapping_add(t.b_gap);
             }
             if !t.finish.residual.is_null() {
                 unroll!(7, MR / 2, |P| {

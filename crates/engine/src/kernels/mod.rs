@@ -11,7 +11,6 @@
 //! | call | computes | range over | second range |
 //! |---|---|---|---|
 //! | [`gemm`] | `A·B`, epilogue | rows of the output | panels of columns, `0..b.panels()` |
-//! | [`gemm_at_b`] | `C += Aᵀ·B` | rows of the output (features) | panels of columns |
 //! | [`conv`] | any convolution (1×1 without scratch) | output pixels `n·oh·ow` | panels, `0..weights.panels()` |
 //! | [`winograd`] | 3×3 convolutions of stride 1, with fewer multiplications | tiles of the output | panels |
 //! | [`winograd_patches`], [`winograd_products`] | the same in two parts | tiles of the output | –; panels |
@@ -46,10 +45,8 @@ mod gemm;
 pub mod gradient;
 mod halves;
 mod layout;
-mod patches;
 mod pool;
 mod tile;
-mod whole;
 mod winograd;
 
 pub use bottleneck::{Bottleneck, BottleneckWeights, Layer, bottleneck, bottleneck_middle, bottleneck_project};
@@ -58,10 +55,9 @@ pub use conv_pool::{ConvPool, conv_pool};
 pub use depthwise::{Depthwise, DepthwiseWeights, depthwise};
 pub use elementwise::{Binary, BinaryOp, activate, binary, softmax};
 pub use epilogue::{Activation, Epilogue};
-pub use gemm::{Gemm, PackedB, gemm, gemm_at_b};
+pub use gemm::{Gemm, PackedB, gemm, gemm_whole};
 pub use layout::{normalize_u8, transpose};
 pub use pool::{Pool, PoolKind, pool};
-pub use whole::{gemm_at_b_whole, gemm_whole};
 pub use winograd::{Winograd, WinogradRow, WinogradWeights, winograd, winograd_patches, winograd_products};
 
 use std::marker::PhantomData;
@@ -203,6 +199,12 @@ impl Window {
         let inside = |row: usize| row.saturating_sub(self.pad[0]).min(self.input[0]);
         let first = inside(rows.start * self.stride[0]);
         first..inside((rows.end.max(1) - 1) * self.stride[0] + reach + 1).max(first)
+    }
+
+    /// Input coordinates along `axis` from the first to the last that so many neighbouring outputs see.
+    pub(super) fn span(&self, axis: usize, outputs: usize) -> usize {
+        let taps = self.kernel[axis].saturating_sub(1) * self.dilation[axis];
+        outputs.saturating_sub(1) * self.stride[axis] + taps + 1
     }
 
     /// All that says how it slides; below [`LIMIT`](Self::LIMIT), so that coordinates of taps are exact.

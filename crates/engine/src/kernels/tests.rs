@@ -47,9 +47,6 @@ pub(super) fn cases(count: u32) -> ProptestConfig {
 /// Up to how high and how wide pictures are.
 pub(super) const SIDES: [usize; 2] = if cfg!(miri) { [6, 9] } else { [18, 40] };
 
-/// Up to how many rows are summed over: several of the blocks that a sum is cut into.
-const SAMPLES: usize = if cfg!(miri) { 40 } else { 600 };
-
 /// Reproducible values in −0.5..0.5.
 pub(super) fn values(n: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -179,28 +176,6 @@ proptest! {
             // SAFETY: one call at a time.
             unsafe { gemm(&product, Out::new(&mut whole), 0..m, 0..packed.panels()) };
             prop_assert!(whole.iter().zip(&c).all(|(a, b)| a.to_bits() == b.to_bits()), "{} depends on the partition", isa.name());
-        }
-    }
-
-    #[test]
-    fn gemm_at_b_adds_the_product(m in 0usize..40, k in 0..SAMPLES, n in 0usize..70, cut in 0usize..99) {
-        let (a, b, start) = (values(k * m, 1), values(k * n, 2), values(m * n, 3));
-        let want: Vec<f64> = (0..m * n).map(|i| {
-            let sum: f64 = (0..k).map(|l| f64::from(a[l * m + i / n]) * f64::from(b[l * n + i % n])).sum();
-            sum + f64::from(start[i])
-        }).collect();
-        for isa in Isa::available() {
-            let packed = PackedB::pack(isa, k, n, &b, [n, 1]);
-            let (mut whole, mut parts) = (start.clone(), start.clone());
-            let cut = cut % (m + 1);
-            // SAFETY: one call at a time.
-            unsafe {
-                gemm_at_b(m, &a, &packed, Out::new(&mut whole), 0..m, 0..packed.panels());
-                gemm_at_b(m, &a, &packed, Out::new(&mut parts), cut..m, 0..packed.panels());
-                gemm_at_b(m, &a, &packed, Out::new(&mut parts), 0..cut, 0..packed.panels());
-            }
-            close(&whole, &want, isa.name());
-            prop_assert_eq!(whole, parts);
         }
     }
 

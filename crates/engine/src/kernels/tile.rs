@@ -25,7 +25,31 @@ macro_rules! unroll {
 }
 pub(super) use unroll;
 
-/// Where a tile reads and writes; `a(i, k)` of run `r` lies at `a + i·row + k·step + r·run_step`, or with a table at `a + table[i] + …`.
+/// The terms of a sum, as they lie in A: runs of equal length, in rows and columns as the taps of a kernel are.
+#[derive(Clone, Copy)]
+pub(super) struct Runs {
+    /// Terms of a run.
+    pub(super) length: usize,
+    /// Rows and columns of runs.
+    pub(super) counts: [usize; 2],
+    /// Their distances.
+    pub(super) steps: [usize; 2],
+}
+
+impl Runs {
+    /// One run.
+    pub(super) fn one(length: usize) -> Self {
+        Runs { length, counts: [1, 1], steps: [0, 0] }
+    }
+
+    /// Where a run begins.
+    #[inline(always)]
+    pub(super) fn place(&self, row: usize, column: usize) -> usize {
+        row * self.steps[0] + column * self.steps[1]
+    }
+}
+
+/// Where a tile reads and writes; `a(i, k)` of a run lies at `a + i·row + k·step` and the run's place, or with a table at `a + table[i] + …`.
 #[derive(Clone, Copy)]
 pub(super) struct Tile {
     pub(super) a: *const f32,
@@ -33,13 +57,11 @@ pub(super) struct Tile {
     /// Where each row begins, or null if they are `row` apart.
     pub(super) table: *const usize,
     pub(super) step: usize,
-    pub(super) runs: usize,
-    pub(super) run_step: usize,
-    /// `runs · k` rows of `NV` vectors, `b_step` apart, and `b_gap` more between two runs.
+    pub(super) runs: Runs,
+    /// As many rows as terms, of `NV` vectors, `b_step` apart, and `b_gap` more between two runs.
     pub(super) b: *const f32,
     pub(super) b_step: usize,
     pub(super) b_gap: usize,
-    pub(super) k: usize,
     pub(super) c: *mut f32,
     pub(super) ldc: usize,
     /// Columns that exist, more than `NV − 1` vectors.
@@ -180,23 +202,25 @@ impl<const MR: usize, const NV: usize> Micro<MR, NV> {
                 });
             }
             let a: [_; MR] = std::array::from_fn(|i| t.row(i));
-            let (mut at, mut b) = (0, t.b);
-            for _ in 0..t.runs {
-                for _ in 0..t.k {
-                    let mut columns = [S::splat(0.0); NV];
-                    unroll!(3, NV, |J| { columns[J] = S::load(b.add(J * S::LANES)) });
-                    if NV > 1 {
-                        unroll!(3, NV, |J| { S::prefetch(b.wrapping_add(AHEAD + J * S::LANES)) });
+            let mut b = t.b;
+            for y in 0..t.runs.counts[0] {
+                for x in 0..t.runs.counts[1] {
+                    let mut at = t.runs.place(y, x);
+                    for _ in 0..t.runs.length {
+                        let mut columns = [S::splat(0.0); NV];
+                        unroll!(3, NV, |J| { columns[J] = S::load(b.add(J * S::LANES)) });
+                        if NV > 1 {
+                            unroll!(3, NV, |J| { S::prefetch(b.wrapping_add(AHEAD + J * S::LANES)) });
+                        }
+                        unroll!(14, MR, |I| {
+                            let x = S::splat(*a[I].wrapping_add(at));
+                            unroll!(3, NV, |J| { acc[I][J] = S::mul_add(x, columns[J], acc[I][J]) });
+                        });
+                        at += t.step;
+                        b = b.wrapping_add(t.b_step);
                     }
-                    unroll!(14, MR, |I| {
-                        let x = S::splat(*a[I].wrapping_add(at));
-                        unroll!(3, NV, |J| { acc[I][J] = S::mul_add(x, columns[J], acc[I][J]) });
-                    });
-                    at += t.step;
-                    b = b.wrapping_add(t.b_step);
+                    b = b.wrapping_add(t.b_gap);
                 }
-                at = at.wrapping_add(t.run_step).wrapping_sub(t.k * t.step);
-                b = b.wrapping_add(t.b_gap);
             }
             if !t.finish.residual.is_null() {
                 unroll!(14, MR, |I| {

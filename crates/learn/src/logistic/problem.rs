@@ -7,6 +7,7 @@ use super::{Samples, Weights};
 use crate::kernels::{Linear, fold_chunks};
 use crate::{Error, Result};
 use percept_engine::Settings;
+use percept_engine::kernels::gradient::SLACK;
 
 /// Checked samples and what is computed from them once.
 pub(super) struct Problem<'a> {
@@ -73,10 +74,10 @@ impl<'a> Problem<'a> {
         let parts = fold_chunks(self.settings, self.samples.features, part, |part, rows, values| {
             self.scale.apply(values);
             part.logits.resize(rows.len() * classes, 0.0);
-            part.residuals.resize(rows.len() * classes, 0.0);
+            part.residuals.resize(rows.len() * classes + SLACK, 0.0);
             linear.logits(values, &mut part.logits);
 
-            linear.probabilities(&part.logits, &mut part.residuals);
+            linear.probabilities(&part.logits, &mut part.residuals[..rows.len() * classes]);
             self.residuals(part, rows.start);
             linear.add_gradient(values, &part.residuals, &mut part.weights);
             Ok(())

@@ -18,6 +18,7 @@ pub use weights::{BottleneckWeights, Layer};
 use super::depthwise::{Lines, Place, Rows};
 use super::epilogue::Epilogue;
 use super::gemm::Block;
+use super::tile::Runs;
 use super::{Conv, Out, Window, check_range};
 use crate::simd::{Kernel, Simd};
 use std::ops::Range;
@@ -141,14 +142,10 @@ impl<'a> Bottleneck<'a> {
             a: middle,
             row: lanes,
             lines: None,
-            step: 1,
-            k: 0..lanes,
-            runs: self.weights.channels / lanes,
-            run_step: block * lanes,
+            runs: Runs { length: lanes, counts: [1, self.weights.channels / lanes], steps: [0, block * lanes] },
             b: &self.weights.project,
             c: out,
             ldc: n,
-            accumulate: false,
             finish: self.epilogue.finish(),
             ld_residual: n,
             rows: pixels,

@@ -5,7 +5,7 @@
 //! With 32 registers the tile is 8 × 3 vectors: widths of networks are multiples of 8 far more often than of 14.
 
 use super::super::epilogue::Epilogue;
-use super::super::tile::{Tile, panel};
+use super::super::tile::{Runs, Tile, panel};
 use crate::simd::{Isa, Kernel, Simd};
 
 /// Floats behind the last sample of the right side that may be read, though not used, where the columns are not whole vectors: a vector of
@@ -98,12 +98,10 @@ impl Kernel for Product<'_> {
                 row: 1,
                 table: std::ptr::null(),
                 step: o.lda,
-                runs: o.runs[0],
-                run_step: o.runs[1],
+                runs: Runs { length: o.samples, counts: [1, o.runs[0]], steps: [0, o.runs[1]] },
                 b: o.b.as_ptr().wrapping_add(column),
                 b_step: o.ldb,
                 b_gap: o.runs[2].wrapping_sub(o.samples * o.ldb),
-                k: o.samples,
                 c: self.c.as_mut_ptr().wrapping_add(column),
                 ldc: o.ldc,
                 columns,

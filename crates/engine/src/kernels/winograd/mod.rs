@@ -19,6 +19,7 @@ pub use weights::{WinogradRow, WinogradWeights};
 
 use super::epilogue::Epilogue;
 use super::gemm::Block;
+use super::tile::Runs;
 use super::{Out, Window, check_range};
 use crate::simd::{Kernel, Simd};
 use std::ops::Range;
@@ -235,15 +236,11 @@ impl<const SIDE: usize> Kernel for Products<'_, SIDE> {
                     let product = Block {
                         a: a.wrapping_add(point * plane),
                         row,
-                        step: 1,
                         lines: None,
-                        k: 0..weights.inputs(),
-                        runs: 1,
-                        run_step: 0,
+                        runs: Runs::one(weights.inputs()),
                         b,
                         c: self.scratch.as_mut_ptr().wrapping_add(point * products).wrapping_sub(columns.start),
                         ldc: width,
-                        accumulate: false,
                         finish,
                         ld_residual: 0,
                         rows: 0..tiles.len(),
