@@ -126,19 +126,13 @@ pub struct Conv<'a> {
 /// Of calls that run at the same time no two have a common element of `out`, and nobody reads what they write.
 pub unsafe fn conv(c: &Conv<'_>, out: Out<'_>, pixels: Range<usize>, panels: Range<usize>, scratch: &mut [f32]) {
     let (window, weights) = (c.window, c.weights);
-    let (total, n) = (window.pixels(), weights.outputs);
-    check_range(&pixels, total, "pixels");
+    check_range(&pixels, window.pixels(), "pixels");
     check_range(&panels, weights.panels(), "panels");
     if pixels.is_empty() || panels.is_empty() {
         return;
     }
     c.check();
-    assert!(
-        c.ldc >= n && (total - 1).saturating_mul(c.ldc).saturating_add(n) <= out.len,
-        "output of {} with ldc {} for {total}×{n}",
-        out.len,
-        c.ldc
-    );
+    out.check(window.pixels(), weights.outputs, c.ldc);
     assert!(scratch.len() >= weights.scratch_len(&window), "scratch of {}", scratch.len());
     // SAFETY: the lengths of x, output, bias and residual were checked above; disjointness is the caller's.
     unsafe { c.run(out.ptr, pixels, panels, scratch) }

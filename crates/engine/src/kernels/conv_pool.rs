@@ -39,18 +39,15 @@ impl ConvPool<'_> {
 
     /// Lines of the convolution's result in a band.
     fn most(&self) -> usize {
-        let w = &self.pool;
-        let reach = (self.rows() - 1) * w.stride[0] + w.kernel[0].saturating_sub(1) * w.dilation[0] + 1;
-        reach.min(w.input[0])
+        self.pool.span(0, self.rows()).min(self.pool.input[0])
     }
 
     /// The lines of a picture that its pooled lines `rows` see at most.
     fn lines(&self, rows: Range<usize>) -> Range<usize> {
         let w = &self.pool;
-        let first = (rows.start * w.stride[0]).saturating_sub(w.pad[0]);
-        let last = rows.end.saturating_sub(1) * w.stride[0] + w.kernel[0].saturating_sub(1) * w.dilation[0];
-        let end = (last + 1).saturating_sub(w.pad[0]).min(w.input[0]);
-        first.min(end)..end
+        let first = rows.start * w.stride[0];
+        let end = (first + w.span(0, rows.len())).saturating_sub(w.pad[0]).min(w.input[0]);
+        first.saturating_sub(w.pad[0]).min(end)..end
     }
 }
 

@@ -8,7 +8,7 @@
 use super::epilogue::{Activate, Activation, Epilogue, Finish};
 use super::tile::unroll;
 use super::{Out, Window, check_range};
-use crate::simd::{AlignedBuf, Isa, Kernel, Simd};
+use crate::simd::{AlignedBuf, Isa, Kernel, Simd, read, write};
 use std::ops::Range;
 
 /// The filters of a depthwise convolution, tap by tap.
@@ -303,22 +303,22 @@ impl Kernel for Pixels<'_> {
                 // SAFETY: taps in `ys` × `xs` lie inside the picture, and at most the channels that are left are touched.
                 unsafe {
                     let f = &r.finish;
-                    let mut sum = if f.bias.is_null() { S::splat(0.0) } else { S::load_part(f.bias.add(c), lanes) };
+                    let mut sum = if f.bias.is_null() { S::splat(0.0) } else { read::<S>(f.bias.add(c), lanes) };
                     for ky in ys.clone() {
                         let y = y0.wrapping_add_unsigned(ky * w.dilation[0]) as usize;
                         for kx in xs.clone() {
                             let x = x0.wrapping_add_unsigned(kx * w.dilation[1]) as usize;
                             let at = r.line_start(picture * w.input[0] + y).wrapping_add(x * r.x.pixel + c);
-                            let value = S::load_part(at, lanes);
-                            let tap = S::load_part(r.taps.add((ky * w.kernel[1] + kx) * n + c), lanes);
+                            let value = read::<S>(at, lanes);
+                            let tap = read::<S>(r.taps.add((ky * w.kernel[1] + kx) * n + c), lanes);
                             sum = S::mul_add(value, tap, sum);
                         }
                     }
                     if !f.residual.is_null() {
-                        sum = S::add(sum, S::load_part(f.residual.add(pixel * n + c), lanes));
+                        sum = S::add(sum, read::<S>(f.residual.add(pixel * n + c), lanes));
                     }
                     let [low, high] = f.clamp.map(|x| S::splat(x));
-                    S::store_part(r.y.at(pixel, c), S::min(high, S::max(low, sum)), lanes);
+                    write::<S>(r.y.at(pixel, c), S::min(high, S::max(low, sum)), lanes);
                 }
             }
         }

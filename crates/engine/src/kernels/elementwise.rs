@@ -2,7 +2,7 @@
 
 use super::epilogue::{Activate, Activation};
 use super::{Out, check_range};
-use crate::simd::{Isa, Kernel, Simd, math};
+use crate::simd::{Isa, Kernel, Simd, math, read, write};
 use std::ops::Range;
 
 /// Writes `activation(x)` to `y`.
@@ -133,17 +133,10 @@ impl Elements<'_> {
                         (a.as_ptr().wrapping_add(from[0]), b.as_ptr().wrapping_add(from[1]), self.y.add(at));
                     for i in (0..n).step_by(S::LANES) {
                         let lanes = S::LANES.min(n - i);
-                        let read = |p: *const f32, step: usize| match step {
-                            0 => S::splat(*p),
-                            _ if lanes == S::LANES => S::load(p.add(i)),
-                            _ => S::load_part(p.add(i), lanes),
+                        let operand = |p: *const f32, step: usize| {
+                            if step == 0 { S::splat(*p) } else { read::<S>(p.add(i), lanes) }
                         };
-                        let value = op(read(a, steps[0]), read(b, steps[1]));
-                        if lanes == S::LANES {
-                            S::store(y.add(i), value)
-                        } else {
-                            S::store_part(y.add(i), value, lanes)
-                        }
+                        write::<S>(y.add(i), op(operand(a, steps[0]), operand(b, steps[1])), lanes);
                     }
                 }
                 at += n;

@@ -1,6 +1,6 @@
 //! What happens to an output element after its sum: bias, residual, activation.
 
-use crate::simd::{Kernel, Simd, math};
+use crate::simd::{Kernel, Simd, math, read, write};
 
 /// An elementwise activation, with ONNX's meaning.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -131,37 +131,36 @@ pub(super) struct Activate {
 impl Kernel for Activate {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        // SAFETY: the caller vouches for `rows` runs of `len` floats behind `x` and `y`.
+        // SAFETY: passed on from the caller.
         unsafe {
-            macro_rules! pass {
-                ($activation:expr) => {
-                    for row in 0..self.rows {
-                        let (x, y) = (self.x.add(row * self.stride), self.y.add(row * self.stride));
-                        let mut i = 0;
-                        while i + S::LANES <= self.len {
-                            S::store(y.add(i), $activation.of::<S>(S::load(x.add(i))));
-                            i += S::LANES;
-                        }
-                        if i < self.len {
-                            let n = self.len - i;
-                            S::store_part(y.add(i), $activation.of::<S>(S::load_part(x.add(i), n)), n);
-                        }
-                    }
-                };
-            }
             // The choice is made once, outside of the loops.
             match self.activation {
-                Activation::None => pass!(Activation::None),
-                Activation::Relu => pass!(Activation::Relu),
-                Activation::Clip { min, max } => pass!(Activation::Clip { min, max }),
-                Activation::LeakyRelu(alpha) => pass!(Activation::LeakyRelu(alpha)),
-                Activation::Sigmoid => pass!(Activation::Sigmoid),
-                Activation::HardSigmoid { alpha, beta } => {
-                    pass!(Activation::HardSigmoid { alpha, beta })
-                }
-                Activation::HardSwish => pass!(Activation::HardSwish),
-                Activation::Tanh => pass!(Activation::Tanh),
-                Activation::Silu => pass!(Activation::Silu),
+                Activation::None => self.each::<S>(Activation::None),
+                Activation::Relu => self.each::<S>(Activation::Relu),
+                Activation::Clip { min, max } => self.each::<S>(Activation::Clip { min, max }),
+                Activation::LeakyRelu(alpha) => self.each::<S>(Activation::LeakyRelu(alpha)),
+                Activation::Sigmoid => self.each::<S>(Activation::Sigmoid),
+                Activation::HardSigmoid { alpha, beta } => self.each::<S>(Activation::HardSigmoid { alpha, beta }),
+                Activation::HardSwish => self.each::<S>(Activation::HardSwish),
+                Activation::Tanh => self.each::<S>(Activation::Tanh),
+                Activation::Silu => self.each::<S>(Activation::Silu),
+            }
+        }
+    }
+}
+
+impl Activate {
+    /// Applies an activation, which the compiler knows, to all vectors.
+    ///
+    /// # Safety
+    /// `x` and `y` are valid for `rows` runs of `len` floats, and the CPU has the instruction set of `S`.
+    #[inline(always)]
+    unsafe fn each<S: Simd>(&self, activation: Activation) {
+        for row in 0..self.rows {
+            for i in (0..self.len).step_by(S::LANES) {
+                let (at, n) = (row * self.stride + i, S::LANES.min(self.len - i));
+                // SAFETY: the caller vouches for the runs.
+                unsafe { write::<S>(self.y.add(at), activation.of::<S>(read::<S>(self.x.add(at), n)), n) }
             }
         }
     }

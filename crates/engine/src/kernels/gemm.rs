@@ -145,9 +145,9 @@ pub unsafe fn gemm(g: &Gemm<'_>, out: Out<'_>, rows: Range<usize>, panels: Range
     if rows.is_empty() || panels.is_empty() {
         return;
     }
-    assert!(g.lda >= k && g.ldc >= n, "lda {} for k {k}, ldc {} for n {n}", g.lda, g.ldc);
+    assert!(g.lda >= k, "lda {} for k {k}", g.lda);
     assert!((g.m - 1).saturating_mul(g.lda).saturating_add(k) <= g.a.len(), "a of {} for {}×{k}", g.a.len(), g.m);
-    assert!((g.m - 1).saturating_mul(g.ldc).saturating_add(n) <= out.len, "output of {} for {}×{n}", out.len, g.m);
+    out.check(g.m, n, g.ldc);
     g.epilogue.check(g.m, n);
     let finish = g.epilogue.finish();
     let block = Block {

@@ -38,26 +38,21 @@ impl Kernel for Normalize<'_> {
         // A whole number of vectors and of pixels of 1, 2, 3 or 4 channels; the compiler vectorises loops of fixed length.
         const RUN: usize = 48;
         let channels = self.scale.len();
-        let one = |x: u8, c: usize| f32::from(x) * self.scale[c] + self.shift[c];
-        if channels == 0 || !RUN.is_multiple_of(channels) {
-            for (x, y) in self.x.chunks_exact(channels.max(1)).zip(self.y.chunks_exact_mut(channels.max(1))) {
-                for c in 0..channels {
-                    y[c] = one(x[c], c);
+        let runs = if RUN.is_multiple_of(channels) { self.x.len() / RUN * RUN } else { 0 };
+        let ((xs, x_tail), (ys, y_tail)) = (self.x.split_at(runs), self.y.split_at_mut(runs));
+        if runs > 0 {
+            let [scale, shift]: [[f32; RUN]; 2] =
+                [self.scale, self.shift].map(|v| std::array::from_fn(|i| v[i % channels]));
+            for (x, y) in xs.as_chunks::<RUN>().0.iter().zip(ys.as_chunks_mut::<RUN>().0) {
+                for i in 0..RUN {
+                    y[i] = f32::from(x[i]) * scale[i] + shift[i];
                 }
             }
-            return;
         }
-        let [scale, shift]: [[f32; RUN]; 2] =
-            [self.scale, self.shift].map(|v| std::array::from_fn(|i| v[i % channels]));
-        let (xs, x_tail) = self.x.as_chunks::<RUN>();
-        let (ys, y_tail) = self.y.as_chunks_mut::<RUN>();
-        for (x, y) in xs.iter().zip(ys) {
-            for i in 0..RUN {
-                y[i] = f32::from(x[i]) * scale[i] + shift[i];
+        for (x, y) in x_tail.chunks_exact(channels.max(1)).zip(y_tail.chunks_exact_mut(channels.max(1))) {
+            for c in 0..channels {
+                y[c] = f32::from(x[c]) * self.scale[c] + self.shift[c];
             }
-        }
-        for (i, (&x, y)) in x_tail.iter().zip(y_tail).enumerate() {
-            *y = one(x, i % channels);
         }
     }
 }

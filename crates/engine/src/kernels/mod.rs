@@ -115,6 +115,16 @@ impl<'a> Out<'a> {
         unsafe { std::slice::from_raw_parts_mut(self.ptr.add(range.start), range.len()) }
     }
 
+    /// Asserts that there is room for `rows` of `columns`, `distance` apart.
+    fn check(&self, rows: usize, columns: usize, distance: usize) {
+        let end = rows.saturating_sub(1).saturating_mul(distance).saturating_add(columns);
+        assert!(
+            distance >= columns && (rows == 0 || end <= self.len),
+            "output of {} for {rows}×{columns}, {distance} apart",
+            self.len
+        );
+    }
+
     /// Number of floats.
     pub fn len(&self) -> usize {
         self.len

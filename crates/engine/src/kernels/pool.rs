@@ -4,7 +4,7 @@
 
 use super::tile::unroll;
 use super::{Out, Window, check_range};
-use crate::simd::{Isa, Kernel, Simd};
+use crate::simd::{Isa, Kernel, Simd, read, write};
 use std::ops::Range;
 
 /// What is taken from a window.
@@ -124,15 +124,14 @@ impl Taps {
                 for kx in 0..self.taps[1] {
                     let from = self.x.add(ky * self.steps[0] + kx * self.steps[1]);
                     unroll!(5, NV, |J| {
-                        let from = from.add(J * S::LANES);
-                        let value = if lanes == S::LANES { S::load(from) } else { S::load_part(from, lanes) };
+                        let value = read::<S>(from.add(J * S::LANES), lanes);
                         all[J] = if MAX { S::max(all[J], value) } else { S::add(all[J], value) };
                     });
                 }
             }
             unroll!(5, NV, |J| {
                 let y = if MAX { all[J] } else { S::div(all[J], S::splat(self.scale)) };
-                S::store_part(self.y.add(J * S::LANES), y, lanes);
+                write::<S>(self.y.add(J * S::LANES), y, lanes);
             });
         }
     }

@@ -10,7 +10,7 @@
 
 use super::epilogue::Finish;
 use super::halves::Halves;
-use crate::simd::{Kernel, Simd};
+use crate::simd::{Kernel, Simd, read, write};
 
 /// Repeats the body for the constants 0..$n (at most $max): arrays indexed by them stay in registers, which LLVM's own unrolling does not promise.
 macro_rules! unroll {
@@ -179,14 +179,11 @@ impl<const MR: usize, const NV: usize> Micro<MR, NV> {
     /// As [`panel`], for `MR` rows and `NV` vectors.
     #[inline(always)]
     unsafe fn tile<S: Simd>(t: &Tile) {
-        let whole = t.columns == NV * S::LANES;
-        let tail = t.columns - (NV - 1) * S::LANES;
+        let lanes = |j: usize| if j + 1 < NV { S::LANES } else { t.columns - (NV - 1) * S::LANES };
         // SAFETY: the caller vouches for MR rows of `a`, `c` and `residual` and for all the rows of NV vectors behind `b`; `bias` has
         // `columns` floats. The last vector of a row is touched in full only where it exists in full.
         unsafe {
-            let read = |p: *const f32, j: usize| {
-                if j + 1 < NV || whole { S::load(p.add(j * S::LANES)) } else { S::load_part(p.add(j * S::LANES), tail) }
-            };
+            let read = |p: *const f32, j: usize| read::<S>(p.add(j * S::LANES), lanes(j));
             // What the next tile writes, which else waits for every line.
             unroll!(14, MR, |I| {
                 let row = t.c.cast_const().wrapping_add((MR + I) * t.ldc);
@@ -233,11 +230,7 @@ impl<const MR: usize, const NV: usize> Micro<MR, NV> {
                 let row = t.c.add(I * t.ldc);
                 unroll!(3, NV, |J| {
                     let y = S::min(high, S::max(low, acc[I][J]));
-                    if J + 1 < NV || whole {
-                        S::store(row.add(J * S::LANES), y);
-                    } else {
-                        S::store_part(row.add(J * S::LANES), y, tail);
-                    }
+                    write::<S>(row.add(J * S::LANES), y, lanes(J));
                 });
             });
         }

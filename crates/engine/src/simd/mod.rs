@@ -101,5 +101,25 @@ pub(crate) trait Simd: Copy + 'static {
     unsafe fn pow2(n: Self::V) -> Self::V;
 }
 
+/// Reads `n ≤ LANES` lanes, which are all but at the end of a run.
+///
+/// # Safety
+/// `p` is valid for `n` floats, and the CPU has the instruction set of `S`.
+#[inline(always)]
+pub(crate) unsafe fn read<S: Simd>(p: *const f32, n: usize) -> S::V {
+    // SAFETY: as the caller vouches.
+    unsafe { if n == S::LANES { S::load(p) } else { S::load_part(p, n) } }
+}
+
+/// Writes `n ≤ LANES` lanes, which are all but at the end of a run.
+///
+/// # Safety
+/// `p` is valid for `n` floats, and the CPU has the instruction set of `S`.
+#[inline(always)]
+pub(crate) unsafe fn write<S: Simd>(p: *mut f32, v: S::V, n: usize) {
+    // SAFETY: as the caller vouches.
+    unsafe { if n == S::LANES { S::store(p, v) } else { S::store_part(p, v, n) } }
+}
+
 #[cfg(test)]
 mod tests;

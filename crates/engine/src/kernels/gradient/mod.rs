@@ -21,32 +21,12 @@ pub use outer::{Outer, SLACK, add_outer};
 pub use pool::{PoolGrad, pool_grad};
 
 use super::Window;
-use crate::simd::Simd;
+use crate::simd::{read, write};
 
 /// Where tap (`ky`, `kx`) of a window lies, whose first tap is at `first`, in pixels of a picture.
 fn tap(w: &Window, first: [isize; 2], ky: usize, kx: usize) -> usize {
     let [y, x] = [ky * w.dilation[0], kx * w.dilation[1]];
     first[0].wrapping_add_unsigned(y).unsigned_abs() * w.input[1] + first[1].wrapping_add_unsigned(x).unsigned_abs()
-}
-
-/// Reads `n ≤ LANES` lanes.
-///
-/// # Safety
-/// `p` is valid for `n` floats, and the CPU has the instruction set of `S`.
-#[inline(always)]
-unsafe fn read<S: Simd>(p: *const f32, n: usize) -> S::V {
-    // SAFETY: as the caller vouches.
-    unsafe { if n == S::LANES { S::load(p) } else { S::load_part(p, n) } }
-}
-
-/// Writes `n ≤ LANES` lanes.
-///
-/// # Safety
-/// `p` is valid for `n` floats, and the CPU has the instruction set of `S`.
-#[inline(always)]
-unsafe fn write<S: Simd>(p: *mut f32, v: S::V, n: usize) {
-    // SAFETY: as the caller vouches.
-    unsafe { if n == S::LANES { S::store(p, v) } else { S::store_part(p, v, n) } }
 }
 
 #[cfg(test)]

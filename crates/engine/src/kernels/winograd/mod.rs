@@ -49,46 +49,19 @@ pub struct Winograd<'a> {
     pub epilogue: Epilogue<'a>,
 }
 
-/// Where a tile lies.
-struct At {
-    picture: usize,
-    /// The first pixel.
-    first: [usize; 2],
-}
-
-/// Walks over tiles without divisions.
-struct Tiles {
-    at: At,
-    output: [usize; 2],
-    side: usize,
-    left: usize,
-}
-
-impl Tiles {
-    fn new(window: &Window, side: usize, tiles: Range<usize>) -> Self {
-        let [height, width] = window.output.map(|pixels| pixels.div_ceil(side).max(1));
-        let (line, column) = (tiles.start / width, tiles.start % width);
-        let at = At { picture: line / height, first: [line % height * side, column * side] };
-        Tiles { at, output: window.output, side, left: tiles.len() }
-    }
-}
-
-impl Iterator for Tiles {
-    type Item = At;
-
-    #[inline(always)]
-    fn next(&mut self) -> Option<At> {
-        self.left = self.left.checked_sub(1)?;
-        let At { picture, first: [y, x] } = self.at;
-        let (below, right) = (y + self.side, x + self.side);
-        let next = match [below < self.output[0], right < self.output[1]] {
-            [_, true] => (picture, [y, right]),
-            [true, false] => (picture, [below, 0]),
-            [false, false] => (picture + 1, [0, 0]),
-        };
-        self.at = At { picture: next.0, first: next.1 };
-        Some(At { picture, first: [y, x] })
-    }
+/// The pictures that tiles lie in and their first pixels, found without a division for each.
+#[inline(always)]
+fn places(window: &Window, side: usize, tiles: Range<usize>) -> impl Iterator<Item = (usize, [usize; 2])> {
+    let [height, width] = window.output.map(|pixels| pixels.div_ceil(side).max(1));
+    let (line, column) = (tiles.start / width, tiles.start % width);
+    let first = (line / height, [line % height * side, column * side]);
+    let [height, width] = window.output;
+    let next = move |&(picture, [y, x]): &(usize, [usize; 2])| match [y + side < height, x + side < width] {
+        [_, true] => Some((picture, [y, x + side])),
+        [true, false] => Some((picture, [y + side, 0])),
+        [false, false] => Some((picture + 1, [0, 0])),
+    };
+    std::iter::successors(Some(first), next).take(tiles.len())
 }
 
 /// An odd number of cache lines, so that points or tiles do not fall on the same few cache sets.
@@ -126,8 +99,7 @@ impl Winograd<'_> {
         let (w, weights) = (&self.window, self.weights);
         assert!(w.kernel == [3, 3] && w.stride == [1, 1] && w.dilation == [1, 1], "3×3 of stride 1, not {w:?}");
         assert_eq!(self.x.len(), w.input_pixels() * weights.inputs(), "x for {w:?}");
-        let (total, n) = (w.pixels(), weights.outputs());
-        assert!(self.ldc >= n && (total == 0 || (total - 1) * self.ldc + n <= out.len), "output for {w:?} × {n}");
+        out.check(w.pixels(), weights.outputs(), self.ldc);
         check_range(tiles, weights.tiles(w), "tiles");
         check_range(panels, weights.panels(), "panels");
         self.epilogue.check(w.pixels(), weights.outputs());

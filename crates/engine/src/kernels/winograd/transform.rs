@@ -4,11 +4,11 @@
 //! coefficients stay near 1, so errors are a third of those of the paper's 0, ±1, ±2 and ∞. A tile's patch is read once, transformed by columns and then by rows, and stays in registers as far
 //! as there are any. Where a patch or a tile hangs over the border, its vectors are read or written with a mask.
 
-use super::Tiles;
+use super::places;
 use crate::kernels::epilogue::{Activate, Finish};
 use crate::kernels::tile::{offset, unroll};
 use crate::kernels::{Activation, Window};
-use crate::simd::{Kernel, Simd};
+use crate::simd::{Kernel, Simd, read, write};
 use std::f32::consts::{FRAC_1_SQRT_2, SQRT_2};
 use std::ops::Range;
 
@@ -102,15 +102,15 @@ impl<const SIDE: usize> Kernel for Patches<'_, SIDE> {
         let (w, channels) = (self.window, self.channels);
         let line = w.input[1] * channels;
         let mut to = self.to;
-        for at in Tiles::new(w, SIDE - 2, self.tiles.clone()) {
-            let [y, x] = [0, 1].map(|axis| at.first[axis] as isize - w.pad[axis] as isize);
+        for (picture, first) in places(w, SIDE - 2, self.tiles.clone()) {
+            let [y, x] = [0, 1].map(|axis| first[axis] as isize - w.pad[axis] as isize);
             // The rows and columns of the patch that lie inside the picture.
             let inside = |first: isize, size: usize| {
                 let end = (size as isize - first).clamp(0, SIDE as isize) as usize;
                 (-first).clamp(0, end as isize) as usize..end
             };
             let (ys, xs) = (inside(y, w.input[0]), inside(x, w.input[1]));
-            let picture = self.x.as_ptr().wrapping_add(at.picture * w.input[0] * line);
+            let picture = self.x.as_ptr().wrapping_add(picture * w.input[0] * line);
             let from = picture.wrapping_offset(y * line as isize + x * channels as isize);
             let whole = if ys.len() == SIDE && xs.len() == SIDE { channels / S::LANES * S::LANES } else { 0 };
             // SAFETY: the taps of `ys` × `xs` lie inside the picture, and there is room for a patch in whole vectors (checked by the callers).
@@ -181,18 +181,17 @@ impl<const SIDE: usize> Kernel for Outputs<'_, SIDE> {
     unsafe fn run<S: Simd>(self) {
         let (w, n) = (self.window, self.columns.len());
         let mut from = self.from;
-        for at in Tiles::new(w, SIDE - 2, self.tiles.clone()) {
-            let [y, x] = at.first;
-            let pixel = (at.picture * w.output[0] + y) * w.output[1] + x;
+        for (picture, [y, x]) in places(w, SIDE - 2, self.tiles.clone()) {
+            let pixel = (picture * w.output[0] + y) * w.output[1] + x;
             let size = [(SIDE - 2).min(w.output[0] - y), (SIDE - 2).min(w.output[1] - x)];
             let whole = if size == [SIDE - 2; 2] { n / S::LANES * S::LANES } else { 0 };
             // SAFETY: `size` pixels from `pixel` on lie inside the picture, whose output, residual and bias are valid for `columns`.
             unsafe {
                 for c in (0..whole).step_by(S::LANES) {
-                    self.transform::<S, false>(from.add(c), c, pixel, size, S::LANES);
+                    self.transform::<S>(from.add(c), c, pixel, [SIDE - 2; 2], S::LANES);
                 }
                 for c in (whole..n).step_by(S::LANES) {
-                    self.transform::<S, true>(from.add(c), c, pixel, size, (n - c).min(S::LANES));
+                    self.transform::<S>(from.add(c), c, pixel, size, (n - c).min(S::LANES));
                 }
                 if self.finish.later != Activation::None {
                     for y in 0..size[0] {
@@ -211,21 +210,13 @@ impl<const SIDE: usize> Outputs<'_, SIDE> {
     /// Aᵀ·m·A of a vector of channels, the first being `column` of those that are made, for the output pixels from `pixel` on.
     ///
     /// # Safety
-    /// `m` is valid for all points, bias, output and residual for `n` channels and the pixels of `size`; with `PART` unset these are all of a
-    /// tile and a vector. The CPU has the instruction set of `S`.
+    /// `m` is valid for all points, bias, output and residual for `n` channels and the pixels of `size`, which are constants where
+    /// they are a whole vector and tile. The CPU has the instruction set of `S`.
     #[inline(always)]
-    unsafe fn transform<S: Simd, const PART: bool>(
-        &self,
-        m: *const f32,
-        column: usize,
-        pixel: usize,
-        size: [usize; 2],
-        n: usize,
-    ) {
+    unsafe fn transform<S: Simd>(&self, m: *const f32, column: usize, pixel: usize, size: [usize; 2], n: usize) {
         let column = self.columns.start + column;
         // SAFETY: passed on from the caller.
         unsafe {
-            let read = |p: *const f32| if PART { S::load_part(p, n) } else { S::load(p) };
             let mut t = [[S::splat(0.0); MOST]; MOST - 2];
             each!(patch, SIDE, |J| {
                 let mut products = [S::splat(0.0); MOST];
@@ -234,21 +225,19 @@ impl<const SIDE: usize> Outputs<'_, SIDE> {
                 each!(tile, SIDE - 2, |I| { t[I][J] = down[I] });
             });
             let bias = offset(self.finish.bias, column);
-            let bias = if bias.is_null() { S::splat(0.0) } else { read(bias) };
+            let bias = if bias.is_null() { S::splat(0.0) } else { read::<S>(bias, n) };
             let [low, high] = self.finish.clamp.map(|x| S::splat(x));
             each!(tile, SIDE - 2, |I| {
-                if !PART || I < size[0] {
+                if I < size[0] {
                     let row = tile::<S, SIDE>(t[I]);
                     each!(tile, SIDE - 2, |J| {
-                        if !PART || J < size[1] {
+                        if J < size[1] {
                             let at = pixel + I * self.window.output[1] + J;
                             let mut y = S::add(row[J], bias);
                             if !self.finish.residual.is_null() {
-                                y = S::add(y, read(self.finish.residual.add(at * self.channels + column)));
+                                y = S::add(y, read::<S>(self.finish.residual.add(at * self.channels + column), n));
                             }
-                            let y = S::min(high, S::max(low, y));
-                            let to = self.y.add(at * self.ldc + column);
-                            if PART { S::store_part(to, y, n) } else { S::store(to, y) }
+                            write::<S>(self.y.add(at * self.ldc + column), S::min(high, S::max(low, y)), n);
                         }
                     });
                 }
