@@ -43,7 +43,6 @@ mod elementwise;
 mod epilogue;
 mod gemm;
 pub mod gradient;
-mod halves;
 mod layout;
 mod pool;
 mod tile;

@@ -2,21 +2,22 @@
 //!
 //! With 32 registers 14 × 2 vectors of 16 reach the FMA peak: 28 accumulators hide the latency, 14 broadcasts and 2 loads feed 28 FMAs.
 //! A matrix whose columns make an odd number of vectors ends with a tile of 8 × 3, because a tile of one vector waits for its
-//! broadcasts; where the last vector is half empty, two rows share it (`halves.rs`). With 16 registers it is 6 × 2 and, for the odd vector,
+//! broadcasts; where the last vector is half empty, two rows share it. With 16 registers it is 6 × 2 and, for the odd vector,
 //! 12 × 1: a tile of 4 × 3 was seen to spill, at half the speed; with 8 registers 4 × 2. Of one vector alone, 12 rows are as many as there
 //! are address registers for; 7 × 4 was slower than 14 × 2 on every shape, because twice as much of B passes by.
+//!
+//! A vector that is half empty costs as much as a full one, a quarter of the time at 24 columns. Where two rows share it, their elements of A are
+//! blended, and the half vector of B stands in both halves. An element of the product goes through the operations that it has anywhere.
 //!
 //! Each row of A has an address of its own, so rows need not be equally far apart; the spills that this costs at 14 rows are hidden.
 
 use super::epilogue::Finish;
-use super::halves::Halves;
 use crate::simd::{Kernel, Simd, read, write};
 
 /// Repeats the body for the constants 0..$n (at most $max): arrays indexed by them stay in registers, which LLVM's own unrolling does not promise.
 macro_rules! unroll {
     (3, $($rest:tt)*) => { unroll!(@ $($rest)*, 0 1 2) };
     (5, $($rest:tt)*) => { unroll!(@ $($rest)*, 0 1 2 3 4) };
-    (7, $($rest:tt)*) => { unroll!(@ $($rest)*, 0 1 2 3 4 5 6) };
     (14, $($rest:tt)*) => { unroll!(@ $($rest)*, 0 1 2 3 4 5 6 7 8 9 10 11 12 13) };
     (31, $($rest:tt)*) => {
         unroll!(@ $($rest)*, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30)
@@ -118,22 +119,22 @@ pub(super) unsafe fn panel<S: Simd>(mut tile: Tile, rows: usize, vectors: usize)
     while left > 0 {
         // All tiles of a shape in one call.
         macro_rules! step {
-            ($micro:ident, $mr:literal, $nv:literal) => {{
+            ($mr:literal, $nv:literal) => {
+                step!($mr, $nv, false)
+            };
+            ($mr:literal, $nv:literal, $half:literal) => {{
                 let tiles = left / $mr;
                 // SAFETY: passed on from the caller; the tiles cover rows that are left.
-                unsafe { S::enter($micro::<$mr, $nv> { tile, tiles }) };
+                unsafe { S::enter(Micro::<$mr, $nv, $half> { tile, tiles }) };
                 tiles * $mr
             }};
-            ($mr:literal, $nv:literal) => {
-                step!(Micro, $mr, $nv)
-            };
         }
         let done = match (vectors, left) {
-            (2, 14..) if half => step!(Halves, 14, 1),
-            (2, 8..) if half => step!(Halves, 8, 1),
-            (2, 2..) if half => step!(Halves, 2, 1),
-            (3, 8..) if half => step!(Halves, 8, 2),
-            (3, 2..) if half => step!(Halves, 2, 2),
+            (2, 14..) if half => step!(14, 2, true),
+            (2, 8..) if half => step!(8, 2, true),
+            (2, 2..) if half => step!(2, 2, true),
+            (3, 8..) if half => step!(8, 3, true),
+            (3, 2..) if half => step!(2, 3, true),
             (2, 14..) if S::REGISTERS == 32 => step!(14, 2),
             (2, 7..) if S::REGISTERS == 32 => step!(7, 2),
             (2, 6..) if S::REGISTERS == 16 => step!(6, 2),
@@ -154,13 +155,14 @@ pub(super) unsafe fn panel<S: Simd>(mut tile: Tile, rows: usize, vectors: usize)
     }
 }
 
-/// `tiles` tiles one below the other.
-struct Micro<const MR: usize, const NV: usize> {
+/// `tiles` tiles one below the other. With `HALF` half of the last vector's columns exist, and it is shared by two rows: that of row 2·i + 1 has
+/// the columns of row 2·i in its lower half.
+struct Micro<const MR: usize, const NV: usize, const HALF: bool> {
     tile: Tile,
     tiles: usize,
 }
 
-impl<const MR: usize, const NV: usize> Kernel for Micro<MR, NV> {
+impl<const MR: usize, const NV: usize, const HALF: bool> Kernel for Micro<MR, NV, HALF> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let mut t = self.tile;
@@ -172,29 +174,35 @@ impl<const MR: usize, const NV: usize> Kernel for Micro<MR, NV> {
     }
 }
 
-impl<const MR: usize, const NV: usize> Micro<MR, NV> {
+impl<const MR: usize, const NV: usize, const HALF: bool> Micro<MR, NV, HALF> {
     /// One tile.
     ///
     /// # Safety
-    /// As [`panel`], for `MR` rows and `NV` vectors.
+    /// As [`panel`], for `MR` rows, an even number with `HALF`, and `NV` vectors.
     #[inline(always)]
     unsafe fn tile<S: Simd>(t: &Tile) {
-        let lanes = |j: usize| if j + 1 < NV { S::LANES } else { t.columns - (NV - 1) * S::LANES };
+        // As a number that the compiler does not know, half a vector stays in a mask register.
+        let last = t.columns - (NV - 1) * S::LANES;
+        let lanes = |j: usize| if j + 1 < NV { S::LANES } else { last };
+        let shared = |j: usize| HALF && j + 1 == NV;
         // SAFETY: the caller vouches for MR rows of `a`, `c` and `residual` and for all the rows of NV vectors behind `b`; `bias` has
-        // `columns` floats. The last vector of a row is touched in full only where it exists in full.
+        // `columns` floats. The last vector of a row is touched in full only where it exists in full, and by half if it is shared.
         unsafe {
             let read = |p: *const f32, j: usize| read::<S>(p.add(j * S::LANES), lanes(j));
-            // What the next tile writes, which else waits for every line.
-            unroll!(14, MR, |I| {
-                let row = t.c.cast_const().wrapping_add((MR + I) * t.ldc);
-                unroll!(3, NV, |J| { S::prefetch(row.wrapping_add(J * S::LANES)) });
-            });
+            // What the next tile writes, which else waits for every line; the short rows of half a vector are foreseen.
+            if !HALF {
+                unroll!(14, MR, |I| {
+                    let row = t.c.cast_const().wrapping_add((MR + I) * t.ldc);
+                    unroll!(3, NV, |J| { S::prefetch(row.wrapping_add(J * S::LANES)) });
+                });
+            }
             let mut acc = [[S::splat(0.0); NV]; MR];
             if t.accumulate {
                 unroll!(14, MR, |I| { unroll!(3, NV, |J| { acc[I][J] = read(t.c.add(I * t.ldc), J) }) });
             } else if !t.finish.bias.is_null() {
                 unroll!(3, NV, |J| {
-                    let bias = read(t.finish.bias, J);
+                    let bias = t.finish.bias;
+                    let bias = if shared(J) { S::load_twice(bias.add(J * S::LANES)) } else { read(bias, J) };
                     unroll!(14, MR, |I| { acc[I][J] = bias });
                 });
             }
@@ -205,13 +213,24 @@ impl<const MR: usize, const NV: usize> Micro<MR, NV> {
                     let mut at = t.runs.place(y, x);
                     for _ in 0..t.runs.length {
                         let mut columns = [S::splat(0.0); NV];
-                        unroll!(3, NV, |J| { columns[J] = S::load(b.add(J * S::LANES)) });
-                        if NV > 1 {
+                        unroll!(3, NV, |J| {
+                            let b = b.add(J * S::LANES);
+                            columns[J] = if shared(J) { S::load_twice(b) } else { S::load(b) };
+                        });
+                        if NV > 1 && !HALF {
                             unroll!(3, NV, |J| { S::prefetch(b.wrapping_add(AHEAD + J * S::LANES)) });
                         }
+                        let mut above = S::splat(0.0);
                         unroll!(14, MR, |I| {
                             let x = S::splat(*a[I].wrapping_add(at));
-                            unroll!(3, NV, |J| { acc[I][J] = S::mul_add(x, columns[J], acc[I][J]) });
+                            unroll!(3, NV, |J| {
+                                if !shared(J) {
+                                    acc[I][J] = S::mul_add(x, columns[J], acc[I][J]);
+                                } else if I % 2 == 1 {
+                                    acc[I][J] = S::mul_add(S::join(above, x, last), columns[J], acc[I][J]);
+                                }
+                            });
+                            above = x;
                         });
                         at += t.step;
                         b = b.wrapping_add(t.b_step);
@@ -222,15 +241,26 @@ impl<const MR: usize, const NV: usize> Micro<MR, NV> {
             if !t.finish.residual.is_null() {
                 unroll!(14, MR, |I| {
                     let row = t.finish.residual.add(I * t.ld_residual);
-                    unroll!(3, NV, |J| { acc[I][J] = S::add(acc[I][J], read(row, J)) });
+                    unroll!(3, NV, |J| {
+                        if !shared(J) {
+                            acc[I][J] = S::add(acc[I][J], read(row, J));
+                        } else if I % 2 == 1 {
+                            let row = row.add(J * S::LANES);
+                            acc[I][J] = S::add(acc[I][J], S::load_halves(row.sub(t.ld_residual), row));
+                        }
+                    });
                 });
             }
             let [low, high] = t.finish.clamp.map(|x| S::splat(x));
             unroll!(14, MR, |I| {
-                let row = t.c.add(I * t.ldc);
                 unroll!(3, NV, |J| {
+                    let row = t.c.add(I * t.ldc + J * S::LANES);
                     let y = S::min(high, S::max(low, acc[I][J]));
-                    write::<S>(row.add(J * S::LANES), y, lanes(J));
+                    if !shared(J) {
+                        write::<S>(row, y, lanes(J));
+                    } else if I % 2 == 1 {
+                        S::store_halves(row.sub(t.ldc), row, y);
+                    }
                 });
             });
         }
