@@ -261,12 +261,16 @@ fn peak(isa: Isa) -> f64 {
             black_box(sums);
         }};
     }
+    /// # Safety
+    /// The CPU has AVX-512.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f")]
     fn avx512() {
         use std::arch::x86_64::*;
         sums!(_mm512_set1_ps, _mm512_fmadd_ps)
     }
+    /// # Safety
+    /// The CPU has AVX2 and FMA.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,fma")]
     fn avx2() {

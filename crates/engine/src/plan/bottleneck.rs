@@ -191,7 +191,7 @@ impl Bottleneck {
                 let band = if pool.threads() == 1 { rows } else { self.band() };
                 pool.run(rows.div_ceil(band), &|task, thread| {
                     let rows = task * band..rows.min((task + 1) * band);
-                    // SAFETY: the bands are disjoint.
+                    // SAFETY: the bands are disjoint; the scratch memory is of this thread, and asked for once.
                     unsafe { kernels::bottleneck(&bottleneck, out, rows, memory.scratch(thread)) }
                 });
             }
@@ -223,7 +223,7 @@ impl Bottleneck {
         // The last panel may be the widest, so it comes first.
         pool.run(parts, &|task, thread| {
             let panels = part(panels, 1, parts, parts - 1 - task);
-            // SAFETY: each task has panels of its own.
+            // SAFETY: each task has panels of its own; the scratch memory is of this thread, and asked for once.
             unsafe { kernels::bottleneck_middle(bottleneck, middle, panels, memory.scratch(thread)) }
         });
         let middle = memory.read(Place::Slot(slot));

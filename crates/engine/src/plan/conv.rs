@@ -103,7 +103,7 @@ impl Conv {
             let (kernel, rows) = (kernels::ConvPool { conv, pool: window }, window.rows());
             let parts = wish.min(rows.div_ceil(ROWS));
             return pool.run(parts, &|task, thread| {
-                // SAFETY: the parts are disjoint.
+                // SAFETY: the parts are disjoint; the scratch memory is of this thread, and asked for once.
                 unsafe { kernels::conv_pool(&kernel, out, part(rows, 1, parts, task), memory.scratch(thread)) }
             });
         }
@@ -111,7 +111,7 @@ impl Conv {
         let (across, down) = product_grid(pixels, panels, wish, self.scratch() > 0);
         pool.run(across * down, &|task, thread| {
             let (rows, columns) = (part(pixels, TILE, across, task / down), part(panels, 1, down, task % down));
-            // SAFETY: the parts of the grid are disjoint.
+            // SAFETY: the parts of the grid are disjoint; the scratch memory is of this thread, and asked for once.
             unsafe { kernels::conv(&conv, out, rows, columns, memory.scratch(thread)) }
         });
     }

@@ -190,10 +190,12 @@ impl Memory<'_> {
     }
 
     /// The scratch memory of a thread.
+    ///
+    /// # Safety
+    /// `thread` runs the task that asks, which asks once.
     #[allow(clippy::mut_from_ref)]
-    pub(super) fn scratch(&self, thread: usize) -> &mut [f32] {
-        // SAFETY: the plan that runs is borrowed exclusively, and of its job each thread has a part and runs one task at a time, which
-        // asks once.
+    pub(super) unsafe fn scratch(&self, thread: usize) -> &mut [f32] {
+        // SAFETY: the plan that runs is borrowed exclusively; a thread runs one task of it at a time.
         unsafe { std::slice::from_raw_parts_mut(self.scratch.0.add(thread * self.scratch_len), self.scratch_len) }
     }
 }

@@ -116,7 +116,7 @@ impl Winograd {
             let (parts, _) = grid(tiles, 7, 1, 1, wish);
             pool.run(parts, &|task, thread| {
                 let tiles = part(tiles, 7, parts, task);
-                // SAFETY: the parts are disjoint.
+                // SAFETY: the parts are disjoint; the scratch memory is of this thread, and asked for once.
                 unsafe { kernels::winograd(&conv, out, tiles, 0..panels, memory.scratch(thread)) }
             });
             return;
@@ -136,9 +136,12 @@ impl Winograd {
             let (across, down) = grid(block.len(), 56, panels, unit, tasks(work(weights, block.len()), GRAIN));
             pool.run(across * down, &|task, thread| {
                 let tiles = within(part(block.len(), 56, across, task / down));
-                let (panels, scratch) = (part(panels, unit, down, task % down), memory.scratch(thread));
-                // SAFETY: the parts of the grid are disjoint, and nobody writes the patches any more.
-                unsafe { kernels::winograd_products(&conv, patches, block.clone(), out, tiles, panels, scratch) }
+                let panels = part(panels, unit, down, task % down);
+                // SAFETY: the parts of the grid are disjoint, and nobody writes the patches any more; the scratch memory is of this thread, and asked for once.
+                unsafe {
+                    let scratch = memory.scratch(thread);
+                    kernels::winograd_products(&conv, patches, block.clone(), out, tiles, panels, scratch)
+                }
             });
         }
     }

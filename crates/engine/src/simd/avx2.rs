@@ -10,6 +10,10 @@ pub(super) struct Avx2;
 /// Eight ones then eight zeros: a load at `8 − n` is the mask of the first `n` lanes.
 static MASKS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
 
+/// The mask of the first `n` lanes.
+///
+/// # Safety
+/// `n ≤ 8`, and the CPU has AVX2.
 #[inline(always)]
 unsafe fn mask(n: usize) -> __m256i {
     debug_assert!(n <= 8);
@@ -24,6 +28,8 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     unsafe fn enter<K: Kernel>(kernel: K) {
+        /// # Safety
+        /// The CPU has AVX2 and FMA, and the kernel may run.
         #[target_feature(enable = "avx2,fma")]
         #[inline(never)]
         unsafe fn inner<K: Kernel>(kernel: K) {

@@ -20,6 +20,8 @@ impl Simd for Avx512 {
 
     #[inline(always)]
     unsafe fn enter<K: Kernel>(kernel: K) {
+        /// # Safety
+        /// The CPU has AVX-512, and the kernel may run.
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
         #[inline(never)]
         unsafe fn inner<K: Kernel>(kernel: K) {

@@ -114,6 +114,10 @@ impl Kernel for Input<'_> {
 
 impl Input<'_> {
     /// A row of the input in tiles, the first of which may begin in the padding.
+    ///
+    /// # Safety
+    /// The block is such that [`depthwise_input_grad`] calls it tiled with `K` and `STRIDE`, `y` is one of its rows, and the CPU has the
+    /// instruction set of `S`.
     #[inline(always)]
     unsafe fn line<S: Simd, const K: usize, const STRIDE: usize>(&self, y: usize) {
         let w = &self.d.window;
@@ -138,6 +142,9 @@ impl Input<'_> {
     }
 
     /// A row of the input pixel by pixel.
+    ///
+    /// # Safety
+    /// `y` is a row of the block, whose lengths were checked, and the CPU has the instruction set of `S`.
     #[inline(always)]
     unsafe fn pixels<S: Simd>(&self, y: usize) {
         let (d, w) = (self.d, &self.d.window);
@@ -261,6 +268,9 @@ impl Kernel for Taps<'_> {
 
 impl Taps<'_> {
     /// All rows, `K` taps of a kernel row at a time.
+    ///
+    /// # Safety
+    /// The lengths of the blocks and of the sums were checked, kernels are a multiple of `K` wide, and the CPU has the instruction set of `S`.
     #[inline(always)]
     unsafe fn rows<S: Simd, const K: usize>(&mut self) {
         let (d, w) = (self.d, &self.d.window);
@@ -282,6 +292,9 @@ impl Taps<'_> {
     }
 
     /// `K` taps of a kernel row from `kx` on, in `NV` vectors of channels from the block's channel `i` on.
+    ///
+    /// # Safety
+    /// As [`rows`](Self::rows); the row, the taps and the channels exist.
     #[inline(always)]
     unsafe fn taps<S: Simd, const K: usize, const NV: usize>(&mut self, [y, row, ky, kx]: [usize; 4], i: usize) {
         let (d, w) = (self.d, &self.d.window);

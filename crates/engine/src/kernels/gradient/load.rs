@@ -134,6 +134,9 @@ impl Kernel for Block<'_> {
 
 impl Block<'_> {
     /// `MASK`: 1 for a mask, 2 for one with coefficients. `AFFINE`: 1 for factor and summand, 2 for a slope too.
+    ///
+    /// # Safety
+    /// What the recipe names has the lengths that [`load`] checks, and the CPU has the instruction set of `S`.
     #[inline(always)]
     unsafe fn pass<S: Simd, const MASK: u8, const AFFINE: u8>(self) {
         let (l, c, width) = (self.l, self.l.channels, self.channels.len());

@@ -42,6 +42,9 @@ pub(super) const FILTER_4: [Filter; 6] = {
 };
 
 /// Bᵀ·d for patches of `SIDE`: row i holds the coefficients of the polynomial that vanishes at all points but i.
+///
+/// # Safety
+/// The CPU has the instruction set of `S`.
 #[inline(always)]
 unsafe fn patch<S: Simd, const SIDE: usize>(d: [S::V; MOST]) -> [S::V; MOST] {
     // SAFETY: arithmetic only; the caller vouches for the instruction set.
@@ -64,6 +67,9 @@ unsafe fn patch<S: Simd, const SIDE: usize>(d: [S::V; MOST]) -> [S::V; MOST] {
 }
 
 /// Aᵀ·m for patches of `SIDE`: row i holds the powers i of the points.
+///
+/// # Safety
+/// The CPU has the instruction set of `S`.
 #[inline(always)]
 unsafe fn tile<S: Simd, const SIDE: usize>(m: [S::V; MOST]) -> [S::V; MOST - 2] {
     // SAFETY: arithmetic only; the caller vouches for the instruction set.

@@ -64,7 +64,9 @@ impl Packed for DepthwiseWeights {
         pool.run(bands.len(), &|task, thread| {
             let (picture, rows) = &bands[task];
             let read = w.seen(rows);
-            let x = operand(isa, &x, &pixels(*picture, w.input, &read), memory.scratch(thread));
+            // SAFETY: of the thread that runs this task, and asked for once.
+            let scratch = unsafe { memory.scratch(thread) };
+            let x = operand(isa, &x, &pixels(*picture, w.input, &read), scratch);
             // The block as a picture of its own, whose upper padding is what is left of it.
             let pad = (w.pad[0] + read.start).saturating_sub(rows.start * w.stride[0]);
             let (input, output) = ([read.len(), w.input[1]], [rows.len(), w.output[1]]);
@@ -99,7 +101,8 @@ impl Packed for DepthwiseWeights {
         let (w, c) = (step.conv.window, step.conv.inputs);
         let (dy, dy_len) = (step.dy.of(memory), gradient_len(&w));
         pool.run(w.batch, &|picture, thread| {
-            let (for_dy, for_x) = memory.scratch(thread).split_at_mut(dy_len);
+            // SAFETY: of the thread that runs this task, and asked for once.
+            let (for_dy, for_x) = unsafe { memory.scratch(thread) }.split_at_mut(dy_len);
             let mut weight = step.weight.map(|(x, slot)| {
                 // SAFETY: the partial gradients of different pictures are disjoint.
                 (x.of(memory), unsafe { part_of(memory.write(slot), picture, w.taps() * c) })

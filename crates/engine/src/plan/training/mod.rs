@@ -128,7 +128,8 @@ impl Training {
                 let (c, parts) = (sums.gradient.channels, *parts);
                 let all = read(sums.x).len() / c;
                 pool.run(parts, &|task, thread| {
-                    let scratch = memory.scratch(thread);
+                    // SAFETY: of the thread that runs this task, and asked for once.
+                    let scratch = unsafe { memory.scratch(thread) };
                     for pixels in blocks::blocks(part(all, 1, parts, task), BLOCK) {
                         sums.add(isa, memory, Part { task, first: false, pixels, columns: 0..c }, scratch, c);
                     }
@@ -195,7 +196,7 @@ impl Training {
                 pack_backward(conv, weight, packed, rows);
                 let (grad, packed) = (ConvGrad { conv: *conv, gradient }, &*packed);
                 pool.run(conv.window.batch, &|task, thread| {
-                    // SAFETY: pictures are disjoint.
+                    // SAFETY: pictures are disjoint; the scratch memory is of this thread, and asked for once.
                     unsafe { conv_input_grad(isa, &grad, packed, out, task..task + 1, memory.scratch(thread)) }
                 });
             }
@@ -204,9 +205,9 @@ impl Training {
                 let (grad, len) = (ConvGrad { conv: *conv, gradient }, out.len() / parts.max(1));
                 pool.run(parts, &|task, thread| {
                     let rows = part(conv.window.rows(), 1, parts, task);
-                    // SAFETY: the parts are disjoint.
-                    let to = unsafe { part_of(out, task, len) };
-                    conv_weight_grad(isa, &grad, x, rows, memory.scratch(thread), to);
+                    // SAFETY: the parts are disjoint; the scratch memory is of this thread, and asked for once.
+                    let (scratch, to) = unsafe { (memory.scratch(thread), part_of(out, task, len)) };
+                    conv_weight_grad(isa, &grad, x, rows, scratch, to);
                 });
             }
             Self::SumParts { partial, parts } => {

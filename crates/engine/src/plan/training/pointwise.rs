@@ -41,7 +41,8 @@ impl Packed for PackedB {
         let ([m, k, n], parts) = (product(&step.conv), parts(&step.conv));
         let x = step.x.of(memory);
         pool.run(parts, &|task, thread| {
-            let scratch = memory.scratch(thread);
+            // SAFETY: of the thread that runs this task, and asked for once.
+            let scratch = unsafe { memory.scratch(thread) };
             let all = part(m, 56, parts, task);
             for pixels in blocks(all.clone(), block(k)) {
                 let a = operand(isa, &x, &pixels, scratch);
@@ -78,7 +79,8 @@ impl Packed for PackedB {
         let ([m, k, n], block, parts) = (product(&step.conv), grad_block(&step.conv), self.grad_parts(&step.conv));
         let dy = step.dy.of(memory);
         pool.run(parts, &|task, thread| {
-            let (for_dy, scratch) = memory.scratch(thread).split_at_mut(block * n + SLACK);
+            // SAFETY: of the thread that runs this task, and asked for once.
+            let (for_dy, scratch) = unsafe { memory.scratch(thread) }.split_at_mut(block * n + SLACK);
             let (for_x, for_sums) = scratch.split_at_mut(block * k + SLACK);
             for (i, pixels) in blocks(part(m, 56, parts, task), block).enumerate() {
                 load(isa, &dy, pixels.clone(), 0..n, for_dy, n);
