@@ -317,3 +317,15 @@ fn pooling_along_one_axis_is_an_error() {
     let error = network.plan(&[].into()).err().unwrap().to_string();
     assert!(error.contains("two spatial axes"), "{error}");
 }
+
+#[test]
+fn scratch_memory_counts_as_memory() {
+    // The few windows lie so far apart that what is between them would take 100 GB.
+    let net = Builder::new("far");
+    let x = net.input("x", DType::F32, [1.into(), 64.into(), 4.into(), 4.into()]);
+    let y = x.conv("y", 4, 3, |conv| conv.padding(20_000).stride(20_000));
+    let graph = net.finish(&[("y", y)]).unwrap();
+    let mut network = Network::new(&graph, &params(&graph, 1), settings()).unwrap();
+    let refused = network.plan(&Default::default()).err().unwrap().to_string();
+    assert!(refused.contains("MB of memory"), "{refused}");
+}

@@ -32,7 +32,7 @@ impl Bands {
             let ([height, width], apart) = (w.input, w.dilation[0]);
             return Self { window: *w, channels, width, height, apart, lines: None };
         }
-        let fitting = BAND / (width * channels).max(1);
+        let fitting = BAND / width.saturating_mul(channels).max(1);
         let lines = match fitting / height {
             0 => {
                 let fitting = fitting.saturating_sub(w.span(0, 1)) / w.stride[0] + 1;
@@ -60,7 +60,7 @@ impl Bands {
             0 => self.lines_under(lines),
             pictures => pictures * self.height,
         });
-        lines * self.width * self.channels
+        lines.saturating_mul(self.width).saturating_mul(self.channels)
     }
 
     /// Where the windows begin, `stride · channels` apart in a line; none if all are equally far apart.

@@ -44,7 +44,7 @@ pub struct Settings {
     pub pool: Arc<Pool>,
     /// The instruction set of the kernels.
     pub isa: Isa,
-    /// Bytes that the activations of one plan may take.
+    /// Bytes that the activations of one plan and the scratch memory of its threads may take.
     pub memory_limit: usize,
 }
 
@@ -133,7 +133,7 @@ impl Plan {
         Self::new(graph, settings, slots, specs, steps, constants)
     }
 
-    /// A plan of these steps; an error if the slots exceed the memory limit.
+    /// A plan of these steps; an error if slots or scratch memory exceed the memory limit.
     fn new(
         graph: &Graph,
         settings: &Settings,
@@ -142,17 +142,28 @@ impl Plan {
         steps: Vec<Step>,
         constants: Vec<AlignedBuf>,
     ) -> Result<Self, Error> {
-        let floats = arena_len(&mut slots, settings)?;
-        let least = arena::least(&slots);
-        let scratch_len = steps.iter().map(|step| step.kernel.scratch()).max().unwrap_or(0) + GAP;
-        let scratch_len = scratch_len.next_multiple_of(16);
+        let (limit, threads) = (settings.memory_limit / size_of::<f32>(), settings.pool.threads());
+        let too_large = |floats: usize| {
+            let [needed, limit] = [floats, limit].map(|floats| floats.saturating_mul(size_of::<f32>()) >> 20);
+            Err(Error::OutOfMemory { needed, limit })
+        };
+        if let Some(slot) = slots.iter().find(|slot| slot.len > limit) {
+            return too_large(slot.len);
+        }
+        let (floats, least) = (arena::place(&mut slots), arena::least(&slots));
+        let scratch = steps.iter().map(|step| step.kernel.scratch()).max().unwrap_or(0);
+        let all = scratch.saturating_mul(threads).saturating_add(floats);
+        if all > limit {
+            return too_large(all);
+        }
+        let scratch_len = (scratch + GAP).next_multiple_of(16);
         Ok(Self {
             steps,
             slots: slots.iter().map(|slot| (slot.offset, slot.len)).collect(),
             constants,
             arena: AlignedBuf::zeroed(floats),
             least,
-            scratch: AlignedBuf::zeroed(scratch_len * settings.pool.threads()),
+            scratch: AlignedBuf::zeroed(scratch_len * threads),
             scratch_len,
             inputs: InputSpec::of(graph)?,
             outputs,
@@ -233,15 +244,4 @@ impl Plan {
         self.least * size_of::<f32>()
             + self.parts.iter().flat_map(|part| &part.plans).map(Plan::least_arena_bytes).sum::<usize>()
     }
-}
-
-/// Places the slots; an error if the arena exceeds the limit.
-fn arena_len(slots: &mut [Slot], settings: &Settings) -> Result<usize, Error> {
-    let limit = settings.memory_limit;
-    let too_large = |floats: usize| Error::OutOfMemory { needed: floats.saturating_mul(4) >> 20, limit: limit >> 20 };
-    if let Some(slot) = slots.iter().find(|slot| slot.len > limit / 4) {
-        return Err(too_large(slot.len));
-    }
-    let floats = arena::place(slots);
-    if floats > limit / 4 { Err(too_large(floats)) } else { Ok(floats) }
 }
