@@ -41,14 +41,6 @@ impl ConvPool<'_> {
     fn most(&self) -> usize {
         self.pool.span(0, self.rows()).min(self.pool.input[0])
     }
-
-    /// The lines of a picture that its pooled lines `rows` see at most.
-    fn lines(&self, rows: Range<usize>) -> Range<usize> {
-        let w = &self.pool;
-        let first = rows.start * w.stride[0];
-        let end = (first + w.span(0, rows.len())).saturating_sub(w.pad[0]).min(w.input[0]);
-        first.saturating_sub(w.pad[0]).min(end)..end
-    }
 }
 
 /// Computes the pooled lines `rows`, counted over all pictures.
@@ -69,7 +61,7 @@ pub unsafe fn conv_pool(c: &ConvPool<'_>, out: Out<'_>, rows: Range<usize>, scra
         let picture = row / w.output[0];
         let begin = picture * w.output[0];
         let end = rows.end.min(row + c.rows()).min(begin + w.output[0]);
-        let here = c.lines(row - begin..end - begin);
+        let here = w.seen(&(row - begin..end - begin));
         let lines = picture * w.input[0] + here.start..picture * w.input[0] + here.end;
         // What is there already of these lines.
         let old = lines.start.clamp(kept.start, kept.end)..kept.end.min(lines.end);

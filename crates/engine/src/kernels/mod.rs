@@ -204,10 +204,9 @@ impl Window {
 
     /// The input rows between the first and the last that output `rows` reach.
     pub(crate) fn seen(&self, rows: &Range<usize>) -> Range<usize> {
-        let reach = (self.kernel[0].max(1) - 1) * self.dilation[0];
         let inside = |row: usize| row.saturating_sub(self.pad[0]).min(self.input[0]);
-        let first = inside(rows.start * self.stride[0]);
-        first..inside((rows.end.max(1) - 1) * self.stride[0] + reach + 1).max(first)
+        let first = rows.start * self.stride[0];
+        inside(first)..inside(first + self.span(0, rows.len()))
     }
 
     /// Input coordinates along `axis` from the first to the last that so many neighbouring outputs see.

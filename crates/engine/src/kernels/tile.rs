@@ -80,7 +80,7 @@ const AHEAD: usize = 1024;
 impl Tile {
     /// The same `rows` further down.
     #[inline(always)]
-    pub(super) fn below(mut self, rows: usize) -> Self {
+    fn below(mut self, rows: usize) -> Self {
         if self.table.is_null() {
             self.a = self.a.wrapping_add(rows * self.row);
         } else {
@@ -96,7 +96,7 @@ impl Tile {
     /// # Safety
     /// The table, if there is one, has that row.
     #[inline(always)]
-    pub(super) unsafe fn row(&self, i: usize) -> *const f32 {
+    unsafe fn row(&self, i: usize) -> *const f32 {
         // SAFETY: as the caller vouches.
         self.a.wrapping_add(if self.table.is_null() { i * self.row } else { unsafe { *self.table.add(i) } })
     }

@@ -17,6 +17,13 @@ const WEIGHTS: usize = 64 << 10;
 /// The fewest pooled lines of a task.
 const ROWS: usize = 14;
 
+/// What weights that are known only at run time are packed for: a convolution, or the gradient of its input.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Way {
+    Forward,
+    Backward,
+}
+
 /// The step.
 pub(super) struct Conv {
     pub(super) window: Window,

@@ -1,11 +1,11 @@
 //! Convolutions and matrix products.
 
-use super::conv::Conv as Convolution;
+use super::conv::{Conv as Convolution, Way};
 use super::edge::{CHANNELS_LAST, Edge, plain};
 use super::fuse::{self, Fused};
 use super::lower::{Lower, Lowered};
 use super::step::{Kernel, Tail, offset_of};
-use super::winograd::{self, Way};
+use super::winograd;
 use crate::kernels::{BinaryOp, ConvWeights, DepthwiseWeights, PackedB, Window, WinogradWeights};
 use percept_graph::ops::{Conv, Gemm, Padding};
 use percept_graph::{Node, Op};

@@ -5,6 +5,7 @@
 //! tiles for each thread would read them once each; there all threads transform the patches into the arena, and then, after a barrier,
 //! multiply them, divided by panels of channels too.
 
+use super::conv::Way;
 use super::lower::Lower;
 use super::step::{GRAIN, Memory, Place, Tail, grid, part, tasks};
 use crate::Pool;
@@ -31,13 +32,6 @@ pub(super) fn tile(window: &Window, [outputs, inputs]: [usize; 2], groups: usize
     let saves = 2 * 36 * tiles <= 9 * pixels;
     let heavy = 36 * inputs * outputs > HEAVY * tiles;
     (plain && saves && inputs >= 16 && outputs >= 16).then_some(if heavy { 2 } else { 4 })
-}
-
-/// What filters are transformed for.
-#[derive(Clone, Copy, PartialEq)]
-pub(super) enum Way {
-    Forward,
-    Backward,
 }
 
 /// The step of a convolution.
@@ -137,7 +131,8 @@ impl Winograd {
             pool.run(across * down, &|task, thread| {
                 let tiles = within(part(block.len(), 56, across, task / down));
                 let panels = part(panels, unit, down, task % down);
-                // SAFETY: the parts of the grid are disjoint, and nobody writes the patches any more; the scratch memory is of this thread, and asked for once.
+                // SAFETY: the parts of the grid are disjoint, and nobody writes the patches any more; the scratch memory is of this thread, and
+                // asked for once.
                 unsafe {
                     let scratch = memory.scratch(thread);
                     kernels::winograd_products(&conv, patches, block.clone(), out, tiles, panels, scratch)

@@ -65,8 +65,8 @@ impl Bottleneck<'_> {
     /// The scratch in its parts: the rings, the scratch of the expansion, and what is left.
     fn parts<'s>(&self, cut: &Cut, scratch: &'s mut [f32]) -> (*mut f32, &'s mut [f32], &'s mut [f32]) {
         let (ring, rest) = scratch.split_at_mut(self.weights.ring_len(cut, &self.window));
-        let (patches, rest) = rest.split_at_mut(self.weights.patches_len(self.stem.as_ref()));
-        (ring.as_mut_ptr(), patches, rest)
+        let (expand_scratch, rest) = rest.split_at_mut(self.weights.expand_scratch_len(self.stem.as_ref()));
+        (ring.as_mut_ptr(), expand_scratch, rest)
     }
 }
 
@@ -80,11 +80,11 @@ pub unsafe fn bottleneck(b: &Bottleneck<'_>, out: Out<'_>, rows: Range<usize>, s
     check_range(&rows, b.window.rows(), "rows");
     b.check(Some(out));
     let cut = b.weights.cut(&b.window);
-    let (ring, patches, middle) = b.parts(&cut, scratch);
+    let (ring, expand_scratch, middle) = b.parts(&cut, scratch);
     let block = spread(cut.pixels);
     assert!(middle.len() >= b.weights.channels * block, "scratch of {}", middle.len());
     let middle = Middle { start: middle.as_mut_ptr(), block };
-    let run = Chunks { b, cut, ring, patches, middle, panels: 0..b.weights.panels(), out: Some(out.ptr), rows };
+    let run = Chunks { b, cut, ring, expand_scratch, middle, panels: 0..b.weights.panels(), out: Some(out.ptr), rows };
     // SAFETY: the lengths of x, output, bias, residual, ring and middle were checked above; disjointness is the caller's.
     unsafe { b.weights.isa.run(run) }
 }
@@ -100,9 +100,9 @@ pub unsafe fn bottleneck_middle(b: &Bottleneck<'_>, middle: Out<'_>, panels: Ran
     b.check(None);
     assert_eq!(middle.len, b.weights.middle_len(&b.window), "middle for {:?}", b.window);
     let cut = b.weights.cut(&b.window);
-    let (ring, patches, _) = b.parts(&cut, scratch);
+    let (ring, expand_scratch, _) = b.parts(&cut, scratch);
     let middle = Middle { start: middle.ptr, block: spread(b.window.pixels()) };
-    let run = Chunks { b, cut, ring, patches, middle, panels, out: None, rows: 0..b.window.rows() };
+    let run = Chunks { b, cut, ring, expand_scratch, middle, panels, out: None, rows: 0..b.window.rows() };
     // SAFETY: the lengths of x, ring and middle were checked above; disjointness is the caller's.
     unsafe { b.weights.isa.run(run) }
 }
@@ -175,8 +175,7 @@ struct Chunks<'a> {
     b: &'a Bottleneck<'a>,
     cut: Cut,
     ring: *mut f32,
-    /// Scratch of the expansion.
-    patches: &'a mut [f32],
+    expand_scratch: &'a mut [f32],
     middle: Middle,
     panels: Range<usize>,
     out: Option<*mut f32>,
@@ -293,7 +292,7 @@ impl Chunks<'_> {
             let start = place.wrapping_sub(line).wrapping_mul(width * channels.len()).wrapping_sub(channels.start);
             let y = self.ring(&channels).wrapping_add(start);
             // SAFETY: pixel 0 would lie such that the lines up to `end` lie in the ring; x and the scratch were checked.
-            unsafe { conv.run(y, line * width..end * width, panel..panel + 1, self.patches) }
+            unsafe { conv.run(y, line * width..end * width, panel..panel + 1, self.expand_scratch) }
             line = end;
         }
     }

@@ -156,11 +156,11 @@ impl BottleneckWeights {
     /// the stem, if there is one.
     pub fn scratch_len(&self, window: &Window, stem: Option<&Window>) -> usize {
         let cut = self.cut(window);
-        self.ring_len(&cut, window) + self.patches_len(stem) + self.channels * spread(cut.pixels)
+        self.ring_len(&cut, window) + self.expand_scratch_len(stem) + self.channels * spread(cut.pixels)
     }
 
     /// Floats that the expansion needs as scratch.
-    pub(super) fn patches_len(&self, stem: Option<&Window>) -> usize {
+    pub(super) fn expand_scratch_len(&self, stem: Option<&Window>) -> usize {
         let expand = stem.zip(self.expand.as_ref());
         expand.map_or(0, |(window, expand)| expand.weights.scratch_len(window).next_multiple_of(16))
     }

@@ -36,7 +36,7 @@ pub struct ConvGrad<'a> {
 impl ConvShape {
     /// Floats of the patch that one output pixel of one group sees.
     pub fn patch(&self) -> usize {
-        self.window.kernel[0] * self.window.kernel[1] * self.inputs / self.groups
+        self.window.taps() * self.inputs / self.groups
     }
 
     /// Output pixels whose patches are in work at once.
@@ -53,8 +53,8 @@ impl ConvShape {
     /// Floats of scratch that a call for gradients needs.
     pub fn scratch_len(&self) -> usize {
         let w = &self.window;
-        let lines = (self.block_rows() - 1) * w.stride[0] + (w.kernel[0].max(1) - 1) * w.dilation[0] + 1;
-        (self.block() * self.patch()).max(lines.min(w.input[0]) * w.input[1] * self.inputs) + SLACK
+        let lines = w.span(0, self.block_rows()).min(w.input[0]);
+        (self.block() * self.patch()).max(lines * w.input[1] * self.inputs) + SLACK
     }
 }
 

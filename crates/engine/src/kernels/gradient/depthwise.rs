@@ -82,7 +82,7 @@ fn output_of(w: &Window, axis: usize, i: usize, t: usize) -> Option<usize> {
 pub unsafe fn depthwise_input_grad(isa: Isa, d: &DepthwiseBlock<'_>, taps: &[f32], out: Out<'_>) {
     d.check(isa);
     let w = &d.window;
-    assert_eq!(taps.len(), w.kernel[0] * w.kernel[1] * d.channels, "taps");
+    assert_eq!(taps.len(), w.taps() * d.channels, "taps");
     assert_eq!(out.len(), w.input_pixels() * d.channels, "output for {w:?}");
     // SAFETY: the lengths were checked above; disjointness is the caller's.
     unsafe { isa.run(Input { d, taps, dx: out.ptr }) }
@@ -240,7 +240,7 @@ const fn column(output: usize, tap: usize, before: usize, stride: usize) -> Opti
 pub fn depthwise_weight_grad(isa: Isa, d: &DepthwiseBlock<'_>, x: &[f32], sums: &mut [f32]) {
     d.check(isa);
     let w = &d.window;
-    assert_eq!(sums.len(), w.kernel[0] * w.kernel[1] * d.channels, "taps");
+    assert_eq!(sums.len(), w.taps() * d.channels, "taps");
     assert!(x.len() >= (d.rows.len() * w.input[1]).saturating_mul(d.stride), "x of {} for {:?}", x.len(), d.rows);
     // SAFETY: the lengths were checked above.
     unsafe { isa.run(Taps { d, x, sums }) }

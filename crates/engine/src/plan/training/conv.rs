@@ -1,9 +1,9 @@
 //! Convolutions that compute their operands while they read them, and take the sums that the next normalisation needs while their result is
 //! in cache. On the way back one step makes both gradients from one pass over that of the output.
 
+use super::super::conv::Way;
 use super::super::lazy::Lazy;
 use super::super::step::{Memory, Place};
-use super::super::winograd::Way;
 use super::blocks::BackwardSums;
 use crate::Pool;
 use crate::kernels::gradient::ConvShape;

@@ -1,11 +1,12 @@
 //! From convolutions of learning to steps, and what is done in passing: the sums that the next normalisation needs.
 
+use super::super::conv::Way;
 use super::super::edge::{CHANNELS_LAST, Edge, plain};
 use super::super::lazy::Lazy;
 use super::super::lower::{Lower, Lowered};
 use super::super::product::window;
 use super::super::step::{GRAIN, Kernel, Place, Tail, part};
-use super::super::winograd::{self, Way};
+use super::super::winograd;
 use super::Training;
 use super::blocks::BackwardSums;
 use super::conv::{FusedConv, FusedConvGrad, InputGrad, room};

@@ -1,8 +1,8 @@
 //! 1×1 convolutions `y[m × n] = x[m × k] · w` while training, and their gradients.
 
+use super::super::conv::Way;
 use super::super::edge::plain;
 use super::super::step::{GRAIN, Memory, part, tasks};
-use super::super::winograd::Way;
 use super::blocks::{Part, block, blocks, forward_sums, operand, part_of};
 use super::conv::{FusedConv, FusedConvGrad, Packed};
 use crate::Pool;
