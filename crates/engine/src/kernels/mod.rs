@@ -235,4 +235,6 @@ fn check_range(range: &Range<usize>, end: usize, what: &str) {
 }
 
 #[cfg(test)]
+mod conv_tests;
+#[cfg(test)]
 mod tests;
