@@ -105,7 +105,7 @@ pub fn write(root: &Path, out: &Path, views: &Views, settings: &Settings, events
                 Err(Error::Photos(
                     error @ (percept_photos::Error::Decode { .. } | percept_photos::Error::TooLarge { .. }),
                 )) => {
-                    skipped.push(Skipped { path: picture.path.clone(), reason: error.to_string() });
+                    skipped.push(Skipped { path: picture.path.clone(), reason: error.reason() });
                 }
                 result => result?,
             }

@@ -59,6 +59,14 @@ impl Error {
         move |source| Self::Io { action, path, source }
     }
 
+    /// What is wrong, for lists that name the file already.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            Self::Photos(error) => error.reason(),
+            other => other.to_string(),
+        }
+    }
+
     pub(crate) fn model(path: &Path, reason: impl Into<String>) -> Self {
         Self::Model { model: path.into(), reason: reason.into() }
     }

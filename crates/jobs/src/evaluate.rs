@@ -124,7 +124,7 @@ pub(crate) fn evaluate_data(
                     answers.pictures.push(path.to_path_buf());
                     answers.truth.push(*class);
                 }
-                Err(e) => skipped.push(Skipped { path: path.to_path_buf(), reason: e.to_string() }),
+                Err(e) => skipped.push(Skipped { path: path.to_path_buf(), reason: e.reason() }),
             }
         }
         answers.probabilities.extend(classifier.probabilities(&pictures)?);
@@ -132,7 +132,7 @@ pub(crate) fn evaluate_data(
         phase.progress((answers.pictures.len() + skipped.len()) as u64);
     }
     if answers.pictures.is_empty() {
-        let reason = skipped.first().map_or("there is none".into(), |s| s.reason.clone());
+        let reason = skipped.first().map_or("there is none".into(), |s| format!("{}: {}", s.path.display(), s.reason));
         return Err(Error::Setting(format!("{} has no picture to evaluate on: {reason}", data.root.display())));
     }
     let metrics = Metrics::new(&answers.probabilities, classifier.labels.len(), &answers.truth)?;

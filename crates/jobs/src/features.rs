@@ -110,7 +110,7 @@ impl<'a> Extractor<'a> {
             match result {
                 Ok(picture) => decoded.push(picture),
                 Err((i, error)) => {
-                    failed.push((i, Skipped { path: data.pictures[i].path.clone(), reason: error.to_string() }));
+                    failed.push((i, Skipped { path: data.pictures[i].path.clone(), reason: error.reason() }));
                 }
             }
         }

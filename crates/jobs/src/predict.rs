@@ -42,7 +42,7 @@ pub fn predict(
                 files.extend(listing.pictures.into_iter().zip(names));
                 skipped.extend(listing.skipped);
             }
-            Err(error) => skipped.push(Skipped { path: path.clone(), reason: error.to_string() }),
+            Err(error) => skipped.push(Skipped { path: path.clone(), reason: error.reason() }),
         }
     }
     for chunk in files.chunks(BATCH) {
@@ -56,7 +56,7 @@ pub fn predict(
                     names.push(name);
                     batch.push(picture);
                 }
-                Err(error) => skipped.push(Skipped { path: name.into(), reason: error.to_string() }),
+                Err(error) => skipped.push(Skipped { path: name.into(), reason: error.reason() }),
             }
         }
         let probabilities = classifier.probabilities(&batch)?;

@@ -253,16 +253,61 @@ fn the_planner_agrees_with_the_reference_at_any_number_of_threads() {
             for input in &mut inputs {
                 input.data.iter_mut().for_each(|x| *x = f64::from(*x as f32));
             }
-            let expected = reference::run(&graph, &Params::new(), &inputs).unwrap();
-            let runs = [1, 3].map(|threads| run(&graph, &inputs, isa, threads));
-            assert_eq!(runs[0], runs[1], "{:?}", case.op);
-            for (found, expected) in runs[0].iter().zip(&expected) {
-                for (x, y) in found.iter().zip(&expected.data) {
-                    assert!((f64::from(*x) - y).abs() < 2e-5 * (1.0 + y.abs()), "{isa:?} {:?}: {x}, not {y}", case.op);
-                }
-            }
+            compare(&graph, &inputs, isa, case.op.name());
         }
     }
+}
+
+/// Compares outputs with the reference's, at one thread and at three.
+fn compare(graph: &Graph, inputs: &[Array], isa: Isa, what: &str) {
+    let expected = reference::run(graph, &Params::new(), inputs).unwrap();
+    let runs = [1, 3].map(|threads| run(graph, inputs, isa, threads));
+    assert_eq!(runs[0], runs[1], "{what}");
+    for (found, expected) in runs[0].iter().zip(&expected) {
+        for (x, y) in found.iter().zip(&expected.data) {
+            assert!((f64::from(*x) - y).abs() < 2e-5 * (1.0 + y.abs()), "{isa:?} {what}: {x}, not {y}");
+        }
+    }
+}
+
+/// An inverted residual of a last stage: its products are worth more tasks than its few pixels can be divided into.
+#[test]
+fn few_pixels_of_many_channels_have_right_gradients() {
+    let (pixels, narrow, wide) = ([2, 256, 5, 5], 256, 320);
+    let mut graph = Graph::new("block");
+    let input = |graph: &mut Graph, name: &str, shape: &[usize]| {
+        graph.add_input(name, TensorType::new(DType::F32, shape.iter().map(|&n| n.into()))).unwrap()
+    };
+    let x = input(&mut graph, "x", &pixels);
+    let (mut y, mut trained) = (x, Vec::new());
+    for (i, (outputs, inputs, kernel, group)) in
+        [(wide, narrow, 1, 1), (wide, 1, 3, wide), (narrow, wide, 1, 1)].into_iter().enumerate()
+    {
+        let weight = input(&mut graph, &format!("weight{i}"), &[outputs, inputs, kernel, kernel]);
+        let list = |graph: &mut Graph, name: &str| input(graph, &format!("{name}{i}"), &[outputs]);
+        let norms = ["scale", "bias", "mean", "variance"].map(|name| list(&mut graph, name));
+        let pads = Padding::Explicit(vec![kernel / 2; 4]);
+        y = graph.add(conv([1, 1], [1, 1], pads, group), &[y, weight]).unwrap();
+        y = graph.add(norm(true), &[y, norms[0], norms[1], norms[2], norms[3]]).unwrap();
+        y = graph.add(ops::Clip { min: 0.0, max: 6.0 }, &[y]).unwrap();
+        trained.extend([weight, norms[0], norms[1]]);
+    }
+    let weights = input(&mut graph, "weights", &pixels);
+    let product = graph.add(ops::Mul, &[y, weights]).unwrap();
+    let loss = graph.add(ops::ReduceMean { axes: None, keepdims: false }, &[product]).unwrap();
+    trained.push(x);
+    let slopes = gradients(&mut graph, loss, &trained).unwrap();
+    graph.set_outputs(slopes.into_iter().map(|slope| slope.expect("the loss depends on all")).collect::<Vec<_>>());
+    let mut random = Random(3);
+    let mut inputs = Vec::new();
+    for &id in graph.inputs() {
+        let value = graph.value(id);
+        let positive = if value.name.starts_with("variance") { 2.0 } else { 0.0 };
+        let mut array = random.array(&value.ty.concrete().unwrap(), positive, 1.0);
+        array.data.iter_mut().for_each(|x| *x = f64::from(*x as f32));
+        inputs.push(array);
+    }
+    Isa::available().into_iter().for_each(|isa| compare(&graph, &inputs, isa, "block"));
 }
 
 fn run(graph: &Graph, inputs: &[Array], isa: Isa, threads: usize) -> Vec<Vec<f32>> {

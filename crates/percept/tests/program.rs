@@ -174,6 +174,11 @@ fn the_demo_makes_a_recogniser_that_is_good_and_repeats() {
     assert_eq!(named[0]["classes"].as_array().unwrap().len(), 2);
     assert!(named[0]["classes"][0]["label"].as_str().unwrap().starts_with("moolu"));
 
+    let output = percept(&["predict", model, "nosuch.jpg"], folder.path());
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.starts_with("error: nosuch.jpg: it does not exist\n"), "{said}");
+
     let output = percept(&["train", "--config", "percept-demo/run/config.toml", "--out", "again", "-q"], folder.path());
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(fs::read(run.join("model.onnx")).unwrap() == fs::read(folder.path().join("again/model.onnx")).unwrap());

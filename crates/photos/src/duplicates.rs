@@ -28,7 +28,7 @@ pub(crate) fn settle(pictures: Vec<(Picture, u64)>, classes: &[String], skipped:
             match sha256(&picture.path) {
                 Ok(hash) => copies.entry(hash).or_default().push(kept.len()),
                 Err(error) => {
-                    skipped.push(Skipped::new(&picture.path, error.to_string()));
+                    skipped.push(Skipped::new(&picture.path, error.reason()));
                     continue;
                 }
             }

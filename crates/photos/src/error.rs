@@ -18,7 +18,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The folder or file of pictures does not exist.
-    #[error("{} does not exist: give an existing folder of pictures", .0.display())]
+    #[error("{} does not exist: give a picture, or a folder of pictures, that does", .0.display())]
     Missing(PathBuf),
     /// Neither a folder nor a CSV file.
     #[error("{} is neither a folder nor a .csv file of image,label: give one of the two", .0.display())]
@@ -130,6 +130,25 @@ pub enum Error {
 }
 
 impl Error {
+    /// What is wrong, for lists that name the file already.
+    ///
+    /// ```
+    /// # use percept_photos::Error;
+    /// let error = Error::Decode { path: "a.jpg".into(), reason: "it ends early".into() };
+    /// assert_eq!(error.reason(), "it ends early");
+    /// ```
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Io { action, source, .. } => format!("cannot {action} it: {source}"),
+            Self::Missing(_) => "it does not exist".into(),
+            Self::Decode { reason, .. } => reason.clone(),
+            Self::TooLarge { width, height, .. } => {
+                format!("its {width} × {height} pixels are too many: scale it down")
+            }
+            other => other.to_string(),
+        }
+    }
+
     /// Returns a function that wraps an [`io::Error`] with what was attempted on which path, for `map_err`.
     ///
     /// ```

@@ -1,16 +1,23 @@
-//! What a step may not touch, for AddressSanitizer (`--cfg percept_asan`, see `.ci/safety`); nothing otherwise.
+//! What a step may not touch, for AddressSanitizer (`--cfg percept_asan`, see `.ci/safety`), and may not leave as it is, in tests.
+//!
+//! Where a step's results go and in its scratch memory there is NaN before, so that a result that it forgets, or a sum that it does not begin
+//! with zero, is seen. A release build does neither.
 //!
 //! One allocation holds all activations of a plan, so the sanitizer by itself does not see a kernel that runs over the end of an operand.
 //! Here everything but the operands, the output and the scratch memory of the step that runs is forbidden, and slots lie apart.
 
 use super::step::{Memory, Place, Step};
 use crate::simd::forbid;
+use std::collections::BTreeSet;
 
 /// Floats between slots, and between the scratch memories of threads.
 pub(super) const GAP: usize = if cfg!(percept_asan) { 64 } else { 0 };
 
-/// Leaves to a step what it names.
-pub(super) fn around(memory: &Memory<'_>, step: &Step) {
+/// Leaves to a step what it names, without what was in it.
+pub(super) fn around(memory: &Memory<'_>, step: &Step, written: &mut BTreeSet<usize>) {
+    if cfg!(debug_assertions) {
+        forget(memory, step, written);
+    }
     if !cfg!(percept_asan) {
         return;
     }
@@ -27,6 +34,18 @@ pub(super) fn around(memory: &Memory<'_>, step: &Step) {
     for first in (0..len).step_by(memory.scratch_len.max(1)) {
         forbid(start.wrapping_add(first), step.kernel.scratch(), false);
     }
+}
+
+/// Several steps may write parts of one slot, so `written` says which slots hold something already.
+fn forget(memory: &Memory<'_>, step: &Step, written: &mut BTreeSet<usize>) {
+    let slots = step.kernel.writes().into_iter().chain([step.output]);
+    for out in slots.filter(|&slot| written.insert(slot)).map(|slot| memory.write(slot)) {
+        // SAFETY: no task of the step runs yet.
+        unsafe { out.slice_mut(0..out.len()) }.fill(f32::NAN);
+    }
+    let (scratch, len) = memory.scratch;
+    // SAFETY: likewise; it is one allocation of that length.
+    unsafe { std::slice::from_raw_parts_mut(scratch, len) }.fill(f32::NAN);
 }
 
 /// Leaves everything to everyone.
@@ -64,7 +83,8 @@ mod tests {
         // SAFETY: nothing is dereferenced.
         let forbidden = |start: *const f32, i: usize| unsafe { __asan_address_is_poisoned(start.wrapping_add(i)) != 0 };
         let kernel = Kernel::Activate { activation: Activation::Relu, x: Place::Slot(0) };
-        around(&memory, &Step { node: String::new(), op: "Relu", kernel, output: 2, columns: None });
+        let step = Step { node: String::new(), op: "Relu", kernel, output: 2, columns: None };
+        around(&memory, &step, &mut BTreeSet::new());
         let free: Vec<_> = (0..48).filter(|&i| !forbidden(arena.as_ptr(), i)).collect();
         assert_eq!(free, [0, 1, 2, 3, 4, 32, 33, 34, 35, 36]);
         assert!((0..32).all(|i| forbidden(scratch.as_ptr(), i)));

@@ -33,6 +33,7 @@ use arena::Slot;
 use fence::GAP;
 use lower::Lower;
 use percept_graph::{DType, Graph, Params};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use step::{Memory, Place, Step};
@@ -203,8 +204,9 @@ impl Plan {
             scratch: (self.scratch.as_mut_ptr(), scratch_floats),
             scratch_len: self.scratch_len,
         };
+        let mut written = BTreeSet::new();
         for (i, step) in self.steps.iter_mut().enumerate() {
-            fence::around(&memory, step);
+            fence::around(&memory, step, &mut written);
             let begin = self.times.is_some().then(Instant::now);
             step.run(&memory, &self.settings.pool, self.settings.isa);
             if let (Some(times), Some(begin)) = (&mut self.times, begin) {

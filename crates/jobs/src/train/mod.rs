@@ -266,7 +266,7 @@ impl Run<'_> {
                     None => drop(readable.insert(i)),
                     Some(error) => {
                         let path = self.data.pictures[i].path.clone();
-                        self.unreadable.push(Skipped { path, reason: error.to_string() });
+                        self.unreadable.push(Skipped { path, reason: error.reason() });
                     }
                 }
             }

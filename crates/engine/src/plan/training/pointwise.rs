@@ -14,8 +14,13 @@ fn product(conv: &ConvShape) -> [usize; 3] {
     [conv.window.pixels(), conv.inputs, conv.outputs]
 }
 
+/// Pixels that are not divided further.
+const UNIT: usize = 56;
+
+/// Tasks, each with some of the pixels, because each leaves sums.
 fn parts(conv: &ConvShape) -> usize {
-    tasks(2 * product(conv).iter().product::<usize>(), GRAIN)
+    let units = conv.window.pixels().div_ceil(UNIT);
+    tasks(2 * product(conv).iter().product::<usize>(), GRAIN).min(units.max(1))
 }
 
 /// Pixels of a block of both gradients.
@@ -30,7 +35,7 @@ impl Packed for PackedB {
 
     fn counts(&self, conv: &ConvShape) -> Vec<usize> {
         let parts = parts(conv);
-        (0..parts).map(|task| part(conv.window.pixels(), 56, parts, task).len()).collect()
+        (0..parts).map(|task| part(conv.window.pixels(), UNIT, parts, task).len()).collect()
     }
 
     fn scratch(&self, conv: &ConvShape) -> usize {
@@ -43,7 +48,7 @@ impl Packed for PackedB {
         pool.run(parts, &|task, thread| {
             // SAFETY: of the thread that runs this task, and asked for once.
             let scratch = unsafe { memory.scratch(thread) };
-            let all = part(m, 56, parts, task);
+            let all = part(m, UNIT, parts, task);
             for pixels in blocks(all.clone(), block(k)) {
                 let a = operand(isa, &x, &pixels, scratch);
                 let gemm = Gemm { m: pixels.len(), a, lda: k, b: self, ldc: n, epilogue: Epilogue::default() };
@@ -82,7 +87,7 @@ impl Packed for PackedB {
             // SAFETY: of the thread that runs this task, and asked for once.
             let (for_dy, scratch) = unsafe { memory.scratch(thread) }.split_at_mut(block * n + SLACK);
             let (for_x, for_sums) = scratch.split_at_mut(block * k + SLACK);
-            for (i, pixels) in blocks(part(m, 56, parts, task), block).enumerate() {
+            for (i, pixels) in blocks(part(m, UNIT, parts, task), block).enumerate() {
                 load(isa, &dy, pixels.clone(), 0..n, for_dy, n);
                 if let Some(input) = &step.input {
                     let epilogue = Epilogue::default();
