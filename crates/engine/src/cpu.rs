@@ -2,16 +2,16 @@
 //!
 //! A worker that is woken begins where its waker runs, and on a small machine the two were seen to share one processor for tens of milliseconds
 //! while another was idle, at two thirds of the speed. So a worker that finds itself there moves; it is not bound to any processor, because
-//! another program may need that one. Other systems than Linux are left to themselves.
+//! another program may need that one. Other systems than Linux are left to themselves, and so is Miri.
 
 /// The processor that the calling thread runs on, if the system says.
 pub(crate) fn current() -> Option<usize> {
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(miri)))]
     {
         // SAFETY: the call has no arguments and touches no memory.
         usize::try_from(unsafe { libc::sched_getcpu() }).ok()
     }
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(any(not(target_os = "linux"), miri))]
     None
 }
 
