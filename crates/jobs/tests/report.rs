@@ -4,7 +4,7 @@
 
 use percept_jobs::event::Timing;
 use percept_jobs::finetune::Epoch;
-use percept_jobs::report::{Mistake, Picture, Report, Stage};
+use percept_jobs::report::{Look, Mistake, Picture, Report, Stage};
 use percept_learn::metrics::Metrics;
 
 const NASTY: &str = "<script>alert(1)</script>|\"&";
@@ -47,11 +47,13 @@ fn report(classes: usize) -> Report {
         sheet: vec![Picture(vec![1, 2, 3])],
         mistakes: vec![Mistake {
             picture: Picture(vec![0xff]),
+            heats: Some([Picture(vec![7]), Picture(vec![8])]),
             path: "a/<b>.jpg".into(),
             truth: NASTY.into(),
             predicted: "class 1".into(),
             probability: 0.9,
         }],
+        looks: vec![Look { label: NASTY.into(), picture: Picture(vec![9]) }],
         skipped: Vec::new(),
         timings: vec![Timing { phase: "Reading photos", seconds: 2.0 }],
         hints: Vec::new(),
@@ -71,6 +73,17 @@ fn figures_appear_as_measured_and_names_cannot_become_markup() {
     assert!(!html.contains("src=\"http") && !html.contains("href="), "the page needs something from elsewhere");
     let card = report(2).model_card().unwrap();
     assert!(!card.contains("<script>") && card.contains("| accuracy | 75.0% (95 % interval 30.1–95.4%) |"), "{card}");
+}
+
+#[test]
+fn heat_maps_are_there_if_the_network_has_any() {
+    let with = report(2).html().unwrap();
+    assert!(with.contains("What it looks at") && with.contains("its answer") && with.contains("spoke for the name"));
+    let mut without = report(2);
+    (without.looks, without.mistakes[0].heats) = (Vec::new(), None);
+    let without = without.html().unwrap();
+    assert!(!without.contains("What it looks at") && !without.contains("its answer"));
+    assert!(!without.contains("spoke for the name") && without.contains("alt=\"Photo of"));
 }
 
 #[test]

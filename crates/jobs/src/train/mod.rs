@@ -13,6 +13,7 @@
 
 mod folder;
 mod head;
+mod looks;
 mod network;
 mod plan;
 mod results;
