@@ -16,6 +16,7 @@ pub(super) const GAP: usize = if cfg!(percept_asan) { 64 } else { 0 };
 /// Leaves to a step what it names, without what was in it.
 pub(super) fn around(memory: &Memory<'_>, step: &Step, written: &mut BTreeSet<usize>) {
     if cfg!(debug_assertions) {
+        open(memory);
         forget(memory, step, written);
     }
     if !cfg!(percept_asan) {
