@@ -1,8 +1,10 @@
 //! What can be said on the command line: one struct for each verb, its help and its examples.
 
 mod bench;
+mod check;
 
 pub(crate) use bench::Bench;
+pub(crate) use check::Check;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -26,6 +28,7 @@ pub(crate) struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   percept demo                                   see it work, without photos of your own
+  percept check photos                           what is wrong with the photos?
   percept train photos --out run                 photos/<class>/*.jpg becomes run/model.onnx
   percept predict run/model.onnx new.jpg         what is on the next photo?
   percept evaluate run/model.onnx other-photos   how good is it on photos it never saw?";
@@ -33,6 +36,7 @@ Examples:
 #[derive(Subcommand)]
 pub(crate) enum Verb {
     Train(Train),
+    Check(Check),
     Evaluate(Evaluate),
     Predict(Predict),
     Bench(Bench),

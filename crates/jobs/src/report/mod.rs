@@ -101,7 +101,7 @@ pub struct Mistake {
 }
 
 /// A small JPEG, which the page carries as a `data:` URI.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Picture(
     /// The file's bytes.
     pub Vec<u8>,

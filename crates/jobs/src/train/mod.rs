@@ -16,7 +16,7 @@ mod head;
 mod network;
 mod plan;
 mod results;
-mod scenes;
+pub(crate) mod scenes;
 mod summary;
 mod top;
 
@@ -25,7 +25,7 @@ use crate::event::{Event, Events, Phase, Timing};
 use crate::features::{Extracted, Extractor};
 use crate::frozen::{Frozen, Origin};
 use crate::report::Stage;
-use crate::{Config, Error, Result, backbone, format, parallel, photos};
+use crate::{Config, Error, Result, backbone, format, near, parallel, photos};
 use folder::RunFolder;
 use head::Fitted;
 use network::Stages;
@@ -133,6 +133,8 @@ fn run(
         unreadable: Vec::new(),
     };
     run.config.augment.size = run.origin.preprocess.crop();
+    let looked = near::settle(&mut run.data, settings, &mut *events)?;
+    run.timings.push(looked);
     let learned = |picture: &Picture| picture.part != Some(Part::Test);
     let photos: Vec<usize> = (0..run.data.pictures.len()).filter(|&i| learned(&run.data.pictures[i])).collect();
     let (features, fitted) = match &frozen {
