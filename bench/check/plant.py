@@ -182,4 +182,5 @@ def main():
     )
 
 
-main()
+if __name__ == "__main__":
+    main()

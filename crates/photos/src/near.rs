@@ -31,8 +31,9 @@ const LEAST_SCALE: f64 = 0.75;
 const LEAST_OVERLAP: f64 = 0.7;
 /// Side of the blocks whose agreement is looked at.
 const BLOCK: usize = 8;
-/// The largest difference of a block of copies (root mean square, in standard deviations of the picture).
-const LARGEST_DIFFERENCE: f64 = 0.3;
+/// The largest difference of a block of copies (root mean square, in standard deviations of the picture). On shop photos, of 120 copies
+/// that were made for it none differed by more than 0.12, of other photos one pair by 0.125 and the next by 0.24.
+const LARGEST_DIFFERENCE: f64 = 0.17;
 
 /// What near duplicates are found by: 4.3 kB for a picture of any size.
 #[derive(Clone)]
@@ -227,17 +228,34 @@ impl Fit {
     }
 
     /// The difference of the block that agrees least, in standard deviations of `a`.
+    ///
+    /// Differences are smoothed first: what is finer than a pixel of the sketch falls differently on the pixels of a copy.
     fn worst_block(&self, a: &Grey, b: &Grey) -> f64 {
+        let mut rest = vec![None; a.values.len()];
+        for (i, _, value, [sample, ..]) in self.pixels(a, b) {
+            rest[i] = Some(value - self.gain * sample - self.offset);
+        }
+        let rest = smooth(&smooth(&rest, a.side, 1), a.side, a.side);
         let across = a.side / BLOCK;
         let mut blocks = vec![(0.0, 0usize); across * across];
-        for (i, _, value, [sample, ..]) in self.pixels(a, b) {
+        for (i, rest) in rest.iter().enumerate().filter_map(|(i, rest)| rest.map(|rest| (i, rest))) {
             let (sum, count) = &mut blocks[i / a.side / BLOCK * across + i % a.side / BLOCK];
-            *sum += (value - self.gain * sample - self.offset).powi(2);
+            *sum += rest * rest;
             *count += 1;
         }
         let whole = blocks.iter().filter(|(_, count)| 2 * count >= BLOCK * BLOCK);
         whole.map(|(sum, count)| (sum / *count as f64).sqrt()).fold(0.0, f64::max) / a.deviation().max(1e-9)
     }
+}
+
+/// Weights 1, 2, 1 along the axis whose neighbours are `step` apart; where one of the three is missing, so is the result.
+fn smooth(values: &[Option<f64>], side: usize, step: usize) -> Vec<Option<f64>> {
+    let inner = |i: usize| (1..side - 1).contains(&(i / step % side));
+    let one = |i: usize| {
+        let [before, here, after] = [values[i - step]?, values[i]?, values[i + step]?];
+        Some((before + 2.0 * here + after) / 4.0)
+    };
+    (0..values.len()).map(|i| if inner(i) { one(i) } else { None }).collect()
 }
 
 /// Solves six linear equations by elimination with pivots; nothing if they are not independent.

@@ -114,7 +114,7 @@ pub struct Suspect {
     pub label: String,
     /// The label that is more probable.
     pub suggested: String,
-    /// How sure that is, from 0.5 to 1.
+    /// How improbable its label is, from 0 to 1.
     pub score: f32,
 }
 
@@ -183,8 +183,8 @@ impl Findings {
             ),
             (
                 self.suspects.len(),
-                "labels are probably wrong",
-                "Look at them, worst first: move what is filed wrongly, leave what is right.".into(),
+                "labels may be wrong",
+                "Look at them, worst first, and leave what is right: the further down, the more of them are.".into(),
             ),
             (
                 self.leaks.len(),

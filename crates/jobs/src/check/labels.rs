@@ -31,7 +31,7 @@ pub(super) struct Judged {
     pub(super) probabilities: Vec<f32>,
     classes: usize,
     row: HashMap<usize, usize>,
-    /// Labels that are probably wrong, worst first; `row` is a position in the data set.
+    /// Labels that may be wrong, worst first; `row` is a position in the data set.
     pub(super) suspects: Vec<Suspect>,
     /// Classes that the classifiers cannot tell apart.
     pub(super) alike: Vec<Pair>,

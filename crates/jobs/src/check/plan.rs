@@ -4,7 +4,7 @@
 //! that is needed to apply it. `move` gives a picture another class, `exclude` takes it out of the folder, `restore` brings it back.
 
 use super::Checked;
-use crate::{Error, Result, format};
+use crate::{Error, Result};
 use percept_photos::scan::{Part, Picture};
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Component, Path, PathBuf};
@@ -84,10 +84,11 @@ pub(super) fn lines(checked: &Checked) -> Option<Vec<Line>> {
     for copies in &checked.copies {
         plan.settle(copies);
     }
-    for suspect in checked.judged.iter().flat_map(|judged| &judged.suspects) {
-        let score = format::percent(f64::from(suspect.score));
-        let label = &checked.data.classes[suspect.suggested];
-        plan.change(suspect.row, suspect.suggested, format!("looks like {label}, score {score}"));
+    // What is merely doubtful is for the page, where it can be looked at.
+    let suspects = checked.judged.iter().flat_map(|judged| &judged.suspects);
+    for suspect in suspects.filter(|suspect| suspect.improbable) {
+        let (label, score) = (&checked.data.classes[suspect.suggested], suspect.score);
+        plan.change(suspect.row, suspect.suggested, format!("looks like {label}, score {score:.4}"));
     }
     Some(plan.lines)
 }

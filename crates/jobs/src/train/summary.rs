@@ -168,10 +168,11 @@ fn hints(run: &Run<'_>, evaluation: &Evaluation, learned: usize) -> Vec<String> 
 fn wrong_labels(run: &Run<'_>, evaluation: &Evaluation) -> Option<String> {
     let answers = &evaluation.answers;
     let suspects = confident::suspects(&answers.probabilities, run.data.classes.len(), &answers.truth).ok()?;
-    (!suspects.is_empty()).then(|| {
+    let improbable = suspects.iter().filter(|suspect| suspect.improbable).count();
+    (improbable > 0).then(|| {
         format!(
             "{} of the {} photos that it was measured on may be filed under a wrong class: `percept check` finds such photos among all.",
-            format::count(suspects.len() as u64),
+            format::count(improbable as u64),
             format::count(answers.truth.len() as u64)
         )
     })

@@ -20,7 +20,7 @@ labels = truth.copy()
 labels[wrong] = (truth[wrong] + rng.integers(1, CLASSES, len(wrong))) % CLASSES
 probabilities = softmax(logits, axis=1).astype(np.float32)
 issues = find_label_issues(
-    labels, probabilities, filter_by="confident_learning", return_indices_ranked_by="normalized_margin", n_jobs=1
+    labels, probabilities, filter_by="confident_learning", return_indices_ranked_by="self_confidence", n_jobs=1
 )
 golden = {
     "classes": CLASSES,

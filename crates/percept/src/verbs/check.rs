@@ -33,9 +33,8 @@ fn say_found(found: &Findings) {
     list("Cannot be used", &found.unreadable, |file| format!("{}: {}", file.picture, file.reason));
     list("In two classes", &found.contradictions, copies);
     list("Learned from and held out", &found.leaks, copies);
-    list("Probably filed wrongly, worst first", &found.suspects, |suspect| {
-        let score = percent(f64::from(suspect.score));
-        format!("{}: looks like {} (score {score})", suspect.picture, suspect.suggested)
+    list("Perhaps filed wrongly, worst first", &found.suspects, |suspect| {
+        format!("{}: looks like {} (score {:.4})", suspect.picture, suspect.suggested, suspect.score)
     });
     list("Hard to tell apart", &found.alike, |pair| {
         format!("{} and {}: {} of {}", pair.labels[0], pair.labels[1], percent(pair.told_apart), pair.pictures)
