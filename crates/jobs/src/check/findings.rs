@@ -174,33 +174,41 @@ impl Findings {
     fn advice(&self) -> Vec<Finding> {
         let within = self.duplicates.len() - self.contradictions.len() - self.leaks.len();
         let mut all = vec![
-            (self.unreadable.len(), "files cannot be used", "Replace them, or take them out.".into()),
-            (self.blank.len(), "pictures show nothing", "Take them out.".into()),
+            (
+                self.unreadable.len(),
+                ["file cannot be used", "files cannot be used"],
+                "Replace them, or take them out.".into(),
+            ),
+            (self.blank.len(), ["picture shows nothing", "pictures show nothing"], "Take them out.".into()),
             (
                 self.contradictions.len(),
-                "pictures are in two classes",
+                ["picture is in two classes", "pictures are in two classes"],
                 "One of the labels is wrong: keep the right one. Until then training leaves these pictures out.".into(),
             ),
             (
                 self.suspects.len(),
-                "labels may be wrong",
+                ["label may be wrong", "labels may be wrong"],
                 "Look at them, worst first, and leave what is right: the further down, the more of them are.".into(),
             ),
             (
                 self.leaks.len(),
-                "pictures are both learned from and held out",
+                ["picture is both learned from and held out", "pictures are both learned from and held out"],
                 "Take out the copies to learn from: training does so too, or the accuracy would flatter.".into(),
             ),
             (
                 within,
-                "groups of copies within a class",
+                ["group of copies within a class", "groups of copies within a class"],
                 "They teach nothing new: one of each is enough. Training keeps them on one side of the split.".into(),
             ),
-            (self.alike.len(), "pairs of classes cannot be told apart", self.alike_advice()),
+            (
+                self.alike.len(),
+                ["pair of classes cannot be told apart", "pairs of classes cannot be told apart"],
+                self.alike_advice(),
+            ),
         ];
         let few: Vec<&Class> = self.classes.iter().filter(|class| class.pictures < FEW).collect();
         let text = format!("Take more pictures of {}: fewer than {FEW} are few.", in_short(&few));
-        all.push((few.len(), "classes have few pictures", text));
+        all.push((few.len(), ["class has few pictures", "classes have few pictures"], text));
         all.extend(self.imbalance());
         let single: Vec<&Class> =
             self.classes.iter().filter(|class| class.pictures > 1 && class.scenes == Some(1)).collect();
@@ -208,18 +216,18 @@ impl Findings {
             "Take pictures of {} elsewhere: what was seen in one place alone is not learned.",
             in_short(&single)
         );
-        all.push((single.len(), "classes are all one scene", text));
+        all.push((single.len(), ["class is all one scene", "classes are all one scene"], text));
         let scenes: usize = self.classes.iter().filter_map(|class| class.scenes).sum();
         let (pictures, scenes) = (format::count(self.pictures as u64), format::count(scenes as u64));
         let text = format!(
             "The {pictures} pictures show about {scenes} scenes; training keeps each on one side of the split. A picture from elsewhere \
              teaches more than another of the same scene."
         );
-        all.push((self.bursts.len(), "bursts of three pictures or more", text));
-        all.push((self.tiny.len(), "pictures are tiny", self.tiny_advice()));
+        all.push((self.bursts.len(), ["burst of three pictures or more", "bursts of three pictures or more"], text));
+        all.push((self.tiny.len(), ["picture is tiny", "pictures are tiny"], self.tiny_advice()));
         all.into_iter()
             .filter(|(count, ..)| *count > 0)
-            .map(|(count, what, advice)| Finding { count, what, advice })
+            .map(|(count, [one, many], advice)| Finding { count, what: if count == 1 { one } else { many }, advice })
             .collect()
     }
 
@@ -242,7 +250,7 @@ impl Findings {
         "They have to be enlarged more than twice: take them anew, or from closer.".into()
     }
 
-    fn imbalance(&self) -> Option<(usize, &'static str, String)> {
+    fn imbalance(&self) -> Option<(usize, [&'static str; 2], String)> {
         let most = self.classes.iter().max_by_key(|class| class.pictures)?;
         let rare: Vec<&Class> =
             self.classes.iter().filter(|class| class.pictures * IMBALANCE <= most.pictures).collect();
@@ -252,7 +260,7 @@ impl Findings {
             most.pictures,
             in_short(&rare)
         );
-        Some((rare.len(), "classes are rare beside the largest", text))
+        Some((rare.len(), ["class is rare beside the largest", "classes are rare beside the largest"], text))
     }
 }
 
