@@ -180,6 +180,17 @@ fn a_plan_is_applied_and_taken_back() {
     let undone = json(&["check", "--fix", "found/plan-undo.csv"], root);
     assert_eq!((&undone["restored"], &undone["excluded"]), (&6.into(), &0.into()));
     assert_eq!(content(&root.join("photos")), before);
+
+    // As if the program had been killed after the first rename, either way.
+    let (inside, outside) = (root.join("photos/blue/black.png"), root.join("photos.excluded/blue/black.png"));
+    fs::rename(&inside, &outside).unwrap();
+    let finished = json(&["check", "--fix", "found/plan.csv"], root);
+    assert_eq!((&finished["excluded"], &finished["done_before"]), (&5.into(), &1.into()));
+    assert!(finished["undo"].as_str().unwrap().ends_with("plan-undo.csv"), "the same plan has the same reverse");
+    fs::rename(&outside, &inside).unwrap();
+    let undone = json(&["check", "--fix", "found/plan-undo.csv"], root);
+    assert_eq!((&undone["restored"], &undone["done_before"]), (&5.into(), &1.into()));
+    assert_eq!(content(&root.join("photos")), before);
 }
 
 #[test]

@@ -85,11 +85,13 @@ pub fn check(
     };
     let checked = Checked { root: root.into(), data, sketches, exact, copies, judged, input };
     let phase = Phase::start(events, "Writing the report", None, "files");
-    let lines = plan::lines(&checked);
+    let place = root.canonicalize().map_err(Error::io("find", root))?;
+    // A path that is not UTF-8 cannot stand in a plan.
+    let lines = plan::lines(&checked).filter(|_| place.to_str().is_some());
     let findings = Findings::new(&checked, &out, lines.is_some())?;
     write(folder.path(), "report.html", page::html(&checked, &findings, settings)?.as_bytes())?;
     if let Some(lines) = lines {
-        write(folder.path(), "plan.csv", &plan::to_csv(&plan::folder_of(root)?, &lines)?)?;
+        write(folder.path(), "plan.csv", &plan::to_csv(&place, &lines)?)?;
     }
     folder.finish()?;
     phase.finish("");

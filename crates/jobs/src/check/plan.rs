@@ -64,11 +64,6 @@ pub(super) fn to_csv(folder: &Path, lines: &[Line]) -> Result<Vec<u8>> {
     csv.into_inner().map_err(|error| Error::Setting(format!("the plan cannot be written: {error}")))
 }
 
-/// A folder's path from the root.
-pub(super) fn folder_of(root: &Path) -> Result<PathBuf> {
-    root.canonicalize().map_err(Error::io("find", root))
-}
-
 /// What is proposed; nothing for a table or an archive, whose labels are not folders.
 pub(super) fn lines(checked: &Checked) -> Option<Vec<Line>> {
     if checked.root != checked.data.root {
