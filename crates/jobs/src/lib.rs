@@ -1,4 +1,4 @@
-//! What a user wants done, a file for each: train, evaluate, predict, explain, augment, bench.
+//! What a user wants done, a file for each: train, check, evaluate, predict, explain, augment, bench.
 //!
 //! A job takes typed settings, sends what it is doing as a stream of [events](event), and gives back what came of it. It prints
 //! nothing: the command line draws bars from the events, tests read them.
@@ -6,6 +6,7 @@
 pub mod augment;
 pub mod backbone;
 pub mod bench;
+pub mod check;
 mod checkpoint;
 pub mod classifier;
 pub mod config;
@@ -18,6 +19,7 @@ mod features;
 pub mod finetune;
 pub mod format;
 mod frozen;
+mod near;
 mod output;
 mod package;
 mod parallel;

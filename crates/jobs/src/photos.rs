@@ -9,10 +9,22 @@ use std::path::{Path, PathBuf};
 
 /// Finds labelled photos; gives back also how long that took.
 pub(crate) fn scan(root: &Path, events: Events<'_>) -> Result<(DataSet, Vec<Timing>)> {
+    read(root, scan::scan_in, events)
+}
+
+/// Finds labelled photos, copies of each other among them.
+pub(crate) fn survey(root: &Path, events: Events<'_>) -> Result<DataSet> {
+    Ok(read(root, scan::survey_in, events)?.0)
+}
+
+/// What finds photos in a root, given where archives are unpacked.
+type Scan = fn(&Path, &Path) -> std::result::Result<DataSet, percept_photos::Error>;
+
+fn read(root: &Path, scan: Scan, events: Events<'_>) -> Result<(DataSet, Vec<Timing>)> {
     let cache = cache_for(root)?;
     let mut timings = Vec::from_iter(unpack(root, &cache, &mut *events)?);
     let phase = Phase::start(events, "Reading photos", None, "photos");
-    let data = scan::scan_in(root, &cache)?;
+    let data = scan(root, &cache)?;
     timings.push(phase.finish(summary(&data)));
     Ok((data, timings))
 }

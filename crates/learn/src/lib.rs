@@ -1,10 +1,11 @@
 //! How a network learns.
 //!
 //! [`gradient`] makes the gradients of a network. For the last layer alone there are [`features`] that a frozen network left on
-//! disk and [`logistic`] regression on them; [`calibrate`] makes probabilities mean what they say, and [`metrics`] tell how good
-//! the result is.
+//! disk and [`logistic`] regression on them; [`calibrate`] makes probabilities mean what they say, [`metrics`] tell how good the result
+//! is, and [`confident`] finds labels that are probably wrong.
 
 pub mod calibrate;
+pub mod confident;
 mod error;
 pub mod features;
 pub mod gradient;

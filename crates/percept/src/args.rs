@@ -1,9 +1,11 @@
 //! What can be said on the command line: one struct for each verb, its help and its examples.
 
 mod bench;
+mod check;
 mod explain;
 
 pub(crate) use bench::Bench;
+pub(crate) use check::Check;
 pub(crate) use explain::{Explain, Method};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -28,6 +30,7 @@ pub(crate) struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   percept demo                                   see it work, without photos of your own
+  percept check photos                           what is wrong with the photos?
   percept train photos --out run                 photos/<class>/*.jpg becomes run/model.onnx
   percept predict run/model.onnx new.jpg         what is on the next photo?
   percept evaluate run/model.onnx other-photos   how good is it on photos it never saw?";
@@ -35,6 +38,7 @@ Examples:
 #[derive(Subcommand)]
 pub(crate) enum Verb {
     Train(Train),
+    Check(Check),
     Evaluate(Evaluate),
     Predict(Predict),
     Explain(Explain),

@@ -1,6 +1,7 @@
 //! From parsed arguments to jobs, and from what they give back to what is printed.
 
 mod bench;
+mod check;
 mod explain;
 
 use crate::args::{self, Backbone, Cli, Format, Verb};
@@ -38,6 +39,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
             interrupt::watch(args.resume.as_ref().unwrap_or(&args.out), screen)?;
             run_train(args, &settings, events)
         }
+        Verb::Check(args) => check::run(args, &settings, events),
         Verb::Evaluate(args) => run_evaluate(args, &settings, events),
         Verb::Predict(args) => run_predict(args, &settings),
         Verb::Explain(args) => explain::run(args, &settings),

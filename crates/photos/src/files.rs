@@ -62,11 +62,16 @@ fn walk_reason(error: &walkdir::Error) -> String {
     }
 }
 
-/// Hidden files, and what file managers leave in folders of pictures.
+/// The end of the name of a folder of pictures that were taken out of a data set: no scan looks into it.
+pub const EXCLUDED: &str = ".excluded";
+
+/// Hidden files, what file managers leave in folders of pictures, and folders of pictures that were taken out.
 pub(crate) fn is_clutter(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
     let left_behind: [&[u8]; 3] = [b"thumbs.db", b"desktop.ini", b"__macosx"];
-    name.starts_with(b".") || left_behind.iter().any(|clutter| name.eq_ignore_ascii_case(clutter))
+    name.starts_with(b".")
+        || name.ends_with(EXCLUDED.as_bytes())
+        || left_behind.iter().any(|clutter| name.eq_ignore_ascii_case(clutter))
 }
 
 /// Checks that a file is a picture by its first bytes, or says why not; returns its length in bytes.

@@ -1,4 +1,4 @@
-//! Where pictures come from: unpacking archives, scanning folders, decoding, resizing, splitting, augmenting and synthesising.
+//! Where pictures come from: unpacking archives, scanning folders, finding copies, decoding, resizing, splitting, augmenting and synthesising.
 
 pub mod archive;
 pub mod augment;
@@ -6,6 +6,7 @@ pub mod decode;
 mod duplicates;
 mod error;
 mod files;
+pub mod near;
 pub mod resize;
 pub mod scan;
 pub mod sheet;

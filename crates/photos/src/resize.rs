@@ -153,6 +153,16 @@ pub struct Window {
     pub height: f64,
 }
 
+/// The whole picture as `side` × `side` pixels, whatever its shape, antialiased. A picture without pixels becomes black.
+pub(crate) fn squeeze(picture: &RgbImage, side: u32) -> RgbImage {
+    let (width, height) = picture.dimensions();
+    if width == 0 || height == 0 {
+        return RgbImage::new(side, side);
+    }
+    let all = |length: u32| Span { start: 0.0, length: f64::from(length) };
+    resample(picture, FilterType::Bilinear, all(width), all(height), (side, side))
+}
+
 /// A stretch of one side of a picture, in pixels.
 #[derive(Clone, Copy)]
 struct Span {

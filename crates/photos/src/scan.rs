@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use crate::{Error, archive, duplicates, files};
 use layout::{Candidate, Found};
 
-pub use crate::files::{Listing, pictures};
+pub use crate::files::{EXCLUDED, Listing, pictures};
 
 /// Labelled pictures, and what was left out of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +83,8 @@ impl Skipped {
 /// Scans a data set: a folder with a sub-folder for each class, the same within `train`, `val` and `test`, or a CSV
 /// file of `image,label` (with or without that header, paths relative to the file).
 ///
-/// A file whose name is not UTF-8 keeps its path; a class named so gets a name with replacement characters.
+/// A file whose name is not UTF-8 keeps its path; a class named so gets a name with replacement characters. Exact copies that contradict
+/// each other or would leak are left out.
 ///
 /// ```no_run
 /// let photos = percept_photos::scan::scan("photos".as_ref())?;
@@ -94,6 +95,16 @@ impl Skipped {
 /// # Errors
 /// [`Error::Missing`], [`Error::NotADataSet`], [`Error::Empty`], [`Error::NoClasses`] and [`Error::NoPictures`].
 pub fn scan(root: &Path) -> Result<DataSet, Error> {
+    let mut data = survey(root)?;
+    data.settle("the same picture as");
+    if data.pictures.is_empty() { Err(files::nothing_left(root, &data.skipped)) } else { Ok(data) }
+}
+
+/// Scans as [`scan`] does, but keeps copies whatever they say: those with the same content share a [`Picture::group`].
+///
+/// # Errors
+/// As [`scan`].
+pub fn survey(root: &Path) -> Result<DataSet, Error> {
     let folder = files::existing(root)?.is_dir();
     let mut found = Found::default();
     if folder {
@@ -105,14 +116,19 @@ pub fn scan(root: &Path) -> Result<DataSet, Error> {
     }
     let Found { candidates, mut skipped, outside_classes } = found;
     let (classes, pictures) = check_and_index(candidates, &mut skipped);
-    let pictures = duplicates::settle(pictures, &classes, &mut skipped);
-    let (classes, pictures) = drop_empty_classes(classes, pictures);
-    if pictures.is_empty() {
+    let pictures = duplicates::group(pictures, &mut skipped);
+    let base = if folder { root } else { root.parent().unwrap_or(Path::new("")) };
+    let mut data = DataSet { root: base.to_owned(), classes, pictures, skipped };
+    data.drop_empty_classes();
+    if data.pictures.is_empty() {
         let only_outside = folder && outside_classes;
-        return Err(if only_outside { Error::NoClasses(root.to_owned()) } else { files::nothing_left(root, &skipped) });
+        return Err(if only_outside {
+            Error::NoClasses(root.to_owned())
+        } else {
+            files::nothing_left(root, &data.skipped)
+        });
     }
-    let root = if folder { root } else { root.parent().unwrap_or(Path::new("")) };
-    Ok(DataSet { root: root.to_owned(), classes, pictures, skipped })
+    Ok(data)
 }
 
 /// Scans a data set as [`scan`] does, or one that [`archive::unpack`] first unpacks into `cache`; the root is then the
@@ -127,14 +143,26 @@ pub fn scan(root: &Path) -> Result<DataSet, Error> {
 /// # Errors
 /// Those of [`archive::unpack`] and [`scan`], with [`Error::NotPhotos`] in place of [`Error::NotADataSet`].
 pub fn scan_in(root: &Path, cache: &Path) -> Result<DataSet, Error> {
+    unpacked(root, cache, scan)
+}
+
+/// Surveys a data set as [`survey`] does, or one that is packed, as [`scan_in`] does.
+///
+/// # Errors
+/// As [`scan_in`].
+pub fn survey_in(root: &Path, cache: &Path) -> Result<DataSet, Error> {
+    unpacked(root, cache, survey)
+}
+
+fn unpacked(root: &Path, cache: &Path, read: fn(&Path) -> Result<DataSet, Error>) -> Result<DataSet, Error> {
     let Some(folder) = archive::unpack(root, cache, &mut |_| ())? else {
-        return scan(root).map_err(|error| match error {
+        return read(root).map_err(|error| match error {
             Error::NotADataSet(path) => Error::NotPhotos(path),
             other => other,
         });
     };
     let mut left_out = archive::left_out(&folder, root);
-    let mut data = scan(&folder).map_err(|error| match error {
+    let mut data = read(&folder).map_err(|error| match error {
         Error::Empty(_) => Error::Empty(root.to_owned()),
         Error::NoClasses(_) => Error::NoClasses(root.to_owned()),
         Error::NoPictures { files, first, reason, .. } => {
@@ -164,21 +192,6 @@ fn check_and_index(candidates: Vec<Candidate>, skipped: &mut Vec<Skipped>) -> (V
     (names, pictures)
 }
 
-/// Renumbers classes so that each has a picture.
-fn drop_empty_classes(classes: Vec<String>, mut pictures: Vec<Picture>) -> (Vec<String>, Vec<Picture>) {
-    let mut used = vec![false; classes.len()];
-    for picture in &pictures {
-        used[picture.class] = true;
-    }
-    let number: Vec<usize> =
-        used.iter().scan(0, |next, &used| Some(std::mem::replace(next, *next + usize::from(used)))).collect();
-    for picture in &mut pictures {
-        picture.class = number[picture.class];
-    }
-    let classes = classes.into_iter().zip(used).filter_map(|(class, used)| used.then_some(class)).collect();
-    (classes, pictures)
-}
-
 /// A piece of a name in natural order; a number is compared by its length without leading zeros, then its digits.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Piece {
@@ -205,6 +218,21 @@ fn natural_key(name: &str) -> (Vec<Piece>, String) {
 }
 
 impl DataSet {
+    /// Renumbers classes so that each has a picture.
+    pub(crate) fn drop_empty_classes(&mut self) {
+        let mut used = vec![false; self.classes.len()];
+        for picture in &self.pictures {
+            used[picture.class] = true;
+        }
+        let number: Vec<usize> =
+            used.iter().scan(0, |next, &used| Some(std::mem::replace(next, *next + usize::from(used)))).collect();
+        for picture in &mut self.pictures {
+            picture.class = number[picture.class];
+        }
+        let mut used = used.into_iter();
+        self.classes.retain(|_| used.next().unwrap_or(false));
+    }
+
     /// Checks that a classifier can be trained on the pictures: two classes, and of each a picture to learn from and,
     /// unless the data set has a validation part, a different one to check with.
     ///

@@ -114,7 +114,7 @@ pub struct Look {
 }
 
 /// A small JPEG, which the page carries as a `data:` URI.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Picture(
     /// The file's bytes.
     pub Vec<u8>,

@@ -17,7 +17,7 @@ mod looks;
 mod network;
 mod plan;
 mod results;
-mod scenes;
+pub(crate) mod scenes;
 mod summary;
 mod top;
 
@@ -26,7 +26,7 @@ use crate::event::{Event, Events, Phase, Timing};
 use crate::features::{Extracted, Extractor};
 use crate::frozen::{Frozen, Origin};
 use crate::report::Stage;
-use crate::{Config, Error, Result, backbone, format, parallel, photos};
+use crate::{Config, Error, Result, backbone, format, near, parallel, photos};
 use folder::RunFolder;
 use head::Fitted;
 use network::Stages;
@@ -134,6 +134,8 @@ fn run(
         unreadable: Vec::new(),
     };
     run.config.augment.size = run.origin.preprocess.crop();
+    let looked = near::settle(&mut run.data, settings, &mut *events)?;
+    run.timings.push(looked);
     let learned = |picture: &Picture| picture.part != Some(Part::Test);
     let photos: Vec<usize> = (0..run.data.pictures.len()).filter(|&i| learned(&run.data.pictures[i])).collect();
     let (features, fitted) = match &frozen {

@@ -7,6 +7,7 @@
 
 use crate::Result;
 use crate::features::Extracted;
+use crate::near::{root, unite};
 use percept_engine::Settings;
 use percept_learn::features::Features;
 use percept_photos::scan::DataSet;
@@ -20,7 +21,7 @@ const QUANTILE: f64 = 0.95;
 const WINDOW: usize = 500;
 
 /// Lets photos of a scene share their `group`. A class that is all one scene keeps its groups; its names are given back.
-pub(super) fn join(data: &mut DataSet, features: &Extracted, views: u32, settings: &Settings) -> Result<Vec<String>> {
+pub(crate) fn join(data: &mut DataSet, features: &Extracted, views: u32, settings: &Settings) -> Result<Vec<String>> {
     let rows = features.photos.len();
     let sample: Vec<usize> = (0..rows).step_by(rows.div_ceil(SAMPLE).max(1)).collect();
     let all = Table::read(features, views, &sample)?;
@@ -122,18 +123,10 @@ impl Table {
     /// For each row, the position of the first row of its scene; scenes are chains of photos alike enough.
     fn scenes(&self, threshold: f32) -> Vec<usize> {
         let mut parent: Vec<usize> = (0..self.rows()).collect();
-        fn root(parent: &mut [usize], mut i: usize) -> usize {
-            while parent[i] != i {
-                parent[i] = parent[parent[i]];
-                i = parent[i];
-            }
-            i
-        }
         for i in 0..self.rows() {
             for j in i + 1..self.rows().min(i + 1 + WINDOW) {
                 if self.cosine(i, j) > threshold {
-                    let (a, b) = (root(&mut parent, i), root(&mut parent, j));
-                    parent[a.max(b)] = a.min(b);
+                    unite(&mut parent, i, j);
                 }
             }
         }

@@ -8,6 +8,7 @@ use crate::report::{Mistake, Picture, Report};
 use crate::{Result, format, parallel};
 use image::codecs::jpeg::JpegEncoder;
 use image::{RgbImage, imageops};
+use percept_learn::confident;
 use percept_models::Backbone;
 use percept_photos::decode;
 use percept_photos::scan::Part;
@@ -182,8 +183,23 @@ fn hints(run: &Run<'_>, evaluation: &Evaluation, learned: usize) -> Vec<String> 
             cell.count
         ));
     }
+    hints.extend(wrong_labels(run, evaluation));
     hints.extend(more_time(run));
     hints
+}
+
+/// How many of the photos measured on are probably filed wrongly.
+fn wrong_labels(run: &Run<'_>, evaluation: &Evaluation) -> Option<String> {
+    let answers = &evaluation.answers;
+    let suspects = confident::suspects(&answers.probabilities, run.data.classes.len(), &answers.truth).ok()?;
+    let improbable = suspects.iter().filter(|suspect| suspect.improbable).count();
+    (improbable > 0).then(|| {
+        format!(
+            "{} of the {} photos that it was measured on may be filed under a wrong class: `percept check` finds such photos among all.",
+            format::count(improbable as u64),
+            format::count(answers.truth.len() as u64)
+        )
+    })
 }
 
 /// What more time would be good for, if it was time that decided.
