@@ -4,6 +4,7 @@
 //! did not learn from it say what it is (`labels`). Nothing is changed: the findings are a page to look at and a plan, a line for each
 //! proposal, that [`fix`] applies once a person has gone through it.
 
+mod advice;
 mod findings;
 pub mod fix;
 mod labels;
