@@ -49,6 +49,8 @@ impl Frozen {
     fn from_file(path: &Path) -> Result<Self> {
         let Model { graph, params, metadata } = Model::read(path)?;
         let wrong = |reason: String| Error::model(path, reason);
+        // A model of ours has a score of known beside its probabilities.
+        let graph = cut(&graph, graph.inputs(), &graph.outputs()[..1])?;
         let (graph, size) = from_bytes(graph).map_err(wrong)?;
         let preprocess = match metadata.get(crate::classifier::key::PREPROCESS) {
             Some(json) => {

@@ -3,9 +3,11 @@
 //! A job takes typed settings, sends what it is doing as a stream of [events](event), and gives back what came of it. It prints
 //! nothing: the command line draws bars from the events, tests read them.
 
+pub mod add;
 pub mod augment;
 pub mod backbone;
 pub mod bench;
+pub mod calibration;
 mod checkpoint;
 pub mod classifier;
 pub mod config;
@@ -17,12 +19,15 @@ mod features;
 pub mod finetune;
 pub mod format;
 mod frozen;
+pub mod known;
+mod layer;
 mod output;
 mod package;
 mod parallel;
 mod photos;
 pub mod predict;
 pub mod report;
+mod score;
 pub mod tensorboard;
 pub mod train;
 

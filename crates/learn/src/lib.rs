@@ -8,6 +8,7 @@ pub mod calibrate;
 mod error;
 pub mod features;
 pub mod gradient;
+pub mod gaussian;
 mod kernels;
 mod lbfgs;
 pub mod logistic;

@@ -7,6 +7,7 @@
 //!
 //! Rows that are several views of one picture should weigh 1/views each: then `C` means the same for any number of views.
 
+mod further;
 mod problem;
 mod scale;
 mod select;
@@ -17,6 +18,7 @@ pub use crate::lbfgs::Stopped;
 use crate::lbfgs::minimize;
 use crate::{Error, Result};
 use percept_engine::Settings;
+pub use further::{Further, further};
 use problem::Problem;
 pub use select::{Selection, Trial, path, select};
 use serde::{Deserialize, Serialize};

@@ -2,9 +2,10 @@
 
 use super::folder::RunFolder;
 use super::head::{Fitted, Learned, probabilities_of};
-use super::{Run, of_part, summary};
+use super::{Run, known, of_part, summary};
+use crate::calibration::Calibration;
 use crate::classifier::{self, Classifier};
-use crate::evaluate::{Answers, Evaluation, evaluate_data, latency};
+use crate::evaluate::{Answers, Evaluation, KnownMeasured, evaluate_data, latency};
 use crate::event::{Events, Phase};
 use crate::features::Extracted;
 use crate::frozen::Frozen;
@@ -25,17 +26,19 @@ const TOLERANCE: f32 = 0.02;
 pub(super) fn write_all(
     run: &mut Run<'_>,
     frozen: Option<(&Frozen, &Extracted)>,
-    fitted: Fitted,
+    mut fitted: Fitted,
     folder: &RunFolder,
     command: &str,
     events: Events<'_>,
 ) -> Result<Evaluation> {
+    let known = known::of_model(run, frozen, &mut fitted, &mut *events)?;
+    let score = known.as_ref().map(|(score, fitted)| (score, &fitted.known));
     let (labels, temperature) = (&run.data.classes, fitted.temperature);
     let model = match (&fitted.learned, frozen) {
         (Learned::Network(whole), _) => {
-            package::classifier(&run.origin, whole.graph.clone(), whole.params.clone(), temperature, labels)?
+            package::classifier(&run.origin, whole.graph.clone(), whole.params.clone(), temperature, labels, score)?
         }
-        (Learned::Head(weights), Some((frozen, _))) => package::model(frozen, weights, temperature, labels)?,
+        (Learned::Head(weights), Some((frozen, _))) => package::model(frozen, weights, temperature, labels, score)?,
         (Learned::Head(_), None) => return Err(Error::Setting("a network from zero has no frozen part".into())),
     };
     let path = folder.path().join("model.onnx");
@@ -53,10 +56,17 @@ pub(super) fn write_all(
     let evaluation = if test.pictures.is_empty() {
         let metrics = Metrics::new(&fitted.probabilities, run.data.classes.len(), &fitted.truth)?;
         let [latency_ms_p50, latency_ms_p99] = latency(&mut classifier, &pictures)?;
-        let held_out = fitted.held_out.iter().map(|&i| run.data.pictures[i].path.clone()).collect();
-        let answers = Answers { pictures: held_out, truth: fitted.truth, probabilities: fitted.probabilities };
-        let labels = run.data.classes.clone();
-        Evaluation { metrics, latency_ms_p50, latency_ms_p99, labels, skipped, answers }
+        let calibration = Calibration::new(&fitted.probabilities, &fitted.truth, temperature, true)?;
+        let known = known.as_ref().map(|(_, fitted)| KnownMeasured {
+            threshold: fitted.known.threshold,
+            separation: fitted.measured.clone(),
+            left_out: fitted.known.left_out.clone(),
+        });
+        let pictures = fitted.held_out.iter().map(|&i| run.data.pictures[i].path.clone()).collect();
+        let Fitted { truth, probabilities, .. } = fitted;
+        let answers = Answers { pictures, truth, probabilities, ..Answers::default() };
+        let (calibration, labels) = (Some(calibration), run.data.classes.clone());
+        Evaluation { metrics, latency_ms_p50, latency_ms_p99, calibration, known, labels, skipped, answers }
     } else {
         let classes: Vec<_> = (0..run.data.classes.len()).map(Some).collect();
         let mut evaluation = evaluate_data(&mut classifier, &test, &classes, run.settings, &mut *events)?;
