@@ -5,7 +5,8 @@
 GROCERIES holds the folders train and val, with a folder for each product in both. For each product: the share of its other pictures (of
 train and val) that the new model names right, the share of the pictures of all old products in val whose answer changed, how many of
 these had been at least 90 % sure, and the time. Each product is left out of a training of its own; with --together all are left out of
-one training, and each is added to that model, which spares time where the network is retrained (--time-limit 5m).
+one training, and each is added to that model, which spares time where the network is retrained (--time-limit 5m). With --model RUN/model.onnx
+nothing is trained: the products that this model lacks are added to it.
 """
 
 import argparse
@@ -44,10 +45,19 @@ def train(args, left, folder):
             link(folder / "val" / path.name, pictures(args.groceries / "val" / path.name))
     model = folder / "run" / "model.onnx"
     percept(args.percept, "train", folder / "photos", "--out", model.parent, "--time-limit", args.time_limit, "--format", "json")
-    return model, answers(args, model, folder / "val")
+    return model, folder / "val"
 
 
-def measure(args, product, model, before, folder):
+def opened(args, classes, folder):
+    model = args.model.resolve()
+    labels = (model.parent / "labels.txt").read_text().splitlines()
+    for name in labels:
+        link(folder / "val" / name, pictures(args.groceries / "val" / name))
+    return [name for name in classes if name not in labels], (model, folder / "val")
+
+
+def measure(args, product, model, val, folder):
+    before = answers(args, model, val)
     mine = pictures(args.groceries / "train" / product)
     few = random.Random(product).sample(mine, args.pictures)
     others = [path for path in mine + pictures(args.groceries / "val" / product) if path not in few]
@@ -56,7 +66,7 @@ def measure(args, product, model, before, folder):
     start = time.time()
     added = percept(args.percept, "add", model, product, *few, "-o", new, "--format", "json")
     seconds = time.time() - start
-    after = answers(args, new, model.parent.parent / "val")
+    after = answers(args, new, val)
     changed = [picture for picture in before if before[picture][0] != after[picture][0]]
     wrong = [picture for picture in changed if after[picture][0] != product]
     confident = sum(before[picture][1] >= 0.9 for picture in changed)
@@ -80,6 +90,7 @@ def main():
     parser.add_argument("--pictures", type=int, default=5)
     parser.add_argument("--time-limit", default="45s")
     parser.add_argument("--together", action="store_true")
+    parser.add_argument("--model", type=pathlib.Path)
     parser.add_argument("--keep", type=pathlib.Path, help="a folder to keep photos and models in")
     args = parser.parse_args()
     classes = sorted(path.name for path in (args.groceries / "train").iterdir() if path.is_dir())
@@ -87,9 +98,12 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         root = args.keep or pathlib.Path(folder)
         rows, made = [], train(args, products, root / "together") if args.together else None
+        if args.model:
+            products, made = opened(args, classes, root)
+            products = products[: args.products]
         for product in products:
-            model, before = made or train(args, [product], root / product / "without")
-            rows.append(measure(args, product, model, before, root / product))
+            model, val = made or train(args, [product], root / product / "without")
+            rows.append(measure(args, product, model, val, root / product))
     recall, changed, confident, seconds = zip(*rows)
     print(
         f"{len(rows)} products from {args.pictures} pictures each: mean recall {statistics.mean(recall):.3f} (least {min(recall):.3f}), "

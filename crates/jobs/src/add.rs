@@ -119,7 +119,7 @@ pub fn add(model: &Path, options: &Options, out: &Path, settings: &Settings, eve
     skipped.extend(new_rows.skipped.iter().cloned());
     let phase = Phase::start(&mut *events, "Fitting", None, "");
     let sides = Sides::new(&opened.weights, opened.temperature, &old, &new_rows, options.views, settings)?;
-    let (fitted, lowered) = sides.fit()?;
+    let fitted = sides.fit()?;
     phase.finish(format!("{} of {} old answers change", fitted.changed.len(), format::count(old.photos.len() as u64)));
 
     let mut labels = opened.labels.clone();
@@ -156,7 +156,7 @@ pub fn add(model: &Path, options: &Options, out: &Path, settings: &Settings, eve
         report: report.clone(),
         pictures: new_rows.photos.len(),
         views: options.views,
-        left_one_out: sides.left_one_out(lowered)?,
+        left_one_out: fitted.left_one_out,
         known: known_pictures,
         old_photos: old.photos.len(),
         confident_changed: changed.iter().filter(|change| change.before_probability >= CONFIDENT).count(),

@@ -101,9 +101,10 @@ impl Frozen {
     pub(crate) fn below(origin: Origin, graph: &Graph, params: &Params, top: ValueId) -> Result<Self> {
         let below = cut(graph, graph.inputs(), &[top])?;
         let (graph, params) = fold_for_inference(&below, params)?;
-        let top = graph.value(graph.outputs()[0]).name.clone();
+        let value = graph.value(graph.outputs()[0]);
+        let (top, is_flat) = (value.name.clone(), value.ty.rank() == 2);
         let net = Builder::from_graph(graph);
-        let flat = net.find(&top).flatten();
+        let flat = if is_flat { net.find(&top) } else { net.find(&top).flatten() };
         let graph = net.finish(&[("features", flat)])?;
         let width = graph.value(graph.outputs()[0]).ty.shape[1].as_const().and_then(|n| usize::try_from(n).ok());
         let unknown = || Error::Setting(format!("the number of features of {} is not known", origin.name));

@@ -40,21 +40,42 @@ pub struct Separation {
     pub unknown_accepted: Option<f64>,
     /// The area under the ROC curve: the probability that a picture of the classes scores higher than one of something else.
     pub auroc: Option<f64>,
+    /// Share of the pictures of something else that is taken for one of the classes where 95 % of those of the classes are (FPR95).
+    pub fpr95: Option<f64>,
 }
 
 impl Separation {
     /// Measures scores of pictures of the classes and of others.
     pub fn new(known: &[f32], unknown: &[f32], threshold: f64) -> Self {
-        let share = |scores: &[f32], counts: fn(f64, f64) -> bool| {
-            let hits = scores.iter().filter(|&&score| counts(score.into(), threshold)).count();
+        let accepted = |scores: &[f32], threshold: f64| {
+            let hits = scores.iter().filter(|&&score| f64::from(score) >= threshold).count();
             (!scores.is_empty()).then(|| hits as f64 / scores.len() as f64)
         };
+        let mut sorted = known.to_vec();
+        sorted.sort_by(f32::total_cmp);
+        let fifth = sorted.get(known.len() / 20).map(|&score| f64::from(score));
         Self {
             known: known.len(),
-            known_rejected: share(known, |score, threshold| score < threshold),
+            known_rejected: accepted(known, threshold).map(|share| 1.0 - share),
             unknown: unknown.len(),
-            unknown_accepted: share(unknown, |score, threshold| score >= threshold),
+            unknown_accepted: accepted(unknown, threshold),
             auroc: Some(auroc(known, unknown)).filter(|area| area.is_finite()),
+            fpr95: fifth.and_then(|fifth| accepted(unknown, fifth)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_of_the_side_they_are_called_after() {
+        let known: Vec<f32> = (0..20).map(|i| i as f32 / 20.0 + 0.3).collect();
+        let found = Separation::new(&known, &[0.1, 0.32, 0.5, 0.1], 0.4);
+        assert_eq!((found.known, found.unknown, found.unknown_accepted, found.fpr95), (20, 4, Some(0.25), Some(0.25)));
+        assert!((found.known_rejected.unwrap() - 0.1).abs() < 1e-9);
+        let none = Separation::new(&known, &[], 0.4);
+        assert_eq!((none.unknown_accepted, none.auroc, none.fpr95), (None, None, None));
     }
 }

@@ -1,13 +1,17 @@
 //! The weights of the new class.
 
 use crate::features::Extracted;
-use crate::Result;
+use crate::{Error, Result};
 use percept_engine::Settings;
 use percept_learn::features::{Features, Subset};
 use percept_learn::logistic::{self, Further, Samples, Weights};
 
-/// Strength of the penalty: see [`logistic::Options`].
-const C: f64 = 1e-2;
+/// Inverse strengths of the penalty, of which the first is taken that names all new pictures right: see [`logistic::Options`]. A model that
+/// made no mistake in training is so sure of its classes that it takes more than the first.
+const PATH: [f64; 4] = [0.1, 1.0, 10.0, 100.0];
+/// An old answer changes only if the new class is so many times as probable. The photos of the old classes are those that the network learned
+/// from, so it is surer of them than of new ones: what they say of how many answers change is too good.
+const ODDS: f64 = 6.0;
 /// Share of the photos of the old classes that may change their answer, as fits without them see it.
 const CHANGED: f64 = 0.002;
 /// Neighbours among the photos, often of one scene, that stay on one side when halves are asked about each other.
@@ -38,6 +42,7 @@ struct Said {
 pub(super) struct Fit {
     pub(super) weights: Weights,
     pub(super) changed: Vec<Change>,
+    pub(super) left_one_out: Option<usize>,
 }
 
 /// An old photo that is now taken for the new class.
@@ -104,7 +109,7 @@ impl<'a> Sides<'a> {
     }
 
     /// Fits on some of the old photos and some of the new pictures. The new class counts as much as an average old one.
-    fn on(&self, old: impl Fn(usize) -> bool, new: impl Fn(usize) -> bool) -> Result<Further> {
+    fn on(&self, c: f64, old: impl Fn(usize) -> bool, new: impl Fn(usize) -> bool) -> Result<Further> {
         let olds: Vec<usize> = (0..self.olds()).filter(|&row| old(row)).collect();
         let news: Vec<usize> = (0..self.pictures() * self.per_picture).filter(|row| new(row / self.per_picture)).collect();
         let weight = olds.len() as f32 / self.weights.classes as f32 / news.len().max(1) as f32;
@@ -115,7 +120,7 @@ impl<'a> Sides<'a> {
         let (olds, news) = (Subset::new(&self.old.file, olds)?, Subset::new(&self.new.file, news)?);
         let features = Joined(&olds, &news);
         let samples = Samples { features: &features, labels: &labels, weights: Some(&weights) };
-        let options = logistic::Options { c: C, ..logistic::Options::default() };
+        let options = logistic::Options { c, ..logistic::Options::default() };
         Ok(logistic::further(self.settings, &samples, &offsets, &options)?)
     }
 
@@ -126,23 +131,47 @@ impl<'a> Sides<'a> {
     }
 
     /// How much the bias is lowered: until hardly an old photo, and no confident one, changes its answer in a fit without it.
-    fn lowered(&self) -> Result<f64> {
+    fn lowered(&self, c: f64) -> Result<f64> {
         let half = |row: usize| row / BLOCK % 2 == 0;
-        let of_second = self.margins(&self.on(half, |_| true)?)?;
-        let of_first = self.margins(&self.on(|row| !half(row), |_| true)?)?;
+        let of_second = self.margins(&self.on(c, half, |_| true)?)?;
+        let of_first = self.margins(&self.on(c, |row| !half(row), |_| true)?)?;
         let margin = |row: usize| if half(row) { of_first[row] } else { of_second[row] };
         let mut margins: Vec<f64> = (0..self.olds()).map(margin).collect();
         let confident = (0..self.olds()).filter(|&row| self.said[row].probability() >= super::CONFIDENT);
         let most = confident.map(|row| margins[row]).fold(0.0, f64::max);
         margins.sort_by(|a, b| b.total_cmp(a));
         let allowed = (CHANGED * margins.len() as f64) as usize;
-        Ok(margins.get(allowed).copied().unwrap_or(0.0).max(most))
+        Ok(margins.get(allowed).copied().unwrap_or(0.0).max(most) + ODDS.ln())
     }
 
-    /// The classifier with the new class, and which old photos it takes.
-    pub(super) fn fit(&self) -> Result<(Fit, f64)> {
-        let lowered = self.lowered()?;
-        let further = self.on(|_| true, |_| true)?;
+    /// How many new pictures a class names right.
+    fn right(&self, further: &Further, lowered: f64, pictures: &[usize]) -> Result<usize> {
+        let rows: Vec<usize> = pictures.iter().map(|picture| picture * self.per_picture).collect();
+        let logits = further.logits(self.settings, &Subset::new(&self.new.file, rows.clone())?)?;
+        let old = rows.iter().map(|row| self.said[self.olds() + row].logit);
+        Ok(logits.iter().zip(old).filter(|&(&logit, old)| f64::from(logit) - lowered > old).count())
+    }
+
+    /// The strength of the penalty, how much the bias is lowered, and the class.
+    fn choose(&self) -> Result<(f64, f64, Further)> {
+        let pictures: Vec<usize> = (0..self.pictures()).collect();
+        let mut best: Option<(usize, (f64, f64, Further))> = None;
+        for c in PATH {
+            let (lowered, further) = (self.lowered(c)?, self.on(c, |_| true, |_| true)?);
+            let right = self.right(&further, lowered, &pictures)?;
+            if best.as_ref().is_none_or(|(most, _)| right > *most) {
+                best = Some((right, (c, lowered, further)));
+            }
+            if right == pictures.len() {
+                break;
+            }
+        }
+        best.map(|(_, chosen)| chosen).ok_or_else(|| Error::Setting("there is no picture to learn from".into()))
+    }
+
+    /// The classifier with the new class, which old photos it takes, and how many new pictures are named right without themselves.
+    pub(super) fn fit(&self) -> Result<Fit> {
+        let (c, lowered, further) = self.choose()?;
         let margins = self.margins(&further)?;
         let changed = (0..self.olds()).filter(|&row| margins[row] > lowered).map(|row| {
             let said = self.said[row];
@@ -151,7 +180,7 @@ impl<'a> Sides<'a> {
             Change { row, before, before_probability, probability: 1.0 / (1.0 + (said.offset - logit).exp()) }
         });
         let changed = changed.collect();
-        Ok((Fit { weights: self.with(&further, lowered), changed }, lowered))
+        Ok(Fit { weights: self.with(&further, lowered), changed, left_one_out: self.left_one_out(c, lowered)? })
     }
 
     /// The weights of all classes; the temperature divides all logits alike.
@@ -165,19 +194,12 @@ impl<'a> Sides<'a> {
     }
 
     /// How many of the new pictures are named right by a class that was fitted without them; nothing for a single one.
-    pub(super) fn left_one_out(&self, lowered: f64) -> Result<Option<usize>> {
+    fn left_one_out(&self, c: f64, lowered: f64) -> Result<Option<usize>> {
         if self.pictures() < 2 {
             return Ok(None);
         }
-        let mut right = 0;
-        for picture in 0..self.pictures() {
-            let further = self.on(|_| true, |other| other != picture)?;
-            let row = picture * self.per_picture;
-            let logit = further.logits(self.settings, &Subset::new(&self.new.file, vec![row])?)?;
-            let said = self.said[self.olds() + row];
-            right += usize::from(logit.iter().any(|&logit| f64::from(logit) - lowered > said.logit));
-        }
-        Ok(Some(right))
+        let one = |picture| self.right(&self.on(c, |_| true, |other| other != picture)?, lowered, &[picture]);
+        (0..self.pictures()).map(one).sum::<Result<usize>>().map(Some)
     }
 
     /// The new pictures without their views.

@@ -18,7 +18,7 @@ use percept_graph::{Graph, Params};
 use percept_learn::features::Subset;
 use percept_learn::logistic::Samples;
 use percept_photos::scan::{DataSet, Part, Picture};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 /// Rounds of leaving out classes, or one for each class where there are fewer.
@@ -85,13 +85,21 @@ fn look(
     Ok(looked)
 }
 
+/// The score of a model.
+pub(super) struct OfModel {
+    pub(super) score: Score,
+    pub(super) fitted: Fitted,
+    /// What it says to the plain photos, by their positions in the data set.
+    pub(super) said: HashMap<usize, f32>,
+}
+
 /// The score of a model and what it is worth; nothing if the model's last layer or its photos allow none, which is said.
 pub(super) fn of_model(
     run: &Run<'_>,
     frozen: Option<(&Frozen, &Extracted)>,
     fitted: &mut head::Fitted,
     events: Events<'_>,
-) -> Result<Option<(Score, Fitted)>> {
+) -> Result<Option<OfModel>> {
     match try_model(run, frozen, fitted, &mut *events) {
         Err(Error::Learn(error)) => {
             events(Event::Warning { text: format!("the model will not say that a picture is unknown: {error}") });
@@ -106,14 +114,14 @@ fn try_model(
     frozen: Option<(&Frozen, &Extracted)>,
     fitted: &mut head::Fitted,
     events: Events<'_>,
-) -> Result<Option<(Score, Fitted)>> {
+) -> Result<Option<OfModel>> {
     match (&fitted.learned, frozen) {
         (Learned::Head(_), Some((frozen, features))) => {
             let stride = 1 + run.config.views.unwrap_or(0) as usize;
             let unknown = unknown(run, frozen, events)?;
             let seen = Seen { features, stride, unknown: unknown.as_ref() };
             let known = seen.measure(run, &fitted.held_out)?;
-            Ok(Some((seen.last(run)?, known)))
+            seen.last(run, known).map(Some)
         }
         (Learned::Network(whole), _) => {
             let Some(read) = read_by(run, &whole.graph, &whole.params, events)? else { return Ok(None) };
@@ -121,7 +129,7 @@ fn try_model(
                 Some(known) => known,
                 None => read.seen().measure(run, &fitted.held_out)?,
             };
-            Ok(Some((read.seen().last(run)?, known)))
+            read.seen().last(run, known).map(Some)
         }
         (Learned::Head(_), None) => Ok(None),
     }
@@ -165,9 +173,13 @@ impl Seen<'_> {
     }
 
     /// The score for all photos but those that stay unseen because the user set them aside.
-    fn last(&self, run: &Run<'_>) -> Result<Score> {
-        let seen = |photo: &usize| run.data.pictures[*photo].part != Some(Part::Validation);
-        self.score(run, |photo| Some(photo).filter(seen).map(|photo| run.data.pictures[photo].class), run.data.classes.len())
+    fn last(&self, run: &Run<'_>, fitted: Fitted) -> Result<OfModel> {
+        let pictures = &run.data.pictures;
+        let seen = |photo: usize| (pictures[photo].part != Some(Part::Validation)).then(|| pictures[photo].class);
+        let score = self.score(run, seen, run.data.classes.len())?;
+        let said = score.of(run.settings, &self.rows(|_| true)?)?;
+        let said = self.features.photos.iter().copied().zip(said).collect();
+        Ok(OfModel { score, fitted, said })
     }
 
     /// Fits without the photos held out, sets the threshold on them, and measures.
@@ -223,6 +235,7 @@ impl Seen<'_> {
             unknown: photos,
             unknown_accepted: mean(|round| round.unknown_accepted),
             auroc: mean(|round| round.auroc),
+            fpr95: mean(|round| round.fpr95),
         };
         Ok(Some(LeftOut { rounds: found.len(), separation }))
     }

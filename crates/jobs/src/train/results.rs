@@ -4,7 +4,7 @@ use super::folder::RunFolder;
 use super::head::{Fitted, Learned, probabilities_of};
 use super::{Run, known, of_part, summary};
 use crate::calibration::Calibration;
-use crate::classifier::{self, Classifier};
+use crate::classifier::{self, Classifier, Said};
 use crate::evaluate::{Answers, Evaluation, KnownMeasured, evaluate_data, latency};
 use crate::event::{Events, Phase};
 use crate::features::Extracted;
@@ -19,7 +19,7 @@ use std::path::Path;
 
 /// Photos on which the model file is compared with what was fitted.
 const COMPARED: usize = 32;
-/// The largest difference of a probability that half-precision features may make.
+/// The largest difference of a probability, or of a score of known, that half-precision features may make.
 const TOLERANCE: f32 = 0.02;
 
 /// Writes the run's files and measures the model.
@@ -32,7 +32,7 @@ pub(super) fn write_all(
     events: Events<'_>,
 ) -> Result<Evaluation> {
     let known = known::of_model(run, frozen, &mut fitted, &mut *events)?;
-    let score = known.as_ref().map(|(score, fitted)| (score, &fitted.known));
+    let score = known.as_ref().map(|known| (&known.score, &known.fitted.known));
     let (labels, temperature) = (&run.data.classes, fitted.temperature);
     let model = match (&fitted.learned, frozen) {
         (Learned::Network(whole), _) => {
@@ -50,17 +50,17 @@ pub(super) fn write_all(
     folder.write("config.toml", run.config.to_toml()?.as_bytes())?;
 
     let mut classifier = Classifier::open(&path, &classifier::Options::default(), run.settings)?;
-    let pictures = compare(run, frozen.map(|(_, features)| features), &fitted, &mut classifier)?;
+    let pictures = compare(run, frozen.map(|(_, features)| features), &fitted, known.as_ref(), &mut classifier)?;
     let test = of_part(&run.data, Part::Test);
     let mut skipped = [&run.data.skipped[..], &run.unreadable].concat();
     let evaluation = if test.pictures.is_empty() {
         let metrics = Metrics::new(&fitted.probabilities, run.data.classes.len(), &fitted.truth)?;
         let [latency_ms_p50, latency_ms_p99] = latency(&mut classifier, &pictures)?;
         let calibration = Calibration::new(&fitted.probabilities, &fitted.truth, temperature, true)?;
-        let known = known.as_ref().map(|(_, fitted)| KnownMeasured {
-            threshold: fitted.known.threshold,
-            separation: fitted.measured.clone(),
-            left_out: fitted.known.left_out.clone(),
+        let known = known.map(|known| KnownMeasured {
+            threshold: known.fitted.known.threshold,
+            separation: known.fitted.measured,
+            left_out: known.fitted.known.left_out,
         });
         let pictures = fitted.held_out.iter().map(|&i| run.data.pictures[i].path.clone()).collect();
         let Fitted { truth, probabilities, .. } = fitted;
@@ -89,6 +89,7 @@ fn compare(
     run: &Run<'_>,
     features: Option<&Extracted>,
     fitted: &Fitted,
+    score: Option<&known::OfModel>,
     classifier: &mut Classifier,
 ) -> Result<Vec<RgbImage>> {
     let known = match (&fitted.learned, features) {
@@ -100,7 +101,7 @@ fn compare(
         decode::open(&run.data.pictures[known[i]].path).map(|picture| classifier.prepare(&picture))
     });
     let pictures = pictures.into_iter().collect::<std::result::Result<Vec<_>, _>>()?;
-    let found = classifier.probabilities(&pictures)?;
+    let Said { probabilities: found, known_scores } = classifier.say(&pictures)?;
     let expected = match (&fitted.learned, features) {
         (Learned::Head(weights), Some(features)) => {
             let per_photo = 1 + run.config.views.unwrap_or(0) as usize;
@@ -113,12 +114,15 @@ fn compare(
         }
         (Learned::Head(_), None) => Vec::new(),
     };
-    let difference = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    if difference > TOLERANCE {
-        let reason = format!(
-            "gives probabilities that differ by {difference} from those of the fit: please report this as a bug"
-        );
-        return Err(Error::model(Path::new("model.onnx"), reason));
+    let scores: Vec<f32> =
+        score.iter().flat_map(|score| sample.iter().filter_map(|&i| score.said.get(&known[i]).copied())).collect();
+    for (what, found, expected) in [("probabilities", &found, &expected), ("scores of known", &known_scores, &scores)] {
+        let difference = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        if difference > TOLERANCE || found.len() != expected.len() {
+            let reason =
+                format!("gives {what} that differ by {difference} from those of the fit: please report this as a bug");
+            return Err(Error::model(Path::new("model.onnx"), reason));
+        }
     }
     Ok(pictures)
 }
