@@ -73,9 +73,10 @@ def measure(args, product, model, val, folder):
     named = answers(args, new, folder / "others")
     recall = sum(label == product for label, _, _ in named.values()) / len(named)
     known = sum(known is not False for _, _, known in named.values()) / len(named)
+    flipped = sum(before[picture][2] != after[picture][2] for picture in before)
     print(
         f"{product}: recall {recall:.3f} of {len(named)}, known {known:.3f}; changed {len(changed)} of {len(before)}, {confident} confident, "
-        f"{len(wrong)} to another old class; in training photos {len(added['changed'])} of {added['old_photos']}; left one out {added['left_one_out']}; {seconds:.1f} s",
+        f"{len(wrong)} to another old class, {flipped} known before or after only; in training photos {len(added['changed'])} of {added['old_photos']}; left one out {added['left_one_out']}; {seconds:.1f} s",
         flush=True,
     )
     assert not wrong, wrong

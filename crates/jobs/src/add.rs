@@ -14,7 +14,6 @@ use crate::features::{Extracted, Extractor};
 use crate::frozen::{Frozen, Origin};
 use crate::known::{Known, NONE};
 use crate::layer::last_layer;
-use crate::score::Score;
 use crate::{Config, Error, Result, format, output, package, photos};
 use fit::Sides;
 use percept_engine::Settings;
@@ -97,7 +96,6 @@ struct Opened {
     labels: Vec<String>,
     temperature: f64,
     known: Option<Known>,
-    params: percept_graph::Params,
     metadata: BTreeMap<String, String>,
 }
 
@@ -124,11 +122,12 @@ pub fn add(model: &Path, options: &Options, out: &Path, settings: &Settings, eve
 
     let mut labels = opened.labels.clone();
     labels.push(options.name.clone());
-    let known = opened.known.as_ref().map(|known| Score::with_class(&opened.params, &new_rows.file).map(|score| (score, known))).transpose()?;
+    let classes = || old.photos.iter().map(|&photo| data.pictures[photo].class);
+    let known = opened.known.as_ref().map(|known| sides.score(classes()).map(|score| (score, known))).transpose()?;
     let scores = known.as_ref().map(|(score, _)| score.of(settings, &sides.plain()?)).transpose()?;
-    let known_pictures = scores.zip(opened.known.as_ref()).map(|(scores, known)| {
-        scores.iter().filter(|&&score| f64::from(score) >= known.threshold).count()
-    });
+    let known_pictures = scores
+        .zip(opened.known.as_ref())
+        .map(|(scores, known)| scores.iter().filter(|&&score| f64::from(score) >= known.threshold).count());
     let package = package::model(
         &opened.below,
         &fitted.weights,
@@ -193,14 +192,18 @@ fn open(path: &Path, name: &str) -> Result<Opened> {
     let preprocess: Preprocess =
         serde_json::from_str(said(key::PREPROCESS)?).map_err(|e| damaged(key::PREPROCESS, &e))?;
     let temperature: f64 = said(key::TEMPERATURE)?.parse().map_err(|e| damaged(key::TEMPERATURE, &e))?;
-    let known: Option<Known> = metadata.get(key::KNOWN).map(|json| serde_json::from_str(json)).transpose()
+    let known: Option<Known> = metadata
+        .get(key::KNOWN)
+        .map(|json| serde_json::from_str(json))
+        .transpose()
         .map_err(|e| damaged(key::KNOWN, &e))?;
     let layer = last_layer(&graph, &params).filter(|layer| layer.weights.classes == labels.len());
-    let layer = layer.ok_or_else(|| wrong("does not end in a layer of its classes that a class can be added to".into()))?;
+    let layer =
+        layer.ok_or_else(|| wrong("does not end in a layer of its classes that a class can be added to".into()))?;
     let text = |key: &str| metadata.get(key).cloned().unwrap_or_else(|| "not stated".into());
     let origin = Origin { name: text(key::BACKBONE), preprocess, licence: text(key::LICENCE) };
     let below = Frozen::below(origin, &graph, &params, layer.features)?;
-    Ok(Opened { below, weights: layer.weights, labels, temperature, known, params, metadata })
+    Ok(Opened { below, weights: layer.weights, labels, temperature, known, metadata })
 }
 
 /// The photos that the model was made from, those of the test left out, and how views of them are drawn.

@@ -68,7 +68,10 @@ pub struct Answers {
     pub unknown_scores: Vec<f32>,
 }
 
-pub(crate) fn skipped_as_text<S: serde::Serializer>(skipped: &[Skipped], serializer: S) -> std::result::Result<S::Ok, S::Error> {
+pub(crate) fn skipped_as_text<S: serde::Serializer>(
+    skipped: &[Skipped],
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
     #[derive(Serialize)]
     struct Text<'a> {
         picture: String,
@@ -93,7 +96,9 @@ pub fn evaluate(
     let mut classes = match_classes(root, &data, &classifier.labels)?;
     if let Some(unknown) = unknown {
         if classifier.known().is_none() {
-            return Err(Error::Setting("the model cannot tell unknown pictures: train it anew, or leave out --unknown".into()));
+            return Err(Error::Setting(
+                "the model cannot tell unknown pictures: train it anew, or leave out --unknown".into(),
+            ));
         }
         photos::add_unknown(&mut data, unknown)?;
         classes.resize(data.classes.len(), None);

@@ -76,26 +76,6 @@ impl Score {
         Ok(Self { graph: net.finish(&[(OUTPUT, score)])?, params })
     }
 
-    /// The score of a model with these parameters, with a further class of which these are rows.
-    pub(crate) fn with_class(params: &Params, rows: &dyn Features) -> Result<Self> {
-        let kept = [name::PROJECTION, name::SHIFT, name::MEANS];
-        let mut params: Params =
-            kept.iter().filter_map(|name| Some((name.to_string(), params.get(*name)?.clone()))).collect();
-        let Self { params: old, .. } = Self::with(params.clone())?;
-        let (projection, shift, means) = (&old[name::PROJECTION], &old[name::SHIFT], &old[name::MEANS]);
-        let (dims, classes) = (means.shape()[0], means.shape()[1]);
-        let mean = mean(rows)?;
-        let axes = projection.as_f32()?.chunks_exact(mean.len().max(1)).zip(shift.as_f32()?);
-        let place = |(axis, shift): (&[f32], &f32)| {
-            f64::from(*shift) + axis.iter().zip(&mean).map(|(a, x)| f64::from(*a) * x).sum::<f64>()
-        };
-        let new = direction(&axes.map(place).collect::<Vec<f64>>());
-        let rows = means.as_f32()?.chunks_exact(classes).zip(&new);
-        let wider = rows.flat_map(|(row, new)| row.iter().chain([new])).copied().collect();
-        params.insert(name::MEANS.into(), Tensor::f32([dims, classes + 1], wider)?);
-        Self::with(params)
-    }
-
     /// The score in a network under construction, behind the value that its last layer reads.
     pub(crate) fn behind<'b>(&self, net: &'b Builder, features: Var<'b>) -> Var<'b> {
         net.append(&self.graph, &[features])[0]
@@ -121,15 +101,4 @@ impl Score {
 fn direction(vector: &[f64]) -> Vec<f32> {
     let length = vector.iter().map(|x| x * x).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
     vector.iter().map(|x| (x / length / (vector.len() as f64).sqrt()) as f32).collect()
-}
-
-/// The mean of some rows.
-fn mean(rows: &dyn Features) -> Result<Vec<f64>> {
-    let mut values = vec![0.0; rows.rows() * rows.width()];
-    rows.read(0, &mut values)?;
-    let mut mean = vec![0.0; rows.width()];
-    let values = values.chunks_exact(rows.width());
-    values.for_each(|row| mean.iter_mut().zip(row).for_each(|(sum, &x)| *sum += f64::from(x)));
-    mean.iter_mut().for_each(|x| *x /= rows.rows() as f64);
-    Ok(mean)
 }

@@ -105,16 +105,21 @@ pub struct Discriminants {
 /// The mean of each class.
 fn means(settings: &Settings, samples: &Samples<'_>, classes: usize) -> Result<Vec<f64>> {
     let width = samples.features.width();
-    let parts = fold_chunks(settings, samples.features, || vec![0.0; classes * width], |sums, rows, values| {
-        for (row, values) in rows.zip(values.chunks_exact(width)) {
-            if let Some(column) = values.iter().position(|x| !x.is_finite()) {
-                return Err(Error::NotFinite { row, column, value: values[column] });
+    let parts = fold_chunks(
+        settings,
+        samples.features,
+        || vec![0.0; classes * width],
+        |sums, rows, values| {
+            for (row, values) in rows.zip(values.chunks_exact(width)) {
+                if let Some(column) = values.iter().position(|x| !x.is_finite()) {
+                    return Err(Error::NotFinite { row, column, value: values[column] });
+                }
+                let sums = &mut sums[samples.labels[row] * width..][..width];
+                sums.iter_mut().zip(values).for_each(|(sum, &x)| *sum += f64::from(x));
             }
-            let sums = &mut sums[samples.labels[row] * width..][..width];
-            sums.iter_mut().zip(values).for_each(|(sum, &x)| *sum += f64::from(x));
-        }
-        Ok(())
-    })?;
+            Ok(())
+        },
+    )?;
     let mut sums = vec![0.0; classes * width];
     parts.iter().for_each(|part| sums.iter_mut().zip(part).for_each(|(sum, x)| *sum += x));
     let mut counts = vec![0usize; classes];

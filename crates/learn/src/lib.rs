@@ -7,8 +7,8 @@
 pub mod calibrate;
 mod error;
 pub mod features;
-pub mod gradient;
 pub mod gaussian;
+pub mod gradient;
 mod kernels;
 mod lbfgs;
 pub mod logistic;

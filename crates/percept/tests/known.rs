@@ -97,7 +97,10 @@ fn a_model_knows_what_it_does_not_know_and_learns_it() {
     refuses(folder, &["evaluate", "run/model.onnx", "photos", "--unknown", "nowhere"], &["nowhere"]);
 
     // The other verbs take the second output in their stride.
-    for args in [&["bench", "run/model.onnx", "--check", "--time", "0.05s"][..], &["bench", "run/model.onnx", "--train", "--time", "0.05s"]] {
+    for args in [
+        &["bench", "run/model.onnx", "--check", "--time", "0.05s"][..],
+        &["bench", "run/model.onnx", "--train", "--time", "0.05s"],
+    ] {
         json(folder, args);
     }
 
@@ -118,25 +121,23 @@ fn learns(folder: &Path, threshold: f64) {
     assert!(fs::read_to_string(folder.join("new.html")).unwrap().contains("blank"));
 
     let after = json(folder, &["predict", "new.onnx", "photos"]);
-    let mut changed = 0;
+    let (mut changed, mut flipped) = (0, 0);
     for (before, after) in before.as_array().unwrap().iter().zip(after.as_array().unwrap()) {
         let (old, new) = (&before["classes"][0]["label"], &after["classes"][0]["label"]);
         assert!(old == new || new == "blank", "{before} became {after}");
         changed += usize::from(old != new);
-        // A further class can only make a picture more known.
-        assert!(after["known_score"].as_f64().unwrap() > before["known_score"].as_f64().unwrap() - 1e-5);
+        flipped += usize::from(before["known"] != after["known"]);
     }
     assert_eq!(added["changed"].as_array().unwrap().len(), changed);
+    assert!(flipped <= 12, "{flipped} of 120 old photos are known before or after only");
     // This small network has seen four classes only, so a fifth is hard to tell; but what it learned from it must know.
     let learned = json(folder, &[&["predict", "new.onnx", "--top", "1"][..], &few].concat());
     let right = learned.as_array().unwrap().iter().filter(|one| one["classes"][0]["label"] == "blank").count();
     assert!(right >= 4, "{right} of 5: {learned}");
-    let before = json(folder, &[&["predict", "run/model.onnx"][..], &few].concat());
-    for (before, after) in before.as_array().unwrap().iter().zip(learned.as_array().unwrap()) {
-        let score = |one: &Value| one["known_score"].as_f64().unwrap();
-        assert!(score(after) >= score(before) - 1e-5, "{before} became {after}");
-        assert_eq!(after["known"] == true, score(after) >= threshold);
-    }
+    let known = learned.as_array().unwrap().iter().filter(|one| one["known"] == true).count();
+    assert_eq!(added["known"], known);
+    let score = |one: &Value| one["known_score"].as_f64().unwrap();
+    assert!(learned.as_array().unwrap().iter().all(|one| (score(one) >= threshold) == (one["known"] == true)));
 
     let refuse = |name: &str, out: &str, words: &[&str]| {
         let args = add(name, out);

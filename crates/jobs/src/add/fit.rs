@@ -1,6 +1,7 @@
 //! The weights of the new class.
 
 use crate::features::Extracted;
+use crate::score::Score;
 use crate::{Error, Result};
 use percept_engine::Settings;
 use percept_learn::features::{Features, Subset};
@@ -111,7 +112,8 @@ impl<'a> Sides<'a> {
     /// Fits on some of the old photos and some of the new pictures. The new class counts as much as an average old one.
     fn on(&self, c: f64, old: impl Fn(usize) -> bool, new: impl Fn(usize) -> bool) -> Result<Further> {
         let olds: Vec<usize> = (0..self.olds()).filter(|&row| old(row)).collect();
-        let news: Vec<usize> = (0..self.pictures() * self.per_picture).filter(|row| new(row / self.per_picture)).collect();
+        let news: Vec<usize> =
+            (0..self.pictures() * self.per_picture).filter(|row| new(row / self.per_picture)).collect();
         let weight = olds.len() as f32 / self.weights.classes as f32 / news.len().max(1) as f32;
         let labels: Vec<usize> = olds.iter().map(|_| 0).chain(news.iter().map(|_| 1)).collect();
         let weights: Vec<f32> = olds.iter().map(|_| 1.0).chain(news.iter().map(|_| weight)).collect();
@@ -132,7 +134,7 @@ impl<'a> Sides<'a> {
 
     /// How much the bias is lowered: until hardly an old photo, and no confident one, changes its answer in a fit without it.
     fn lowered(&self, c: f64) -> Result<f64> {
-        let half = |row: usize| row / BLOCK % 2 == 0;
+        let half = |row: usize| (row / BLOCK).is_multiple_of(2);
         let of_second = self.margins(&self.on(c, half, |_| true)?)?;
         let of_first = self.margins(&self.on(c, |row| !half(row), |_| true)?)?;
         let margin = |row: usize| if half(row) { of_first[row] } else { of_second[row] };
@@ -200,6 +202,14 @@ impl<'a> Sides<'a> {
         }
         let one = |picture| self.right(&self.on(c, |_| true, |other| other != picture)?, lowered, &[picture]);
         (0..self.pictures()).map(one).sum::<Result<usize>>().map(Some)
+    }
+
+    /// The score of known for all classes, of which the old photos have these.
+    pub(super) fn score(&self, classes: impl Iterator<Item = usize>) -> Result<Score> {
+        let new = self.weights.classes;
+        let labels: Vec<usize> = classes.chain((0..self.new.file.rows()).map(|_| new)).collect();
+        let features = Joined(&self.old.file, &self.new.file);
+        Score::fit(self.settings, &Samples { features: &features, labels: &labels, weights: None }, new + 1)
     }
 
     /// The new pictures without their views.

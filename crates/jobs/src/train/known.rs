@@ -70,13 +70,7 @@ fn unknown(run: &Run<'_>, below: &Frozen, events: Events<'_>) -> Result<Option<E
     Ok(looked.filter(|looked| !looked.photos.is_empty()))
 }
 
-fn look(
-    run: &Run<'_>,
-    below: &Frozen,
-    data: &DataSet,
-    photos: &[usize],
-    events: Events<'_>,
-) -> Result<Extracted> {
+fn look(run: &Run<'_>, below: &Frozen, data: &DataSet, photos: &[usize], events: Events<'_>) -> Result<Extracted> {
     let mut phase = Phase::start(events, "Looking at the photos again", Some(photos.len() as u64), "photos");
     let augment = run.config.augment.clone();
     let mut extractor = Extractor::new(below, &augment, run.config.seed, run.settings)?;
@@ -226,9 +220,8 @@ impl Seen<'_> {
         if found.is_empty() {
             return Ok(None);
         }
-        let mean = |of: fn(&Separation) -> Option<f64>| {
-            Some(found.iter().filter_map(of).sum::<f64>() / found.len() as f64)
-        };
+        let mean =
+            |of: fn(&Separation) -> Option<f64>| Some(found.iter().filter_map(of).sum::<f64>() / found.len() as f64);
         let separation = Separation {
             known: held_out.len(),
             known_rejected: mean(|round| round.known_rejected),
@@ -249,7 +242,8 @@ fn threshold(known: &[f32], unknown: &[f32]) -> Result<f64> {
     let mut sorted = known.to_vec();
     sorted.sort_by(f32::total_cmp);
     let at = |share: f64| sorted.get((share * sorted.len() as f64) as usize).copied();
-    let least = at(REJECTED).ok_or_else(|| Error::Setting("no photo was held out to set the threshold of known on".into()))?;
+    let least =
+        at(REJECTED).ok_or_else(|| Error::Setting("no photo was held out to set the threshold of known on".into()))?;
     if unknown.is_empty() {
         return Ok(least.into());
     }

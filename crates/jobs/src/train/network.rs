@@ -6,9 +6,9 @@
 use super::Run;
 use super::folder::RunFolder;
 use super::head::{Fitted, Learned, Whole};
+use super::known;
 use super::plan::{self, Epochs};
 use super::top::{self, Top};
-use super::known;
 use crate::classifier::cooled_softmax;
 use crate::event::{Event, Events, Timing};
 use crate::finetune::{Feed, Finetuned, Recipe, Task, Views};

@@ -59,8 +59,9 @@ pub(super) fn report(run: &Run<'_>, evaluation: &Evaluation, bytes: u64, command
 }
 
 fn smalls(run: &Run<'_>, paths: &[PathBuf], side: u32) -> Vec<Picture> {
-    let one =
-        |path: &PathBuf, _| decode::open(path).map_or_else(|_| Picture::default(), |picture| Picture::small(&picture, side));
+    let one = |path: &PathBuf, _| {
+        decode::open(path).map_or_else(|_| Picture::default(), |picture| Picture::small(&picture, side))
+    };
     parallel::map(&run.settings.pool, paths, one)
 }
 

@@ -8,7 +8,8 @@
 /// assert_eq!(auroc(&[3.0, 2.0], &[1.0, 2.0]), 0.875);
 /// ```
 pub fn auroc(higher: &[f32], lower: &[f32]) -> f64 {
-    let mut all: Vec<(f32, bool)> = higher.iter().map(|&x| (x, true)).chain(lower.iter().map(|&x| (x, false))).collect();
+    let mut all: Vec<(f32, bool)> =
+        higher.iter().map(|&x| (x, true)).chain(lower.iter().map(|&x| (x, false))).collect();
     all.sort_by(|a, b| a.0.total_cmp(&b.0));
     let (mut wins, mut below) = (0.0, 0.0);
     for same in all.chunk_by(|a, b| a.0 == b.0) {

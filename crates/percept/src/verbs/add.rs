@@ -7,8 +7,7 @@ use percept_jobs::format::{count, duration, percent};
 use percept_jobs::{Settings, add};
 
 pub(super) fn run(args: args::Add, settings: &Settings, events: Events<'_>) -> Result<()> {
-    let options =
-        add::Options { name: args.name, pictures: args.pictures, photos: args.photos, views: args.views };
+    let options = add::Options { name: args.name, pictures: args.pictures, photos: args.photos, views: args.views };
     let added = add::add(&args.model, &options, &args.out, settings, events)?;
     if args.output.format == Format::Json {
         return json(&added);
