@@ -1,5 +1,6 @@
 //! A model file as a classifier of pictures: ours, which says everything about itself, or somebody else's.
 
+use crate::known::{self, Known};
 use crate::{Error, Result};
 use image::RgbImage;
 use percept_engine::{Input, Network, Settings};
@@ -21,6 +22,8 @@ pub mod key {
     pub const BACKBONE: &str = "percept.backbone";
     /// The temperature that is part of the graph.
     pub const TEMPERATURE: &str = "percept.temperature";
+    /// How the output `known_score` is to be read, as JSON: see [`Known`](crate::known::Known).
+    pub const KNOWN: &str = "percept.known";
 }
 
 /// What a model file does not say itself.
@@ -66,7 +69,18 @@ pub struct Classifier {
     classes: usize,
     /// The batch size, if the file fixes it.
     batch: Option<usize>,
+    /// How its score of known is read, and which output that is; absent if it has none.
+    known: Option<(Known, usize)>,
     options: Options,
+}
+
+/// What a classifier says to pictures.
+#[derive(Debug, Default)]
+pub struct Said {
+    /// Pictures × classes, row-major.
+    pub probabilities: Vec<f32>,
+    /// How known each picture is; empty if the model has no such score.
+    pub known_scores: Vec<f32>,
 }
 
 /// Pictures that run at once.
@@ -93,6 +107,7 @@ impl Classifier {
         let batch = first_input.shape[0].as_const().and_then(|n| usize::try_from(n).ok());
         let output = graph.outputs()[0];
         let probabilities = is_softmax(&graph, output);
+        let known = known_of(&graph, metadata.get(key::KNOWN)).map_err(wrong)?;
         let mut classifier = Self {
             classes: classes_of(&graph, preprocess.crop()).map_err(wrong)?,
             network: Network::new(&graph, &params, settings.clone())?,
@@ -102,6 +117,7 @@ impl Classifier {
             taking,
             probabilities,
             batch,
+            known,
             options: options.clone(),
         };
         classifier.labels = classifier.read_labels(path)?;
@@ -138,21 +154,34 @@ impl Classifier {
 
     /// The probabilities (pictures × classes, row-major) of prepared pictures.
     pub fn probabilities(&mut self, pictures: &[RgbImage]) -> Result<Vec<f32>> {
-        let mut all = Vec::with_capacity(pictures.len() * self.classes);
+        Ok(self.say(pictures)?.probabilities)
+    }
+
+    /// The probabilities of prepared pictures, and how known they are.
+    pub fn say(&mut self, pictures: &[RgbImage]) -> Result<Said> {
+        let mut all = Said::default();
         for chunk in pictures.chunks(self.batch.unwrap_or(BATCH).max(1)) {
             self.run(chunk, &mut all)?;
         }
         Ok(all)
     }
 
-    fn run(&mut self, pictures: &[RgbImage], to: &mut Vec<f32>) -> Result<()> {
+    /// How the score of known is read; absent if the model has none.
+    pub fn known(&self) -> Option<&Known> {
+        self.known.as_ref().map(|(known, _)| known)
+    }
+
+    fn run(&mut self, pictures: &[RgbImage], to: &mut Said) -> Result<()> {
         let batch = self.input(pictures);
         let plan = self.network.run(&[(&batch.shape, batch.data())])?;
         let scores = &plan.output(0).1[..pictures.len() * self.classes];
-        let start = to.len();
-        to.extend_from_slice(scores);
+        let start = to.probabilities.len();
+        to.probabilities.extend_from_slice(scores);
+        if let Some((_, output)) = self.known {
+            to.known_scores.extend_from_slice(&plan.output(output).1[..pictures.len()]);
+        }
         if !self.probabilities {
-            to[start..].chunks_exact_mut(self.classes.max(1)).for_each(softmax);
+            to.probabilities[start..].chunks_exact_mut(self.classes.max(1)).for_each(softmax);
         }
         Ok(())
     }
@@ -274,6 +303,19 @@ fn classes_of(graph: &Graph, size: u32) -> std::result::Result<usize, String> {
     match sizes.as_deref() {
         Some([_, classes, rest @ ..]) if *classes > 0 && rest.iter().all(|&size| size == 1) => Ok(*classes),
         _ => Err(format!("gives {output}, a classifier gives [N, classes]")),
+    }
+}
+
+/// What a file says about its score of known, and which of its outputs that is; nothing if it says nothing.
+fn known_of(graph: &Graph, json: Option<&String>) -> std::result::Result<Option<(Known, usize)>, String> {
+    let Some(json) = json else { return Ok(None) };
+    let known = serde_json::from_str(json).map_err(|e| format!("its {} is damaged: {e}", key::KNOWN))?;
+    let output = graph.outputs().iter().position(|&id| graph.value(id).name == known::OUTPUT);
+    let output = output.ok_or_else(|| format!("has {}, but no output {}", key::KNOWN, known::OUTPUT))?;
+    let ty = &graph.value(graph.outputs()[output]).ty;
+    match ty.shape.iter().skip(1).all(|dim| *dim == 1.into()) && ty.dtype == DType::F32 {
+        true => Ok(Some((known, output))),
+        false => Err(format!("its {} is {ty}, not f32[N, 1]", known::OUTPUT)),
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Config {
     pub photos: PathBuf,
     /// The backbone's name, or an ONNX file.
     pub backbone: String,
+    /// Pictures of anything else, which set the threshold of "none of these".
+    pub unknown: Option<PathBuf>,
     /// A network to be trained from zero in place of the backbone: a name that `--network` takes.
     pub network: Option<String>,
     /// The seed of everything that is drawn.
@@ -65,6 +67,7 @@ impl Default for Config {
             seed: 0,
             validation: 0.2,
             network: None,
+            unknown: None,
             time_limit: Some(300),
             views: None,
             augment: Augment::default(),

@@ -1,7 +1,9 @@
 //! `percept evaluate`: how good a model is on labelled pictures.
 
-use crate::classifier::{BATCH, Classifier};
+use crate::calibration::Calibration;
+use crate::classifier::{BATCH, Classifier, Said, key};
 use crate::event::{Events, Phase};
+use crate::known::{LeftOut, Separation};
 use crate::{Error, Result, parallel, photos};
 use image::RgbImage;
 use percept_engine::Settings;
@@ -23,6 +25,12 @@ pub struct Evaluation {
     pub latency_ms_p50: f64,
     /// 99th percentile of that time in milliseconds.
     pub latency_ms_p99: f64,
+    /// How calibrated it is with its temperature and without; absent if it states none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
+    /// How well it knows when a picture shows none of its classes; absent if it cannot tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub known: Option<KnownMeasured>,
     /// The model's labels.
     pub labels: Vec<String>,
     /// Pictures that were left out, and why.
@@ -31,6 +39,18 @@ pub struct Evaluation {
     /// Each picture's answers, for reports.
     #[serde(skip)]
     pub answers: Answers,
+}
+
+/// How a score of known did.
+#[derive(Clone, Debug, Serialize)]
+pub struct KnownMeasured {
+    /// Under this score the answer is "none of these".
+    pub threshold: f64,
+    /// What was measured on these pictures. Unknown are those of classes that the model does not have.
+    #[serde(flatten)]
+    pub separation: Separation,
+    /// What the training measured by leaving out classes.
+    pub left_out: Option<LeftOut>,
 }
 
 /// What a model said to labelled pictures.
@@ -42,9 +62,16 @@ pub struct Answers {
     pub truth: Vec<usize>,
     /// Pictures × classes, row-major.
     pub probabilities: Vec<f32>,
+    /// How known each is; empty if the model cannot tell.
+    pub known_scores: Vec<f32>,
+    /// How known pictures are that show none of the classes.
+    pub unknown_scores: Vec<f32>,
 }
 
-fn skipped_as_text<S: serde::Serializer>(skipped: &[Skipped], serializer: S) -> std::result::Result<S::Ok, S::Error> {
+pub(crate) fn skipped_as_text<S: serde::Serializer>(
+    skipped: &[Skipped],
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
     #[derive(Serialize)]
     struct Text<'a> {
         picture: String,
@@ -57,15 +84,25 @@ fn skipped_as_text<S: serde::Serializer>(skipped: &[Skipped], serializer: S) -> 
 const TIMED: usize = 100;
 
 /// Runs a model on a labelled folder, table or archive; classes are matched to the model's labels by name, and names that are all numbers are
-/// indices.
+/// indices. Pictures of other classes, and those in `unknown`, show how well it knows what it does not know.
 pub fn evaluate(
     classifier: &mut Classifier,
     root: &Path,
+    unknown: Option<&Path>,
     settings: &Settings,
     events: Events<'_>,
 ) -> Result<Evaluation> {
-    let (data, _) = photos::scan(root, &mut *events)?;
-    let classes = match_classes(root, &data, &classifier.labels)?;
+    let (mut data, _) = photos::scan(root, &mut *events)?;
+    let mut classes = match_classes(root, &data, &classifier.labels)?;
+    if let Some(unknown) = unknown {
+        if classifier.known().is_none() {
+            return Err(Error::Setting(
+                "the model cannot tell unknown pictures: train it anew, or leave out --unknown".into(),
+            ));
+        }
+        photos::add_unknown(&mut data, unknown)?;
+        classes.resize(data.classes.len(), None);
+    }
     evaluate_data(classifier, &data, &classes, settings, events)
 }
 
@@ -101,35 +138,36 @@ pub(crate) fn evaluate_data(
     let mut skipped = data.skipped.clone();
     let mut todo = Vec::with_capacity(data.pictures.len());
     for picture in &data.pictures {
+        let name = &data.classes[picture.class];
         match classes[picture.class] {
-            Some(class) => todo.push((&picture.path, class)),
-            None => {
-                let reason = format!("the model does not know the class \"{}\"", data.classes[picture.class]);
+            None if classifier.known().is_none() => {
+                let reason = format!("the model does not know the class \"{name}\"");
                 skipped.push(Skipped { path: picture.path.clone(), reason });
             }
+            class => todo.push((&picture.path, class)),
         }
     }
     let mut answers = Answers::default();
     let mut single = Vec::new();
     let mut phase = Phase::start(events, "Evaluating", Some(todo.len() as u64), "photos");
-    for chunk in todo.chunks(4 * BATCH) {
+    for (chunk, done) in todo.chunks(4 * BATCH).zip(1..) {
         let prepared = parallel::map(&settings.pool, chunk, |(path, _), _| {
             decode::open(path).map(|picture| classifier.prepare(&picture))
         });
         let mut pictures: Vec<RgbImage> = Vec::with_capacity(chunk.len());
-        for ((path, class), result) in chunk.iter().zip(prepared) {
+        let mut shown = Vec::with_capacity(chunk.len());
+        for (photo, result) in chunk.iter().zip(prepared) {
             match result {
                 Ok(picture) => {
                     pictures.push(picture);
-                    answers.pictures.push(path.to_path_buf());
-                    answers.truth.push(*class);
+                    shown.push(*photo);
                 }
-                Err(e) => skipped.push(Skipped { path: path.to_path_buf(), reason: e.reason() }),
+                Err(e) => skipped.push(Skipped { path: photo.0.clone(), reason: e.reason() }),
             }
         }
-        answers.probabilities.extend(classifier.probabilities(&pictures)?);
+        answers.add(&shown, classifier.say(&pictures)?, classifier.labels.len());
         single.extend(pictures.into_iter().take(TIMED - single.len()));
-        phase.progress((answers.pictures.len() + skipped.len()) as u64);
+        phase.progress((done * 4 * BATCH).min(todo.len()) as u64);
     }
     if answers.pictures.is_empty() {
         let reason = skipped.first().map_or("there is none".into(), |s| format!("{}: {}", s.path.display(), s.reason));
@@ -138,7 +176,42 @@ pub(crate) fn evaluate_data(
     let metrics = Metrics::new(&answers.probabilities, classifier.labels.len(), &answers.truth)?;
     let [latency_ms_p50, latency_ms_p99] = latency(classifier, &single)?;
     phase.finish(format!("{} of {} right", crate::format::percent(metrics.accuracy), metrics.images));
-    Ok(Evaluation { metrics, latency_ms_p50, latency_ms_p99, labels: classifier.labels.clone(), skipped, answers })
+    let temperature = classifier.metadata.get(key::TEMPERATURE).and_then(|text| text.parse().ok());
+    let calibration = temperature.map(|t| Calibration::new(&answers.probabilities, &answers.truth, t, false));
+    let known = classifier.known().map(|known| KnownMeasured {
+        threshold: known.threshold,
+        separation: Separation::new(&answers.known_scores, &answers.unknown_scores, known.threshold),
+        left_out: known.left_out.clone(),
+    });
+    Ok(Evaluation {
+        metrics,
+        latency_ms_p50,
+        latency_ms_p99,
+        calibration: calibration.transpose()?,
+        known,
+        labels: classifier.labels.clone(),
+        skipped,
+        answers,
+    })
+}
+
+impl Answers {
+    /// Adds what a model with so many classes said to some pictures, each with its class if it is one of the model's.
+    fn add(&mut self, pictures: &[(&PathBuf, Option<usize>)], said: Said, classes: usize) {
+        let Said { probabilities, known_scores } = said;
+        for (i, (path, class)) in pictures.iter().enumerate() {
+            let score = known_scores.get(i).copied();
+            match class {
+                Some(class) => {
+                    self.pictures.push(path.to_path_buf());
+                    self.truth.push(*class);
+                    self.probabilities.extend_from_slice(&probabilities[i * classes..][..classes]);
+                    self.known_scores.extend(score);
+                }
+                None => self.unknown_scores.extend(score),
+            }
+        }
+    }
 }
 
 /// Median and 99th percentile of the milliseconds that single pictures take.

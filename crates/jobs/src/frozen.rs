@@ -49,6 +49,8 @@ impl Frozen {
     fn from_file(path: &Path) -> Result<Self> {
         let Model { graph, params, metadata } = Model::read(path)?;
         let wrong = |reason: String| Error::model(path, reason);
+        // A model of ours has a score of known beside its probabilities.
+        let graph = cut(&graph, graph.inputs(), &graph.outputs()[..1])?;
         let (graph, size) = from_bytes(graph).map_err(wrong)?;
         let preprocess = match metadata.get(crate::classifier::key::PREPROCESS) {
             Some(json) => {
@@ -99,9 +101,10 @@ impl Frozen {
     pub(crate) fn below(origin: Origin, graph: &Graph, params: &Params, top: ValueId) -> Result<Self> {
         let below = cut(graph, graph.inputs(), &[top])?;
         let (graph, params) = fold_for_inference(&below, params)?;
-        let top = graph.value(graph.outputs()[0]).name.clone();
+        let value = graph.value(graph.outputs()[0]);
+        let (top, is_flat) = (value.name.clone(), value.ty.rank() == 2);
         let net = Builder::from_graph(graph);
-        let flat = net.find(&top).flatten();
+        let flat = if is_flat { net.find(&top) } else { net.find(&top).flatten() };
         let graph = net.finish(&[("features", flat)])?;
         let width = graph.value(graph.outputs()[0]).ty.shape[1].as_const().and_then(|n| usize::try_from(n).ok());
         let unknown = || Error::Setting(format!("the number of features of {} is not known", origin.name));

@@ -3,9 +3,11 @@
 //! A job takes typed settings, sends what it is doing as a stream of [events](event), and gives back what came of it. It prints
 //! nothing: the command line draws bars from the events, tests read them.
 
+pub mod add;
 pub mod augment;
 pub mod backbone;
 pub mod bench;
+pub mod calibration;
 pub mod check;
 mod checkpoint;
 pub mod classifier;
@@ -19,6 +21,8 @@ mod features;
 pub mod finetune;
 pub mod format;
 mod frozen;
+pub mod known;
+mod layer;
 mod near;
 mod output;
 mod package;
@@ -26,6 +30,7 @@ mod parallel;
 mod photos;
 pub mod predict;
 pub mod report;
+mod score;
 pub mod tensorboard;
 pub mod train;
 

@@ -3,12 +3,22 @@
 use crate::Result;
 use crate::classifier::key;
 use crate::frozen::{Frozen, Origin};
+use crate::known::{self, Known};
+use crate::layer::last_layer;
+use crate::score::Score;
 use percept_graph::onnx::Model;
 use percept_graph::{Builder, Error, Graph, Params, Tensor};
 use percept_learn::logistic::Weights;
+use std::collections::BTreeMap;
 
 /// The classifier that was fitted on top of the frozen part: see [`classifier`].
-pub(crate) fn model(frozen: &Frozen, weights: &Weights, temperature: f64, labels: &[String]) -> Result<Model> {
+pub(crate) fn model(
+    frozen: &Frozen,
+    weights: &Weights,
+    temperature: f64,
+    labels: &[String],
+    known: Option<(&Score, &Known)>,
+) -> Result<Model> {
     let features = frozen.graph.value(frozen.graph.outputs()[0]).name.clone();
     let net = Builder::from_graph(frozen.graph.clone());
     let logits = net.find(&features).linear("classifier", labels.len());
@@ -19,23 +29,31 @@ pub(crate) fn model(frozen: &Frozen, weights: &Weights, temperature: f64, labels
     let rows = (0..classes).flat_map(|c| (0..width).map(move |i| weights.coefficients[i * classes + c]));
     params.insert("classifier.weight".into(), Tensor::f32([classes, width], rows.collect())?);
     params.insert("classifier.bias".into(), Tensor::f32([classes], weights.intercept.clone())?);
-    classifier(&frozen.origin, graph, params, temperature, labels)
+    classifier(&frozen.origin, graph, params, temperature, labels, known)
 }
 
-/// A network from `u8[N, size, size, 3]` in RGB to probabilities: normalisation, temperature and softmax are inside.
+/// A network from `u8[N, size, size, 3]` in RGB to probabilities: normalisation, temperature and softmax are inside. So is the score of
+/// known, which reads what the last layer reads.
 ///
 /// `graph` gives logits; `origin` is what it began as, and says how pictures are resized for it.
 pub(crate) fn classifier(
     origin: &Origin,
     graph: Graph,
-    params: Params,
+    mut params: Params,
     temperature: f64,
     labels: &[String],
+    known: Option<(&Score, &Known)>,
 ) -> Result<Model> {
     let logits = graph.value(graph.outputs()[0]).name.clone();
+    let read = last_layer(&graph, &params).map(|layer| graph.value(layer.features).name.clone());
     let net = Builder::from_graph(graph);
     let scaled = net.find(&logits) / net.constant(Tensor::scalar(temperature as f32));
-    let mut graph = net.finish(&[("probabilities", scaled.softmax())])?;
+    let mut outputs = vec![("probabilities", scaled.softmax())];
+    if let (Some((score, _)), Some(features)) = (known, read) {
+        outputs.push((known::OUTPUT, score.behind(&net, net.find(&features))));
+        params.extend(score.params.clone());
+    }
+    let mut graph = net.finish(&outputs)?;
     graph.name = "percept".into();
     let json = |e: serde_json::Error| Error::Format(format!("metadata cannot be written: {e}"));
     let metadata = [
@@ -45,6 +63,9 @@ pub(crate) fn classifier(
         (key::BACKBONE, origin.name.clone()),
         (key::TEMPERATURE, temperature.to_string()),
     ];
-    let metadata = metadata.into_iter().map(|(key, value)| (key.to_string(), value)).collect();
+    let mut metadata: BTreeMap<_, _> = metadata.into_iter().map(|(key, value)| (key.to_string(), value)).collect();
+    if let Some((_, known)) = known {
+        metadata.insert(key::KNOWN.into(), serde_json::to_string(known).map_err(json)?);
+    }
     Ok(Model { graph, params, metadata })
 }

@@ -15,6 +15,12 @@ pub struct Prediction {
     pub picture: String,
     /// The most probable classes, most probable first.
     pub classes: Vec<Answer>,
+    /// Whether it shows one of the classes at all; absent if the model cannot tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub known: Option<bool>,
+    /// How known it is: the higher, the more like the classes; absent likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub known_score: Option<f32>,
 }
 
 /// A class and its probability.
@@ -59,9 +65,13 @@ pub fn predict(
                 Err(error) => skipped.push(Skipped { path: name.into(), reason: error.reason() }),
             }
         }
-        let probabilities = classifier.probabilities(&batch)?;
-        for (name, row) in names.iter().zip(probabilities.chunks_exact(classifier.labels.len().max(1))) {
-            found(prediction(name, row, &classifier.labels, top));
+        let said = classifier.say(&batch)?;
+        let threshold = classifier.known().map(|known| known.threshold);
+        let rows = said.probabilities.chunks_exact(classifier.labels.len().max(1));
+        for (i, (name, row)) in names.iter().zip(rows).enumerate() {
+            let known_score = said.known_scores.get(i).copied();
+            let known = known_score.zip(threshold).map(|(score, threshold)| f64::from(score) >= threshold);
+            found(Prediction { known, known_score, ..prediction(name, row, &classifier.labels, top) });
         }
     }
     Ok(skipped)
@@ -71,5 +81,6 @@ fn prediction(name: &str, row: &[f32], labels: &[String], top: usize) -> Predict
     let mut order: Vec<usize> = (0..row.len()).collect();
     order.sort_by(|&a, &b| row[b].total_cmp(&row[a]));
     let answer = |&i: &usize| Answer { label: labels[i].clone(), probability: row[i] };
-    Prediction { picture: name.into(), classes: order.iter().take(top).map(answer).collect() }
+    let classes = order.iter().take(top).map(answer).collect();
+    Prediction { picture: name.into(), classes, known: None, known_score: None }
 }

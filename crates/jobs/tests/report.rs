@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // A failed test helper is a failed test.
 
+use percept_jobs::calibration::Calibration;
 use percept_jobs::event::Timing;
 use percept_jobs::finetune::Epoch;
 use percept_jobs::report::{Look, Mistake, Picture, Report, Stage};
@@ -41,6 +42,8 @@ fn report(classes: usize) -> Report {
         tested: false,
         refitted: true,
         metrics: Metrics::new(&probabilities, classes, &truth).unwrap(),
+        calibration: Some(Calibration::new(&probabilities, &truth, 1.5, true).unwrap()),
+        known: None,
         latency_ms_p50: 4.2,
         latency_ms_p99: 9.0,
         examples: Vec::new(),

@@ -133,3 +133,31 @@ pub fn ece(bins: &[ReliabilityBin]) -> f64 {
     let distance = |bin: &ReliabilityBin| bin.count as f64 * (bin.accuracy - bin.confidence).abs();
     bins.iter().map(distance).sum::<f64>() / total.max(1) as f64
 }
+
+/// A root-mean-square calibration error without the upward bias that small bins give: 0 for a calibrated model, on average.
+///
+/// Predictions, given as (confidence, whether it was right), are put into [`BINS`] bins of equal count; from the squared distance of each
+/// the variance of its accuracy is taken away: the debiased estimator of Kumar, Liang and Ma 2019, *Verified Uncertainty Calibration*,
+/// section 5. What is below zero is reported as 0; NaN of fewer than two predictions a bin.
+///
+/// ```
+/// // Right in three of four cases and 75 % sure: what distance the bins have is chance.
+/// let predictions: Vec<(f64, bool)> = (0..60).map(|i| (0.75, i % 4 != 0)).collect();
+/// assert_eq!(percept_learn::calibrate::debiased(&predictions), 0.0);
+/// ```
+pub fn debiased(predictions: &[(f64, bool)]) -> f64 {
+    let n = predictions.len();
+    if n < 2 * BINS {
+        return f64::NAN;
+    }
+    let mut sorted = predictions.to_vec();
+    sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let square = |bin: usize| {
+        let rows = &sorted[bin * n / BINS..(bin + 1) * n / BINS];
+        let count = rows.len() as f64;
+        let confidence = rows.iter().map(|row| row.0).sum::<f64>() / count;
+        let accuracy = rows.iter().filter(|row| row.1).count() as f64 / count;
+        count / n as f64 * ((confidence - accuracy).powi(2) - accuracy * (1.0 - accuracy) / (count - 1.0))
+    };
+    (0..BINS).map(square).sum::<f64>().max(0.0).sqrt()
+}

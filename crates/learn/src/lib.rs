@@ -8,6 +8,7 @@ pub mod calibrate;
 pub mod confident;
 mod error;
 pub mod features;
+pub mod gaussian;
 pub mod gradient;
 mod kernels;
 mod lbfgs;

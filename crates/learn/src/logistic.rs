@@ -7,6 +7,7 @@
 //!
 //! Rows that are several views of one picture should weigh 1/views each: then `C` means the same for any number of views.
 
+mod further;
 mod problem;
 mod scale;
 mod select;
@@ -16,6 +17,7 @@ use crate::kernels::{Linear, fold_chunks};
 pub use crate::lbfgs::Stopped;
 use crate::lbfgs::minimize;
 use crate::{Error, Result};
+pub use further::{Further, further};
 use percept_engine::Settings;
 use problem::Problem;
 pub use select::{Selection, Trial, path, select};

@@ -1,9 +1,11 @@
 //! How good a classifier is, with scikit-learn's definitions (`zero_division=0`) and intervals that say how sure that is.
 
+mod auroc;
 mod interval;
 
 use crate::Result;
 use crate::calibrate::{ReliabilityBin, check, ece, reliability};
+pub use auroc::auroc;
 pub use interval::wilson;
 use serde::{Deserialize, Serialize};
 

@@ -4,7 +4,7 @@
 
 use percept_engine::Settings;
 use percept_learn::features::{FeatureFile, FeatureWriter, Features, Matrix};
-use percept_learn::logistic::{Options, Samples, fit, path, select};
+use percept_learn::logistic::{Options, Samples, fit, further, path, select};
 use serde::Deserialize;
 use std::ops::ControlFlow;
 
@@ -121,4 +121,26 @@ fn features_come_back_from_disk_and_other_files_are_refused() {
     assert!(FeatureFile::open(&path, "key").is_err());
     let mut writer = FeatureWriter::create(&path, "key", 1).unwrap();
     assert!(writer.append(&[1e9]).is_err() || writer.finish().is_err());
+}
+
+#[test]
+fn a_further_class_is_a_regression_with_offsets() {
+    let settings = Settings::detect().unwrap();
+    // At the minimum the residuals of a weighted regression with a free intercept add up to nothing.
+    let (features, classes) = blobs(600, 9);
+    let labels: Vec<usize> = classes.iter().map(|&class| usize::from(class == 2)).collect();
+    let weights: Vec<f32> = labels.iter().map(|&label| if label == 1 { 0.25 } else { 1.0 }).collect();
+    let offsets: Vec<f64> = (0..600).map(|i| f64::from(i % 5) / 2.0).collect();
+    let samples = Samples { features: &features, labels: &labels, weights: Some(&weights) };
+    let options = Options { c: 10.0, max_iterations: 300, tolerance: 1e-9 };
+    let found = further(&settings, &samples, &offsets, &options).unwrap();
+    let logits = found.logits(&settings, &features).unwrap();
+    let residual = |i: usize| {
+        let p = 1.0 / (1.0 + (offsets[i] - f64::from(logits[i])).exp());
+        f64::from(weights[i]) * (p - labels[i] as f64)
+    };
+    assert!((0..600).map(residual).sum::<f64>().abs() < 1e-2);
+    let right = (0..600).filter(|&i| (f64::from(logits[i]) > offsets[i]) == (labels[i] == 1)).count();
+    assert!(right > 450, "{right} of 600");
+    assert!(further(&settings, &samples, &offsets[1..], &options).is_err());
 }

@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // A failed test helper is a failed test.
 
-use percept_learn::calibrate::{nll, temperature};
-use percept_learn::metrics::{Metrics, wilson};
+use percept_learn::calibrate::{debiased, nll, temperature};
+use percept_learn::metrics::{Metrics, auroc, wilson};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -78,4 +78,49 @@ fn what_cannot_be_measured_is_an_error() {
     assert!(Metrics::new(&[0.5, 0.5], 2, &[2]).is_err());
     assert!(Metrics::new(&[0.5, f32::NAN], 2, &[0]).is_err());
     assert!(Metrics::new(&[0.5], 2, &[0]).is_err());
+}
+
+#[test]
+fn auroc_is_the_share_of_pairs_in_order() {
+    let score = |i: u32| (i.wrapping_mul(2_654_435_761) >> 28) as f32;
+    let (higher, lower): (Vec<f32>, Vec<f32>) =
+        ((0..70).map(|i| score(i) + 3.0).collect(), (70..150).map(score).collect());
+    let pairs = higher.iter().flat_map(|a| lower.iter().map(move |b| (a, b)));
+    let wins: f64 = pairs
+        .map(|(a, b)| {
+            if a > b {
+                1.0
+            } else if a == b {
+                0.5
+            } else {
+                0.0
+            }
+        })
+        .sum();
+    near("auroc", auroc(&higher, &lower), wins / (70.0 * 80.0));
+    assert!(auroc(&higher, &[]).is_nan());
+}
+
+#[test]
+fn the_debiased_error_of_a_calibrated_model_is_small_where_the_plain_one_is_not() {
+    // Drawn so that they are right as often as they say, from a generator of Knuth's.
+    let mut state = 1u64;
+    let mut draw = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f64 / (1u64 << 24) as f64
+    };
+    let mut squares = [0.0; 2];
+    for _ in 0..50 {
+        let mut one = |_| {
+            let p = draw() / 2.0 + 0.5;
+            (p, draw() < p)
+        };
+        let calibrated: Vec<(f64, bool)> = (0..150).map(&mut one).collect();
+        squares[0] += debiased(&calibrated).powi(2) / 50.0;
+        let sure: Vec<(f64, bool)> = calibrated.iter().map(|&(p, right)| (p.min(0.7) + 0.3, right)).collect();
+        squares[1] += debiased(&sure).powi(2) / 50.0;
+    }
+    // Ten predictions a bin would give a plain error of about the root of 0.19 / 10.
+    assert!(squares[0].sqrt() < 0.08 && squares[1].sqrt() > 0.15, "{squares:?}");
+    assert!(debiased(&[(0.5, true); 29]).is_nan());
 }

@@ -42,6 +42,7 @@ pub(crate) enum Verb {
     Evaluate(Evaluate),
     Predict(Predict),
     Explain(Explain),
+    Add(Add),
     Bench(Bench),
     Augment(Augment),
     Demo(Demo),
@@ -60,6 +61,7 @@ Examples:
   percept train photos                              five minutes, results in run/
   percept train photos --out signs --no-flip        lettering and logos must not be mirrored
   percept train photos --out best --time-limit 20m --backbone efficientnet-lite2
+  percept train photos --unknown anything-else      tells better when it is none of the classes
   percept train mnist --network lenet --from-scratch --no-flip
   percept train --resume signs                      go on after an interruption
   percept train --config run/config.toml --out again   the same model again, to the bit")]
@@ -79,6 +81,10 @@ pub(crate) struct Train {
     /// Do not mirror photos: for lettering, logos and whatever has a left and a right
     #[arg(long)]
     pub(crate) no_flip: bool,
+    /// Pictures of anything else, a folder or a tar: they set the threshold under which the answer is "none of these", beside
+    /// those in a class folder None_of_the_above
+    #[arg(long, value_name = "PICTURES")]
+    pub(crate) unknown: Option<PathBuf>,
     /// The pretrained network: a name from `percept backbone list`, or an ONNX file
     #[arg(long, default_value = "efficientnet-lite0", value_name = "NAME|FILE")]
     pub(crate) backbone: String,
@@ -92,10 +98,10 @@ pub(crate) struct Train {
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) seed: u64,
     /// Go on with a run that was interrupted: the folder that it was to make
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["photos", "out", "config", "time_limit", "views", "no_flip", "backbone", "network", "seed"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["photos", "out", "config", "time_limit", "views", "no_flip", "unknown", "backbone", "network", "seed"])]
     pub(crate) resume: Option<PathBuf>,
     /// Repeat a run exactly: the config.toml that it left
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["photos", "time_limit", "views", "no_flip", "backbone", "network", "seed"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["photos", "time_limit", "views", "no_flip", "unknown", "backbone", "network", "seed"])]
     pub(crate) config: Option<PathBuf>,
     /// Write the learning curves to this folder while training, for TensorBoard
     #[arg(long, value_name = "FOLDER")]
@@ -106,23 +112,28 @@ pub(crate) struct Train {
 
 /// Measure a model on labelled photos
 ///
-/// Classes are matched to the model's labels by name; names that are all numbers are indices.
+/// Classes are matched to the model's labels by name; names that are all numbers are indices. Photos of classes that the model does not
+/// have show how well it answers "none of these".
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   percept evaluate run/model.onnx test-photos
   percept evaluate run/model.onnx test-photos --format json > metrics.json
+  percept evaluate run/model.onnx test-photos --unknown anything-else
   percept evaluate resnet18.onnx imagenet.csv --labels labels.txt")]
 pub(crate) struct Evaluate {
     #[command(flatten)]
     pub(crate) model: Model,
     /// The photos: as for train
     pub(crate) photos: PathBuf,
+    /// Pictures that show none of the classes, to measure how many are taken for one
+    #[arg(long, value_name = "PICTURES")]
+    pub(crate) unknown: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) output: Output,
 }
 
-/// Name what is on pictures
+/// Name what is on pictures, or say that it is none of the classes
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -138,6 +149,36 @@ pub(crate) struct Predict {
     /// How many classes to name for each
     #[arg(long, default_value_t = 5, value_name = "N")]
     pub(crate) top: usize,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// Add a class to a model, from a few pictures and in seconds
+///
+/// The network stays as it is, and answers can only change to the new class. A page beside the new model shows which photos of the old
+/// classes are taken for it.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  percept add run/model.onnx oat-milk oat1.jpg oat2.jpg oat3.jpg -o with-oat.onnx
+  percept add run/model.onnx oat-milk new/oat-milk/ -o with-oat.onnx --photos photos")]
+pub(crate) struct Add {
+    /// The model that Percept made
+    pub(crate) model: PathBuf,
+    /// The name of the new class
+    pub(crate) name: String,
+    /// Its pictures: files, folders or tars; five are a good beginning
+    #[arg(required = true)]
+    pub(crate) pictures: Vec<PathBuf>,
+    /// The model to make; the page about it gets the same name with .html
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// The photos that the model was made from [default: those that the config.toml beside it names]
+    #[arg(long, value_name = "PHOTOS")]
+    pub(crate) photos: Option<PathBuf>,
+    /// Views of each picture to learn from, beside the picture itself
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1000))]
+    pub(crate) views: u32,
     #[command(flatten)]
     pub(crate) output: Output,
 }

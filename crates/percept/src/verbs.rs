@@ -1,5 +1,6 @@
 //! From parsed arguments to jobs, and from what they give back to what is printed.
 
+mod add;
 mod bench;
 mod check;
 mod explain;
@@ -10,9 +11,11 @@ use crate::progress::Progress;
 use anyhow::{Result, anyhow, bail};
 use clap::CommandFactory;
 use percept_jobs::augment::Views;
+use percept_jobs::calibration::Errors;
 use percept_jobs::evaluate::Evaluation;
 use percept_jobs::event::Event;
 use percept_jobs::format::{bytes, count, duration, percent, percent_range};
+use percept_jobs::known::Separation;
 use percept_jobs::tensorboard::Writer;
 use percept_jobs::{
     Classifier, Config, Error, Settings, augment, backbone, classifier, demo, evaluate, predict, train,
@@ -43,6 +46,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Verb::Evaluate(args) => run_evaluate(args, &settings, events),
         Verb::Predict(args) => run_predict(args, &settings),
         Verb::Explain(args) => explain::run(args, &settings),
+        Verb::Add(args) => add::run(args, &settings, events),
         Verb::Bench(args) => bench::run(args, &settings, events),
         Verb::Augment(args) => run_augment(args, &settings, events),
         Verb::Demo(args) => run_demo(args, &settings, events),
@@ -80,6 +84,7 @@ fn run_train(args: args::Train, settings: &Settings, events: Events<'_>) -> Resu
             let mut config = Config { photos: photos.unwrap_or_default(), ..Config::default() };
             config.backbone = args.backbone;
             config.network = args.network;
+            config.unknown = args.unknown;
             config.time_limit = args.time_limit.0;
             config.seed = args.seed;
             config.views = args.views.0;
@@ -144,7 +149,7 @@ fn open(model: &args::Model, settings: &Settings) -> Result<Classifier> {
 
 fn run_evaluate(args: args::Evaluate, settings: &Settings, events: Events<'_>) -> Result<()> {
     let mut classifier = open(&args.model, settings)?;
-    let evaluation = evaluate::evaluate(&mut classifier, &args.photos, settings, events)?;
+    let evaluation = evaluate::evaluate(&mut classifier, &args.photos, args.unknown.as_deref(), settings, events)?;
     if args.output.format == Format::Json {
         return json(&evaluation);
     }
@@ -160,12 +165,30 @@ fn run_evaluate(args: args::Evaluate, settings: &Settings, events: Events<'_>) -
     say!("  F1, mean of the classes       {}", percent(metrics.f1_macro));
     say!("  negative log-likelihood       {:.3}", metrics.nll);
     say!("  expected calibration error    {}", percent(metrics.ece));
+    say_trusted(&evaluation);
     say!(
         "  time for one picture          {} (median), {} (99th percentile)",
         duration(evaluation.latency_ms_p50 / 1e3),
         duration(evaluation.latency_ms_p99 / 1e3)
     );
     Ok(())
+}
+
+/// Whether its probabilities, and its word that a picture is known, can be trusted.
+fn say_trusted(evaluation: &Evaluation) {
+    if let Some(calibration) = &evaluation.calibration {
+        let debiased = |errors: &Errors| errors.debiased.map_or("–".into(), percent);
+        let (before, after) = (debiased(&calibration.before), debiased(&calibration.after));
+        say!("  the same, debiased            {after} ({before} without the temperature)");
+    }
+    let Some(known) = &evaluation.known else { return };
+    let Separation { known_rejected, unknown, unknown_accepted, auroc, .. } = &known.separation;
+    let share = |share: &Option<f64>| percent(share.unwrap_or(f64::NAN));
+    say!("  taken for none of these       {} of the photos of its classes", share(known_rejected));
+    if let Some(auroc) = auroc {
+        let others = count(*unknown as u64);
+        say!("  taken for one of its classes  {} of {others} others (AUROC {auroc:.3})", share(unknown_accepted));
+    }
 }
 
 fn verdict(evaluation: &Evaluation) -> String {
@@ -187,7 +210,8 @@ fn run_predict(args: args::Predict, settings: &Settings) -> Result<()> {
             predictions.push(prediction);
             return;
         }
-        say!("{}", prediction.picture);
+        let unknown = prediction.known == Some(false);
+        say!("{}{}", prediction.picture, if unknown { ": none of these; the nearest" } else { "" });
         for answer in &prediction.classes {
             say!("  {:>6}  {}", percent(f64::from(answer.probability)), answer.label);
         }

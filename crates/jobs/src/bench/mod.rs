@@ -11,6 +11,7 @@ mod subject;
 
 pub use profile::{Bound, Profile, Row};
 pub use subject::Subject;
+pub(crate) use subject::logits;
 
 use crate::evaluate::quantile;
 use crate::event::{Events, Phase};

@@ -96,9 +96,8 @@ impl Subject {
     /// products, scales and shifts of normalisations.
     pub(super) fn trainable(&self) -> Result<(Graph, BTreeSet<String>)> {
         let graph = &self.graph;
-        let [output] = graph.outputs() else {
-            return Err(self.error("has more than one output: it cannot be trained"));
-        };
+        // The first output is what a classifier says; ours has a score of known beside it.
+        let output = graph.outputs().first().ok_or_else(|| self.error("has no output: it cannot be trained"))?;
         let graph = cut(graph, graph.inputs(), &[logits(graph, *output)])?;
         let moved = graph.nodes().iter().flat_map(|node| match &node.op {
             Op::Conv(_) | Op::Gemm(_) | Op::MatMul(_) | Op::BatchNormalization(_) => {
@@ -133,7 +132,7 @@ impl Numbers {
 }
 
 /// What enters the softmax that a graph may end in, and the temperature before it; the output itself if there is none.
-fn logits(graph: &Graph, output: ValueId) -> ValueId {
+pub(crate) fn logits(graph: &Graph, output: ValueId) -> ValueId {
     let number = |id: ValueId| match graph.producer(id) {
         Some(node) => matches!(node.op, Op::Constant(_)),
         None => graph.value(id).source == Source::Parameter,

@@ -3,7 +3,6 @@
 use super::{Checked, Findings};
 use crate::report::{self, Picture};
 use crate::{Result, parallel};
-use image::codecs::jpeg::JpegEncoder;
 use image::imageops;
 use minijinja::context;
 use minijinja::value::Serde;
@@ -122,10 +121,5 @@ fn small(checked: &Checked, position: usize) -> Picture {
     let Ok(picture) = decode::open(&checked.data.pictures[position].path) else { return Picture::default() };
     let longer = picture.width().max(picture.height()).max(1);
     let side = |length: u32| (u64::from(length) * u64::from(SIDE) / u64::from(longer)).max(1) as u32;
-    let small = imageops::thumbnail(&picture, side(picture.width()), side(picture.height()));
-    let mut bytes = Vec::new();
-    match small.write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, 75)) {
-        Ok(()) => Picture(bytes),
-        Err(_) => Picture::default(),
-    }
+    Picture::new(&imageops::thumbnail(&picture, side(picture.width()), side(picture.height())))
 }

@@ -9,9 +9,13 @@ mod stages;
 
 pub use stages::Stage;
 
+use crate::calibration::Calibration;
+use crate::evaluate::KnownMeasured;
 use crate::event::Timing;
 use crate::{Error, Result, format};
 use base64::{Engine, engine::general_purpose::STANDARD};
+use image::codecs::jpeg::JpegEncoder;
+use image::{RgbImage, imageops};
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Value, context};
 use percept_learn::metrics::Metrics;
@@ -66,6 +70,10 @@ pub struct Report {
     pub refitted: bool,
     /// How well it does on photos it was not fitted on.
     pub metrics: Metrics,
+    /// How far its probabilities can be believed.
+    pub calibration: Option<Calibration>,
+    /// How well it knows when a photo shows none of its classes; absent if it cannot tell.
+    pub known: Option<KnownMeasured>,
     /// Median time in milliseconds for one picture.
     pub latency_ms_p50: f64,
     /// 99th percentile of that.
@@ -119,6 +127,24 @@ pub struct Picture(
     /// The file's bytes.
     pub Vec<u8>,
 );
+
+impl Picture {
+    /// The middle of a picture, so many pixels wide and high; nothing if it cannot be encoded.
+    pub(crate) fn small(picture: &RgbImage, side: u32) -> Self {
+        let square = picture.width().min(picture.height());
+        let (x, y) = ((picture.width() - square) / 2, (picture.height() - square) / 2);
+        Self::new(&imageops::thumbnail(&*imageops::crop_imm(picture, x, y, square, square), side, side))
+    }
+
+    /// All of a picture; nothing if it cannot be encoded.
+    pub(crate) fn new(picture: &RgbImage) -> Self {
+        let mut bytes = Vec::new();
+        match picture.write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, 80)) {
+            Ok(()) => Self(bytes),
+            Err(_) => Self::default(),
+        }
+    }
+}
 
 impl Serialize for Picture {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {

@@ -3,7 +3,7 @@
 //! The choice needs many fits, so it is made on a few views of each photo. A photo counts the same however many views of it there
 //! are, so that a penalty means the same for few and for many.
 
-use super::Run;
+use super::{Run, known};
 use crate::classifier::cooled_softmax;
 use crate::config::Head;
 use crate::event::{Events, Phase};
@@ -32,6 +32,8 @@ const LEAST: usize = 10;
 pub(super) struct Fitted {
     /// What the model is made of.
     pub(super) learned: Learned,
+    /// The threshold of known, where it had to be set before the model learned from the photos held out.
+    pub(super) known: Option<known::Fitted>,
     /// What divides its logits.
     pub(super) temperature: f64,
     /// Positions in the data set of the photos held out, and their classes.
@@ -128,7 +130,8 @@ pub(super) fn fit(run: &mut Run<'_>, features: &Extracted, validation: &[usize],
     }
     run.config.head = Some(Head { check: checked, last, search });
     let held_out = features.photos.iter().copied().filter(|photo| held_out.contains(photo)).collect();
-    Ok(Fitted { learned: Learned::Head(weights), temperature, held_out, truth: check.labels, probabilities })
+    let (learned, truth) = (Learned::Head(weights), check.labels);
+    Ok(Fitted { learned, known: None, temperature, held_out, truth, probabilities })
 }
 
 /// Fails if photos that turned out to be unreadable leave a class without one to learn from, or nothing to check with.

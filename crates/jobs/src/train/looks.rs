@@ -84,5 +84,5 @@ impl<'a> Looker<'a> {
 /// A small square photo under its heat map.
 fn covered(shown: &RgbImage, heat: &Heat) -> Picture {
     let seen = Window { x: 0.0, y: 0.0, width: shown.width().into(), height: shown.height().into() };
-    super::summary::jpeg(&overlay(shown, seen, heat))
+    Picture::new(&overlay(shown, seen, heat))
 }

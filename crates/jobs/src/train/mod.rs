@@ -13,6 +13,7 @@
 
 mod folder;
 mod head;
+mod known;
 mod looks;
 mod network;
 mod plan;
@@ -54,6 +55,8 @@ pub struct Trained {
 struct Run<'a> {
     config: Config,
     data: DataSet,
+    /// Pictures of anything else.
+    unknown: DataSet,
     origin: Origin,
     settings: &'a Settings,
     /// When the time is up; absent if every decision is made.
@@ -102,9 +105,13 @@ fn run(
     settings: &Settings,
     events: Events<'_>,
 ) -> Result<Trained> {
-    let (data, timings) = photos::scan(&config.photos, &mut *events)?;
+    let (mut data, timings) = photos::scan(&config.photos, &mut *events)?;
+    let mut unknown = photos::take_unknown(&mut data);
+    if let Some(path) = &config.unknown {
+        photos::add_unknown(&mut unknown, path)?;
+    }
     data.check_trainable()?;
-    folder.check_photos(&fingerprint(&data, &settings.pool)?)?;
+    folder.check_photos(&fingerprint(&[&data, &unknown], &settings.pool)?)?;
     let frozen = match &config.network {
         Some(_) => None,
         None => {
@@ -122,6 +129,7 @@ fn run(
     let mut run = Run {
         config,
         data,
+        unknown,
         origin,
         settings,
         deadline,
@@ -157,13 +165,16 @@ fn run(
 }
 
 /// A hash of what the photos are, wherever they lie.
-fn fingerprint(data: &DataSet, pool: &Pool) -> Result<String> {
-    let line = |picture: &Picture, _| {
-        let bytes = std::fs::read(&picture.path).map_err(Error::io("read", &picture.path))?;
-        let path = picture.path.strip_prefix(&data.root).unwrap_or(&picture.path);
-        Ok(format!("{path:?} {} {:?} {}\n", picture.class, picture.part, cache::sha256(&bytes)))
-    };
-    let lines = parallel::map(pool, &data.pictures, line).into_iter().collect::<Result<String>>()?;
+fn fingerprint(sets: &[&DataSet], pool: &Pool) -> Result<String> {
+    let mut lines = String::new();
+    for data in sets {
+        let line = |picture: &Picture, _| {
+            let bytes = std::fs::read(&picture.path).map_err(Error::io("read", &picture.path))?;
+            let path = picture.path.strip_prefix(&data.root).unwrap_or(&picture.path);
+            Ok(format!("{path:?} {} {:?} {}\n", picture.class, picture.part, cache::sha256(&bytes)))
+        };
+        lines += &parallel::map(pool, &data.pictures, line).into_iter().collect::<Result<String>>()?;
+    }
     Ok(cache::sha256(lines.as_bytes()))
 }
 

@@ -6,6 +6,7 @@
 use super::Run;
 use super::folder::RunFolder;
 use super::head::{Fitted, Learned, Whole};
+use super::known;
 use super::plan::{self, Epochs};
 use super::top::{self, Top};
 use crate::classifier::cooled_softmax;
@@ -118,6 +119,9 @@ impl<'a> Stages<'a> {
         if let (true, Some((recipe, params)), Some(best)) = (run.config.refit, last, &mut best) {
             let start = Instant::now();
             self.params = params;
+            if let Learned::Network(whole) = &best.learned {
+                best.known = known::before_refit(run, whole, &best.held_out, &mut *events)?;
+            }
             best.learned = Learned::Network(self.refit(run, recipe, folder, best.temperature, &mut *events)?);
             run.refitted = true;
             run.timings.push(Timing { phase: "Training on all photos", seconds: start.elapsed().as_secs_f64() });
@@ -154,7 +158,8 @@ impl<'a> Stages<'a> {
         cooled_softmax(&mut probabilities, classes, temperature);
         let (graph, params) = fold_for_inference(&self.graph, params)?;
         let learned = Learned::Network(Whole { graph, params, answers: probabilities.clone() });
-        Ok(Fitted { learned, temperature, held_out: self.held_out.to_vec(), truth, probabilities })
+        let held_out = self.held_out.to_vec();
+        Ok(Fitted { learned, known: None, temperature, held_out, truth, probabilities })
     }
 
     /// The same training on all photos, where none is left to stop by.

@@ -3,9 +3,10 @@
 use super::folder::RunFolder;
 use super::head::{Fitted, Learned, probabilities_of};
 use super::looks::Looker;
-use super::{Run, of_part, summary};
-use crate::classifier::{self, Classifier};
-use crate::evaluate::{Answers, Evaluation, evaluate_data, latency};
+use super::{Run, known, of_part, summary};
+use crate::calibration::Calibration;
+use crate::classifier::{self, Classifier, Said};
+use crate::evaluate::{Answers, Evaluation, KnownMeasured, evaluate_data, latency};
 use crate::event::{Events, Phase};
 use crate::features::Extracted;
 use crate::frozen::Frozen;
@@ -19,24 +20,26 @@ use std::path::Path;
 
 /// Photos on which the model file is compared with what was fitted.
 const COMPARED: usize = 32;
-/// The largest difference of a probability that half-precision features may make.
+/// The largest difference of a probability, or of a score of known, that half-precision features may make.
 const TOLERANCE: f32 = 0.02;
 
 /// Writes the run's files and measures the model.
 pub(super) fn write_all(
     run: &mut Run<'_>,
     frozen: Option<(&Frozen, &Extracted)>,
-    fitted: Fitted,
+    mut fitted: Fitted,
     folder: &RunFolder,
     command: &str,
     events: Events<'_>,
 ) -> Result<Evaluation> {
+    let known = known::of_model(run, frozen, &mut fitted, &mut *events)?;
+    let score = known.as_ref().map(|known| (&known.score, &known.fitted.known));
     let (labels, temperature) = (&run.data.classes, fitted.temperature);
     let model = match (&fitted.learned, frozen) {
         (Learned::Network(whole), _) => {
-            package::classifier(&run.origin, whole.graph.clone(), whole.params.clone(), temperature, labels)?
+            package::classifier(&run.origin, whole.graph.clone(), whole.params.clone(), temperature, labels, score)?
         }
-        (Learned::Head(weights), Some((frozen, _))) => package::model(frozen, weights, temperature, labels)?,
+        (Learned::Head(weights), Some((frozen, _))) => package::model(frozen, weights, temperature, labels, score)?,
         (Learned::Head(_), None) => return Err(Error::Setting("a network from zero has no frozen part".into())),
     };
     let path = folder.path().join("model.onnx");
@@ -48,16 +51,23 @@ pub(super) fn write_all(
     folder.write("config.toml", run.config.to_toml()?.as_bytes())?;
 
     let mut classifier = Classifier::open(&path, &classifier::Options::default(), run.settings)?;
-    let pictures = compare(run, frozen.map(|(_, features)| features), &fitted, &mut classifier)?;
+    let pictures = compare(run, frozen.map(|(_, features)| features), &fitted, known.as_ref(), &mut classifier)?;
     let test = of_part(&run.data, Part::Test);
     let mut skipped = [&run.data.skipped[..], &run.unreadable].concat();
     let evaluation = if test.pictures.is_empty() {
         let metrics = Metrics::new(&fitted.probabilities, run.data.classes.len(), &fitted.truth)?;
         let [latency_ms_p50, latency_ms_p99] = latency(&mut classifier, &pictures)?;
-        let held_out = fitted.held_out.iter().map(|&i| run.data.pictures[i].path.clone()).collect();
-        let answers = Answers { pictures: held_out, truth: fitted.truth, probabilities: fitted.probabilities };
-        let labels = run.data.classes.clone();
-        Evaluation { metrics, latency_ms_p50, latency_ms_p99, labels, skipped, answers }
+        let calibration = Calibration::new(&fitted.probabilities, &fitted.truth, temperature, true)?;
+        let known = known.map(|known| KnownMeasured {
+            threshold: known.fitted.known.threshold,
+            separation: known.fitted.measured,
+            left_out: known.fitted.known.left_out,
+        });
+        let pictures = fitted.held_out.iter().map(|&i| run.data.pictures[i].path.clone()).collect();
+        let Fitted { truth, probabilities, .. } = fitted;
+        let answers = Answers { pictures, truth, probabilities, ..Answers::default() };
+        let (calibration, labels) = (Some(calibration), run.data.classes.clone());
+        Evaluation { metrics, latency_ms_p50, latency_ms_p99, calibration, known, labels, skipped, answers }
     } else {
         let classes: Vec<_> = (0..run.data.classes.len()).map(Some).collect();
         let mut evaluation = evaluate_data(&mut classifier, &test, &classes, run.settings, &mut *events)?;
@@ -81,6 +91,7 @@ fn compare(
     run: &Run<'_>,
     features: Option<&Extracted>,
     fitted: &Fitted,
+    score: Option<&known::OfModel>,
     classifier: &mut Classifier,
 ) -> Result<Vec<RgbImage>> {
     let known = match (&fitted.learned, features) {
@@ -92,7 +103,7 @@ fn compare(
         decode::open(&run.data.pictures[known[i]].path).map(|picture| classifier.prepare(&picture))
     });
     let pictures = pictures.into_iter().collect::<std::result::Result<Vec<_>, _>>()?;
-    let found = classifier.probabilities(&pictures)?;
+    let Said { probabilities: found, known_scores } = classifier.say(&pictures)?;
     let expected = match (&fitted.learned, features) {
         (Learned::Head(weights), Some(features)) => {
             let per_photo = 1 + run.config.views.unwrap_or(0) as usize;
@@ -105,12 +116,15 @@ fn compare(
         }
         (Learned::Head(_), None) => Vec::new(),
     };
-    let difference = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    if difference > TOLERANCE {
-        let reason = format!(
-            "gives probabilities that differ by {difference} from those of the fit: please report this as a bug"
-        );
-        return Err(Error::model(Path::new("model.onnx"), reason));
+    let scores: Vec<f32> =
+        score.iter().flat_map(|score| sample.iter().filter_map(|&i| score.said.get(&known[i]).copied())).collect();
+    for (what, found, expected) in [("probabilities", &found, &expected), ("scores of known", &known_scores, &scores)] {
+        let difference = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        if difference > TOLERANCE || found.len() != expected.len() {
+            let reason =
+                format!("gives {what} that differ by {difference} from those of the fit: please report this as a bug");
+            return Err(Error::model(Path::new("model.onnx"), reason));
+        }
     }
     Ok(pictures)
 }

@@ -6,8 +6,6 @@ use crate::augment::Views;
 use crate::evaluate::Evaluation;
 use crate::report::{Mistake, Picture, Report};
 use crate::{Result, format, parallel};
-use image::codecs::jpeg::JpegEncoder;
-use image::{RgbImage, imageops};
 use percept_learn::confident;
 use percept_models::Backbone;
 use percept_photos::decode;
@@ -60,6 +58,8 @@ pub(super) fn report(
         tested: run.tested(),
         refitted: run.refitted || !run.retrained && run.config.head.as_ref().is_some_and(|head| head.last.is_some()),
         metrics: evaluation.metrics.clone(),
+        calibration: evaluation.calibration.clone(),
+        known: evaluation.known.clone(),
         latency_ms_p50: evaluation.latency_ms_p50,
         latency_ms_p99: evaluation.latency_ms_p99,
         examples,
@@ -72,25 +72,10 @@ pub(super) fn report(
     })
 }
 
-/// The middle of a picture as a small JPEG; nothing if it cannot be read.
-fn small(picture: &RgbImage, side: u32) -> Picture {
-    let square = picture.width().min(picture.height());
-    let (x, y) = ((picture.width() - square) / 2, (picture.height() - square) / 2);
-    jpeg(&imageops::thumbnail(&*imageops::crop_imm(picture, x, y, square, square), side, side))
-}
-
-/// A picture as a JPEG.
-pub(super) fn jpeg(picture: &RgbImage) -> Picture {
-    let mut bytes = Vec::new();
-    match picture.write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, 80)) {
-        Ok(()) => Picture(bytes),
-        Err(_) => Picture::default(),
-    }
-}
-
 fn smalls(run: &Run<'_>, paths: &[PathBuf], side: u32) -> Vec<Picture> {
-    let one =
-        |path: &PathBuf, _| decode::open(path).map_or_else(|_| Picture::default(), |picture| small(&picture, side));
+    let one = |path: &PathBuf, _| {
+        decode::open(path).map_or_else(|_| Picture::default(), |picture| Picture::small(&picture, side))
+    };
     parallel::map(&run.settings.pool, paths, one)
 }
 
@@ -112,8 +97,8 @@ fn sheet(run: &Run<'_>) -> Vec<Picture> {
     let mut tiles = Vec::new();
     for picture in run.data.pictures.iter().step_by(step) {
         if let Ok(decoded) = decode::open(&picture.path) {
-            tiles.push(small(&decoded, SIDES.1));
-            tiles.extend(views.of(&run.data, picture, &decoded).map(|(_, view)| small(&view, SIDES.1)));
+            tiles.push(Picture::small(&decoded, SIDES.1));
+            tiles.extend(views.of(&run.data, picture, &decoded).map(|(_, view)| Picture::small(&view, SIDES.1)));
         }
     }
     tiles
