@@ -1,7 +1,7 @@
 //! How a network learns.
 //!
 //! [`gradient`] makes the gradients of a network. For the last layer alone there are [`features`] that a frozen network left on
-//! disk and [`logistic`] regression on them; [`calibrate`] makes probabilities mean what they say, and [`metrics`] tell how good
+//! disk, and [`logistic`] and [`ridge`] regression on them; [`calibrate`] makes probabilities mean what they say, and [`metrics`] tell how good
 //! the result is.
 
 pub mod calibrate;
@@ -13,6 +13,7 @@ mod lbfgs;
 pub mod logistic;
 pub mod metrics;
 pub mod optim;
+pub mod ridge;
 pub mod trainer;
 
 pub use error::{Error, Result};

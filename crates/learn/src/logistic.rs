@@ -8,7 +8,7 @@
 //! Rows that are several views of one picture should weigh 1/views each: then `C` means the same for any number of views.
 
 mod problem;
-mod scale;
+pub(crate) mod scale;
 mod select;
 
 use crate::features::Features;
