@@ -44,7 +44,10 @@ pub struct Answers {
     pub probabilities: Vec<f32>,
 }
 
-fn skipped_as_text<S: serde::Serializer>(skipped: &[Skipped], serializer: S) -> std::result::Result<S::Ok, S::Error> {
+pub(crate) fn skipped_as_text<S: serde::Serializer>(
+    skipped: &[Skipped],
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
     #[derive(Serialize)]
     struct Text<'a> {
         picture: String,

@@ -23,6 +23,7 @@ mod parallel;
 mod photos;
 pub mod predict;
 pub mod report;
+pub mod targets;
 pub mod tensorboard;
 pub mod train;
 

@@ -2,8 +2,10 @@
 
 use crate::classifier::{BATCH, Classifier};
 use crate::{Result, parallel, photos};
+use image::RgbImage;
 use percept_engine::Settings;
 use percept_photos::decode;
+use percept_photos::resize::Preprocess;
 use percept_photos::scan::Skipped;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -35,6 +37,24 @@ pub fn predict(
     settings: &Settings,
     found: &mut dyn FnMut(Prediction),
 ) -> Result<Vec<Skipped>> {
+    let preprocess = classifier.preprocess.clone();
+    each_batch(paths, &preprocess, settings, &mut |names, pictures| {
+        let probabilities = classifier.probabilities(pictures)?;
+        for (name, row) in names.iter().zip(probabilities.chunks_exact(classifier.labels.len().max(1))) {
+            found(Prediction { picture: name.clone(), classes: best(row, &classifier.labels, top) });
+        }
+        Ok(())
+    })
+}
+
+/// Reads the pictures that paths stand for, prepares them and hands them on a batch at a time, with their names; gives back what could not
+/// be read.
+pub(crate) fn each_batch(
+    paths: &[PathBuf],
+    preprocess: &Preprocess,
+    settings: &Settings,
+    run: &mut dyn FnMut(&[String], &[RgbImage]) -> Result<()>,
+) -> Result<Vec<Skipped>> {
     let (mut files, mut skipped) = (Vec::new(), Vec::new());
     for path in paths {
         match photos::pictures(path) {
@@ -47,29 +67,27 @@ pub fn predict(
     }
     for chunk in files.chunks(BATCH) {
         let prepared = parallel::map(&settings.pool, chunk, |(path, _), _| {
-            decode::open(path).map(|picture| classifier.prepare(&picture))
+            decode::open(path).map(|picture| preprocess.apply(&picture))
         });
         let (mut names, mut batch) = (Vec::new(), Vec::new());
         for ((_, name), result) in chunk.iter().zip(prepared) {
             match result {
                 Ok(picture) => {
-                    names.push(name);
+                    names.push(name.clone());
                     batch.push(picture);
                 }
                 Err(error) => skipped.push(Skipped { path: name.into(), reason: error.to_string() }),
             }
         }
-        let probabilities = classifier.probabilities(&batch)?;
-        for (name, row) in names.iter().zip(probabilities.chunks_exact(classifier.labels.len().max(1))) {
-            found(prediction(name, row, &classifier.labels, top));
-        }
+        run(&names, &batch)?;
     }
     Ok(skipped)
 }
 
-fn prediction(name: &str, row: &[f32], labels: &[String], top: usize) -> Prediction {
+/// The most probable classes, most probable first.
+pub(crate) fn best(row: &[f32], labels: &[String], top: usize) -> Vec<Answer> {
     let mut order: Vec<usize> = (0..row.len()).collect();
     order.sort_by(|&a, &b| row[b].total_cmp(&row[a]));
     let answer = |&i: &usize| Answer { label: labels[i].clone(), probability: row[i] };
-    Prediction { picture: name.into(), classes: order.iter().take(top).map(answer).collect() }
+    order.iter().take(top).map(answer).collect()
 }

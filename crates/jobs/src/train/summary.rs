@@ -59,7 +59,7 @@ pub(super) fn report(run: &Run<'_>, evaluation: &Evaluation, bytes: u64, command
 }
 
 /// The middle of a picture as a small JPEG; nothing if it cannot be read.
-fn small(picture: &RgbImage, side: u32) -> Picture {
+pub(super) fn small(picture: &RgbImage, side: u32) -> Picture {
     let square = picture.width().min(picture.height());
     let (x, y) = ((picture.width() - square) / 2, (picture.height() - square) / 2);
     let small = imageops::thumbnail(&*imageops::crop_imm(picture, x, y, square, square), side, side);
