@@ -35,6 +35,11 @@ impl Network {
         &self.graph
     }
 
+    /// The parameters of that graph.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
     /// The plan for these sizes, made now if it is new.
     pub fn plan(&mut self, bindings: &Bindings) -> Result<&mut Plan, Error> {
         let known = self.plans.iter().position(|(key, _)| key == bindings);

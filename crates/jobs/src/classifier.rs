@@ -151,26 +151,8 @@ impl Classifier {
     }
 
     fn run(&mut self, pictures: &[RgbImage], to: &mut Vec<f32>) -> Result<()> {
-        let rows = self.batch.unwrap_or(pictures.len());
-        let size = self.preprocess.crop() as usize;
-        let mut bytes: Vec<u8> = pictures.iter().flat_map(|picture| picture.as_raw()).copied().collect();
-        bytes.resize(rows * size * size * 3, 0);
-        let floats;
-        let last = [rows, size, size, 3];
-        let first = [rows, 3, size, size];
-        let (shape, input) = match self.taking {
-            Taking::Bytes => (last, Input::U8(&bytes)),
-            Taking::ChannelsLast => {
-                floats = self.normalized(&bytes, |i| i);
-                (last, Input::F32(&floats))
-            }
-            Taking::ChannelsFirst => {
-                let plane = size * size;
-                floats = self.normalized(&bytes, |i| i / (3 * plane) * 3 * plane + i % plane * 3 + i / plane % 3);
-                (first, Input::F32(&floats))
-            }
-        };
-        let plan = self.network.run(&[(&shape, input)])?;
+        let batch = self.input(pictures);
+        let plan = self.network.run(&[(&batch.shape, batch.data())])?;
         let scores = &plan.output(0).1[..pictures.len() * self.classes];
         let start = to.len();
         to.extend_from_slice(scores);
@@ -178,6 +160,25 @@ impl Classifier {
             to[start..].chunks_exact_mut(self.classes.max(1)).for_each(softmax);
         }
         Ok(())
+    }
+
+    /// Prepared pictures as the network takes them, filled up with black ones if the file fixes the batch size.
+    pub(crate) fn input(&self, pictures: &[RgbImage]) -> Batch {
+        let rows = self.batch.unwrap_or(pictures.len().max(1));
+        let size = self.preprocess.crop() as usize;
+        let mut bytes: Vec<u8> = pictures.iter().flat_map(|picture| picture.as_raw()).copied().collect();
+        bytes.resize(rows * size * size * 3, 0);
+        let (last, first) = ([rows, size, size, 3], [rows, 3, size, size]);
+        let plane = size * size;
+        let (shape, elements) = match self.taking {
+            Taking::Bytes => (last, Elements::Bytes(bytes)),
+            Taking::ChannelsLast => (last, Elements::Floats(self.normalized(&bytes, |i| i))),
+            Taking::ChannelsFirst => {
+                let from = |i: usize| i / (3 * plane) * 3 * plane + i % plane * 3 + i / plane % 3;
+                (first, Elements::Floats(self.normalized(&bytes, from)))
+            }
+        };
+        Batch { shape, elements }
     }
 
     /// The bytes as normalised floats; the `i`th comes from byte `from(i)`.
@@ -192,6 +193,31 @@ impl Classifier {
     /// The network's graph, as it runs.
     pub fn graph(&self) -> &Graph {
         self.network.graph()
+    }
+
+    /// The network, as it runs.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+}
+
+/// Pictures as a network takes them.
+pub(crate) struct Batch {
+    pub(crate) shape: [usize; 4],
+    elements: Elements,
+}
+
+enum Elements {
+    Bytes(Vec<u8>),
+    Floats(Vec<f32>),
+}
+
+impl Batch {
+    pub(crate) fn data(&self) -> Input<'_> {
+        match &self.elements {
+            Elements::Bytes(bytes) => Input::U8(bytes),
+            Elements::Floats(floats) => Input::F32(floats),
+        }
     }
 }
 

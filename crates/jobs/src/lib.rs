@@ -13,6 +13,7 @@ pub mod demo;
 mod error;
 pub mod evaluate;
 pub mod event;
+pub mod explain;
 mod features;
 pub mod finetune;
 pub mod format;

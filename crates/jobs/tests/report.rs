@@ -4,7 +4,7 @@
 
 use percept_jobs::event::Timing;
 use percept_jobs::finetune::Epoch;
-use percept_jobs::report::{Mistake, Picture, Report, Stage};
+use percept_jobs::report::{Look, Mistake, Picture, Report, Stage};
 use percept_learn::metrics::Metrics;
 
 const NASTY: &str = "<script>alert(1)</script>|\"&";
@@ -47,11 +47,13 @@ fn report(classes: usize) -> Report {
         sheet: vec![Picture(vec![1, 2, 3])],
         mistakes: vec![Mistake {
             picture: Picture(vec![0xff]),
+            heats: Some([Picture(vec![7]), Picture(vec![8])]),
             path: "a/<b>.jpg".into(),
             truth: NASTY.into(),
             predicted: "class 1".into(),
             probability: 0.9,
         }],
+        looks: vec![Look { label: NASTY.into(), picture: Picture(vec![9]) }],
         skipped: Vec::new(),
         timings: vec![Timing { phase: "Reading photos", seconds: 2.0 }],
         hints: Vec::new(),

@@ -1,8 +1,10 @@
 //! What can be said on the command line: one struct for each verb, its help and its examples.
 
 mod bench;
+mod explain;
 
 pub(crate) use bench::Bench;
+pub(crate) use explain::{Explain, Method};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -35,6 +37,7 @@ pub(crate) enum Verb {
     Train(Train),
     Evaluate(Evaluate),
     Predict(Predict),
+    Explain(Explain),
     Bench(Bench),
     Augment(Augment),
     Demo(Demo),

@@ -1,6 +1,7 @@
 //! From parsed arguments to jobs, and from what they give back to what is printed.
 
 mod bench;
+mod explain;
 mod targets;
 
 use crate::args::{self, Backbone, Cli, Format, Verb};
@@ -41,6 +42,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         }
         Verb::Evaluate(args) => run_evaluate(args, &settings, events),
         Verb::Predict(args) => run_predict(args, &settings),
+        Verb::Explain(args) => explain::run(args, &settings),
         Verb::Bench(args) => bench::run(args, &settings, events),
         Verb::Augment(args) => run_augment(args, &settings, events),
         Verb::Demo(args) => run_demo(args, &settings, events),

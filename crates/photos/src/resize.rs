@@ -116,6 +116,20 @@ impl Preprocess {
         resample(&narrow, filter, all, down, (self.crop, self.crop))
     }
 
+    /// The part of a picture of this size that [`apply`](Self::apply) keeps.
+    ///
+    /// ```
+    /// # use percept_photos::resize::{Filter, Preprocess, Window};
+    /// let lite0 = Preprocess::new(256, 224, Filter::Bicubic)?;
+    /// assert_eq!(lite0.window(1024, 512), Window { x: 288.0, y: 32.0, width: 448.0, height: 448.0 });
+    /// # Ok::<(), percept_photos::Error>(())
+    /// ```
+    pub fn window(&self, width: u32, height: u32) -> Window {
+        let shorter = width.min(height).max(1);
+        let [across, down] = [width, height].map(|side| self.span(side.max(1), shorter));
+        Window { x: across.start, y: down.start, width: across.length, height: down.length }
+    }
+
     /// Where the crop lies along one side of a picture, in the picture's own pixels.
     fn span(&self, side: u32, shorter: u32) -> Span {
         let resized = (u64::from(self.shorter_side) * u64::from(side) / u64::from(shorter)) as f64;
@@ -124,6 +138,19 @@ impl Preprocess {
         let start = ((resized - f64::from(self.crop)) / 2.0).round_ties_even() * scale;
         Span { start: start.min(f64::from(side) - length), length }
     }
+}
+
+/// A part of a picture, in its own pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Window {
+    /// From the left.
+    pub x: f64,
+    /// From the top.
+    pub y: f64,
+    /// How wide it is.
+    pub width: f64,
+    /// How high it is.
+    pub height: f64,
 }
 
 /// A stretch of one side of a picture, in pixels.

@@ -78,6 +78,8 @@ pub struct Report {
     pub sheet: Vec<Picture>,
     /// The most confident mistakes, most confident first.
     pub mistakes: Vec<Mistake>,
+    /// Where the model looks, on a photo of each class.
+    pub looks: Vec<Look>,
     /// Files that were left out.
     #[serde(skip)]
     pub skipped: Vec<Skipped>,
@@ -92,6 +94,8 @@ pub struct Report {
 pub struct Mistake {
     /// The picture.
     pub picture: Picture,
+    /// What of it speaks for the answer, and what for the truth; absent for a network without a feature map.
+    pub heats: Option<[Picture; 2]>,
     /// Its path.
     pub path: String,
     /// What it shows.
@@ -100,6 +104,15 @@ pub struct Mistake {
     pub predicted: String,
     /// The probability that it gave to that.
     pub probability: f32,
+}
+
+/// A photo under what of it speaks for its class.
+#[derive(Debug, Serialize)]
+pub struct Look {
+    /// The class.
+    pub label: String,
+    /// The photo under its heat map.
+    pub picture: Picture,
 }
 
 /// A small JPEG, which the page carries as a `data:` URI.

@@ -14,6 +14,7 @@
 mod begin;
 mod folder;
 mod head;
+mod looks;
 mod network;
 mod plan;
 mod results;

@@ -2,6 +2,7 @@
 
 use super::folder::RunFolder;
 use super::head::{Fitted, Learned, probabilities_of};
+use super::looks::Looker;
 use super::{Run, of_part, summary};
 use crate::classifier::{self, Classifier};
 use crate::evaluate::{Answers, Evaluation, evaluate_data, latency};
@@ -63,11 +64,12 @@ pub(super) fn write_all(
         skipped.append(&mut evaluation.skipped);
         Evaluation { skipped, ..evaluation }
     };
-    let phase = Phase::start(events, "Writing the report", None, "files");
+    let mut phase = Phase::start(events, "Writing the report", None, "files");
     let json = serde_json::to_vec_pretty(&evaluation)
         .map_err(|e| Error::Setting(format!("metrics cannot be written: {e}")))?;
     folder.write("metrics.json", &json)?;
-    let report = summary::report(run, &evaluation, model_bytes, command)?;
+    let mut looker = Looker::new(&classifier, run.settings, &mut phase);
+    let report = summary::report(run, &evaluation, &mut looker, model_bytes, command)?;
     folder.write("report.html", report.html()?.as_bytes())?;
     folder.write("MODEL_CARD.md", report.model_card()?.as_bytes())?;
     phase.finish("");

@@ -1,5 +1,6 @@
 //! What the report says about a run: figures, pictures to look at, and what would make the model better.
 
+use super::looks::Looker;
 use super::{Run, in_short};
 use crate::augment::Views;
 use crate::evaluate::Evaluation;
@@ -16,15 +17,26 @@ use std::path::{Path, PathBuf};
 const SHOWN: (usize, usize, u32) = (24, 5, 8);
 /// Sides in pixels of the report's pictures: mistakes, views, and examples of classes.
 const SIDES: (u32, u32, u32) = (200, 112, 48);
+/// Sides in pixels of photos under heat maps: mistakes, and examples of classes.
+const HEAT_SIDES: (u32, u32) = (96, 112);
 /// More classes than these have no pictures in the report.
 const EXAMPLES: usize = 300;
 /// Fewer photos of a class than these are few.
 const FEW: usize = 15;
 
-pub(super) fn report(run: &Run<'_>, evaluation: &Evaluation, bytes: u64, command: &str) -> Result<Report> {
+pub(super) fn report(
+    run: &Run<'_>,
+    evaluation: &Evaluation,
+    looker: &mut Looker<'_>,
+    bytes: u64,
+    command: &str,
+) -> Result<Report> {
     let title = run.config.photos.canonicalize().unwrap_or_else(|_| run.config.photos.clone());
     let learned = run.data.pictures.iter().filter(|picture| picture.part != Some(Part::Test)).count();
-    let examples = if run.data.classes.len() > EXAMPLES { Vec::new() } else { examples(run) };
+    let few = run.data.classes.len() <= EXAMPLES;
+    let firsts = firsts(run);
+    let examples = if few { smalls(run, &firsts, SIDES.2) } else { Vec::new() };
+    let looks = if few { looker.examples(evaluation, &firsts, HEAT_SIDES.1)? } else { Vec::new() };
     Ok(Report {
         title: title.file_stem().unwrap_or(title.as_os_str()).to_string_lossy().into_owned(),
         command: command.into(),
@@ -51,7 +63,8 @@ pub(super) fn report(run: &Run<'_>, evaluation: &Evaluation, bytes: u64, command
         latency_ms_p99: evaluation.latency_ms_p99,
         examples,
         sheet: sheet(run),
-        mistakes: mistakes(run, evaluation),
+        mistakes: mistakes(run, evaluation, looker)?,
+        looks,
         skipped: evaluation.skipped.clone(),
         timings: run.timings.clone(),
         hints: hints(run, evaluation, learned),
@@ -62,9 +75,13 @@ pub(super) fn report(run: &Run<'_>, evaluation: &Evaluation, bytes: u64, command
 pub(super) fn small(picture: &RgbImage, side: u32) -> Picture {
     let square = picture.width().min(picture.height());
     let (x, y) = ((picture.width() - square) / 2, (picture.height() - square) / 2);
-    let small = imageops::thumbnail(&*imageops::crop_imm(picture, x, y, square, square), side, side);
+    jpeg(&imageops::thumbnail(&*imageops::crop_imm(picture, x, y, square, square), side, side))
+}
+
+/// A picture as a JPEG.
+pub(super) fn jpeg(picture: &RgbImage) -> Picture {
     let mut bytes = Vec::new();
-    match small.write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, 80)) {
+    match picture.write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, 80)) {
         Ok(()) => Picture(bytes),
         Err(_) => Picture::default(),
     }
@@ -77,11 +94,10 @@ fn smalls(run: &Run<'_>, paths: &[PathBuf], side: u32) -> Vec<Picture> {
 }
 
 /// A photo of each class.
-fn examples(run: &Run<'_>) -> Vec<Picture> {
+fn firsts(run: &Run<'_>) -> Vec<PathBuf> {
     let first =
         |class| run.data.pictures.iter().find(|picture| picture.class == class).map(|picture| picture.path.clone());
-    let paths: Vec<PathBuf> = (0..run.data.classes.len()).map(|class| first(class).unwrap_or_default()).collect();
-    smalls(run, &paths, SIDES.2)
+    (0..run.data.classes.len()).map(|class| first(class).unwrap_or_default()).collect()
 }
 
 /// Some photos, each before its views.
@@ -102,7 +118,7 @@ fn sheet(run: &Run<'_>) -> Vec<Picture> {
     tiles
 }
 
-fn mistakes(run: &Run<'_>, evaluation: &Evaluation) -> Vec<Mistake> {
+fn mistakes(run: &Run<'_>, evaluation: &Evaluation, looker: &mut Looker<'_>) -> Result<Vec<Mistake>> {
     let answers = &evaluation.answers;
     let rows = answers.probabilities.chunks_exact(run.data.classes.len());
     let mut wrong: Vec<(usize, usize, f32)> = Vec::new();
@@ -115,14 +131,19 @@ fn mistakes(run: &Run<'_>, evaluation: &Evaluation) -> Vec<Mistake> {
     wrong.sort_by(|a, b| b.2.total_cmp(&a.2));
     wrong.truncate(SHOWN.0);
     let paths: Vec<PathBuf> = wrong.iter().map(|&(i, ..)| answers.pictures[i].clone()).collect();
-    let mistake = |((i, best, probability), picture): (&(usize, usize, f32), Picture)| Mistake {
-        picture,
-        path: within(&run.data.root, &answers.pictures[*i]),
-        truth: run.data.classes[answers.truth[*i]].clone(),
-        predicted: run.data.classes[*best].clone(),
-        probability: *probability,
-    };
-    wrong.iter().zip(smalls(run, &paths, SIDES.0)).map(mistake).collect()
+    let asked: Vec<_> =
+        wrong.iter().map(|&(i, best, _)| (&*answers.pictures[i], vec![best, answers.truth[i]])).collect();
+    let heats = looker.look(&asked, HEAT_SIDES.0)?;
+    let mistake =
+        |(((i, best, probability), picture), heats): ((&(usize, usize, f32), Picture), Vec<Picture>)| Mistake {
+            picture,
+            heats: heats.try_into().ok(),
+            path: within(&run.data.root, &answers.pictures[*i]),
+            truth: run.data.classes[answers.truth[*i]].clone(),
+            predicted: run.data.classes[*best].clone(),
+            probability: *probability,
+        };
+    Ok(wrong.iter().zip(smalls(run, &paths, SIDES.0)).zip(heats).map(mistake).collect())
 }
 
 fn within(root: &Path, path: &Path) -> String {
