@@ -7,7 +7,8 @@
 //! each side, what evenly spread heat would have there, and how often the hottest cell touches the mark.
 
 use percept_jobs::Settings;
-use percept_jobs::targets::{CELLS, Heat, Model, occlusion};
+use percept_jobs::explain::Heat;
+use percept_jobs::targets::{Model, occlusion};
 use percept_photos::decode;
 use std::path::Path;
 
@@ -35,10 +36,25 @@ fn marks(path: &Path, model: &Model) -> Result<Vec<Mark>, Box<dyn std::error::Er
     text.lines().skip(1).map(mark).collect()
 }
 
+/// The share of what speaks for the answer that lies within a box; nothing if there is none.
+fn share(heat: &Heat, [left, top, right, bottom]: [f64; 4]) -> f64 {
+    let overlap = |i: usize, cells: usize, low: f64, high: f64| {
+        let (from, to) = (i as f64 / cells as f64, (i + 1) as f64 / cells as f64);
+        ((to.min(high) - from.max(low)) * cells as f64).max(0.0)
+    };
+    let all: f64 = heat.values.iter().map(|&x| f64::from(x.max(0.0))).sum();
+    let inside = |(i, &x): (usize, &f32)| {
+        let (row, column) = (i / heat.columns, i % heat.columns);
+        f64::from(x.max(0.0)) * overlap(column, heat.columns, left, right) * overlap(row, heat.rows, top, bottom)
+    };
+    if all > 0.0 { heat.values.iter().enumerate().map(inside).sum::<f64>() / all } else { 0.0 }
+}
+
 fn hottest(heat: &Heat) -> [f64; 4] {
-    let best = (0..heat.values.len()).fold(0, |best, i| if heat.values[i] > heat.values[best] { i } else { best });
-    let (x, y, side) = ((best % heat.side) as f64, (best / heat.side) as f64, heat.side as f64);
-    [x / side, y / side, (x + 1.0) / side, (y + 1.0) / side]
+    let (row, column, _) = heat.maximum();
+    let (across, down) = (1.0 / heat.columns as f64, 1.0 / heat.rows as f64);
+    let (left, top) = (column as f64 * across, row as f64 * down);
+    [left, top, left + across, top + down]
 }
 
 /// What one way to make maps comes to.
@@ -53,10 +69,9 @@ struct Shares {
 
 impl Shares {
     fn add(&mut self, heat: &Heat, at: [f64; 4]) {
-        let grown = 1.0 / CELLS as f64;
+        let grown = 1.0 / 14.0;
         let around = [at[0] - grown, at[1] - grown, at[2] + grown, at[3] + grown].map(|x| x.clamp(0.0, 1.0));
-        let even = Heat { side: heat.side, values: vec![1.0; heat.values.len()] };
-        let share = |heat: &Heat, at| heat.share(at).unwrap_or(0.0);
+        let even = Heat { values: vec![1.0; heat.values.len()], ..*heat };
         let cell = hottest(heat);
         self.photos += 1;
         self.inside += share(heat, at);
@@ -90,14 +105,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut model = Model::open(Path::new(model), &settings)?.ok_or("the model does not answer several questions")?;
     let at = model.targets.iter().position(|target| target.name == *question).ok_or("no such question")?;
     let begin: usize = model.targets[..at].iter().map(|target| target.width()).sum();
-    let mut shares = Shares::default();
+    let (mut covering, mut grad_cam) = (Shares::default(), Shares::default());
+    let mut cam = model.grad_cam(at, &settings)?.ok_or("the network has no feature map")?;
     for mark in marks(Path::new(table), &model)?.iter().rev() {
         let picture = model.prepare(&decode::open(&Path::new(photos).join(&mark.image))?);
-        if model.answers(std::slice::from_ref(&picture))?[begin] < 0.5 || shares.photos == PHOTOS {
+        let said = model.answers(std::slice::from_ref(&picture))?[begin];
+        if said < 0.5 || covering.photos == PHOTOS {
             continue;
         }
-        shares.add(&occlusion(&mut model, &picture)?[at], mark.at);
+        covering.add(&occlusion(&mut model, &picture)?[at], mark.at);
+        grad_cam.add(&model.heat(&mut cam, &picture, &[said])?, mark.at);
     }
-    shares.print("covering");
+    covering.print("covering");
+    grad_cam.print("Grad-CAM");
     Ok(())
 }

@@ -138,7 +138,7 @@ pub(crate) fn package(origin: &Origin, graph: &Graph, params: Params, targets: &
 
 /// A model that answers several questions about a picture.
 pub struct Model {
-    network: Network,
+    pub(super) network: Network,
     /// The questions.
     pub targets: Vec<Target>,
     /// How a picture is resized for it.

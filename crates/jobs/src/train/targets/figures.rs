@@ -3,20 +3,21 @@
 use super::super::Run;
 use super::super::summary::small;
 use super::Stage;
+use crate::explain::{Heat, overlay};
 use crate::format::{count, percent, percent_range};
-use crate::report::Picture;
 use crate::report::targets::{Example, Report, Section, number, roc, scatter};
 use crate::report::{confusion, reliability};
-use crate::targets::{Answered, ByKind, Evaluation, Figures, Heat, Model, Target, occlusion};
+use crate::targets::{Answered, ByKind, Evaluation, Figures, Model, Target, occlusion};
 use crate::{Result, parallel};
 use image::RgbImage;
 use percept_learn::metrics::roc as corners;
 use percept_photos::decode;
+use percept_photos::resize::Window;
 use percept_photos::table::Kind;
 use std::collections::BTreeMap;
 
-/// Photos of a question that are shown for being right and sure, and for being most wrong.
-const SHOWN: [usize; 2] = [4, 2];
+/// Photos that are shown of all questions together, as far as there are; each costs some two hundred passes through the network.
+const SHOWN: usize = 18;
 /// Side in pixels of a photo in the report.
 const SIDE: u32 = 224;
 
@@ -176,6 +177,9 @@ fn chosen(targets: &[Target], answered: &Answered, question: usize) -> Vec<usize
     let (said, truth) = answered.of(targets, question);
     let known = (0..answered.pictures.len()).filter(|&k| !answered.truth[question][k].is_nan());
     let kind = &targets[question].kind;
+    // Two of three for a good answer, and one of each at least.
+    let shown_of = (SHOWN / targets.len().max(1)).clamp(2, 6);
+    let wrong = shown_of / 3 + usize::from(shown_of < 3);
     let goodness = |row: &[f32], truth: f64| match kind {
         Kind::Class { .. } => row[truth as usize],
         Kind::YesNo { .. } => 1.0 - (f64::from(row[0]) - truth).abs() as f32,
@@ -191,13 +195,12 @@ fn chosen(targets: &[Target], answered: &Answered, question: usize) -> Vec<usize
             Kind::YesNo { .. } => truth == 1.0,
             Kind::Number => true,
         };
-        if wanted && shown.len() < SHOWN[0] {
+        if wanted && shown.len() < shown_of - wrong {
             seen.push(truth);
             shown.push(k);
         }
     }
-    let worst: Vec<usize> =
-        order.iter().rev().map(|&(.., k)| k).filter(|k| !shown.contains(k)).take(SHOWN[1]).collect();
+    let worst: Vec<usize> = order.iter().rev().map(|&(.., k)| k).filter(|k| !shown.contains(k)).take(wrong).collect();
     shown.into_iter().chain(worst).collect()
 }
 
@@ -223,6 +226,8 @@ fn example(
         Kind::Number => format!("{}; said: {}", number(truth), number(row[0].into())),
     };
     let path = answered.pictures[k].file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let [picture, heat]: [Picture; 2] = [small(picture, SIDE), small(&heat[question].over(picture), SIDE)];
+    let seen = Window { x: 0.0, y: 0.0, width: picture.width().into(), height: picture.height().into() };
+    let [picture, heat] =
+        [picture.clone(), overlay(picture, seen, &heat[question])].map(|picture| small(&picture, SIDE));
     Some(Example { picture, heat, path, text })
 }
