@@ -60,7 +60,7 @@ fn the_first_line_may_state_a_kind() {
 fn missing_answers_are_not_numbers_and_spellings_of_a_number_are_one_answer() {
     let (answers, left_out) = question("a", &["1", "n/a", "1.0", "0", "?", "-0"]).unwrap();
     assert!(left_out.is_empty());
-    assert_eq!(answers[0].kind, yes_no("-0", "1"));
+    assert_eq!(answers[0].kind, yes_no("0", "1"));
     let known: Vec<_> = answers[0].values.iter().filter(|v| !v.is_nan()).collect();
     assert_eq!(known, [&1.0, &1.0, &0.0, &0.0]);
     assert!(answers[0].values[1].is_nan() && answers[0].values[4].is_nan());
@@ -117,7 +117,7 @@ fn separators_marks_and_decimal_commas_of_spreadsheets_are_read() {
         (answers[0].kind.clone(), answers[0].values[0]),
         (Kind::YesNo { labels: ["40,5".into(), "41".into()] }, 0.0)
     );
-    let (answers, _) = table(root.path(), &text.replace("age", "age:number")).unwrap().answers().unwrap();
+    let (answers, _) = table(root.path(), &text.replace(";age;", ";age:number;")).unwrap().answers().unwrap();
     assert_eq!(answers[0].values[..2], [40.5, 41.0]);
     assert_eq!(answers[1].values, [0.0, 1.0, 1.0]);
     let (answers, _) = table(root.path(), "image\ta:number\n0.jpg\t1\n1.jpg\t2\n").unwrap().answers().unwrap();
