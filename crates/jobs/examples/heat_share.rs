@@ -2,8 +2,8 @@
 //!
 //! `cargo run -p percept-jobs --example heat_share -- MODEL.onnx PHOTOS MARKS.csv QUESTION`
 //!
-//! `MARKS.csv` (image,left,top,right,bottom as parts of a square photo's sides) is what `targets_table` of percept-photos writes. Only photos of which
-//! the model says yes are looked at. Prints the mean share of the heat within the mark, within the mark grown by a cell of a 14 × 14 map on
+//! `MARKS.csv` (image,part,left,top,right,bottom as shares of a square photo's sides) is what `targets_table` of percept-photos writes. Only photos of
+//! the test part are looked at, of which the model says yes. Prints the mean share of the heat within the mark, within the mark grown by a cell of a 14 × 14 map on
 //! each side, what evenly spread heat would have there, and how often the hottest cell touches the mark.
 
 use percept_jobs::Settings;
@@ -18,6 +18,7 @@ const PHOTOS: usize = 100;
 /// Where a mark lies on what the network gets: left, top, right, bottom.
 struct Mark {
     image: String,
+    test: bool,
     at: [f64; 4],
 }
 
@@ -26,12 +27,14 @@ fn marks(path: &Path, model: &Model) -> Result<Vec<Mark>, Box<dyn std::error::Er
     let text = std::fs::read_to_string(path)?;
     let mark = |line: &str| -> Result<Mark, Box<dyn std::error::Error>> {
         let cells: Vec<&str> = line.split(',').collect();
-        let [image, left, top, right, bottom] = cells[..] else { return Err(format!("not a mark: {line}").into()) };
+        let [image, part, left, top, right, bottom] = cells[..] else {
+            return Err(format!("not a mark: {line}").into());
+        };
         let mut at = [0.0; 4];
         for (at, cell) in at.iter_mut().zip([left, top, right, bottom]) {
             *at = (cell.parse::<f64>()? * resize - (resize - crop) / 2.0) / crop;
         }
-        Ok(Mark { image: image.into(), at })
+        Ok(Mark { image: image.into(), test: part == "test", at })
     };
     text.lines().skip(1).map(mark).collect()
 }
@@ -107,7 +110,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let begin: usize = model.targets[..at].iter().map(|target| target.width()).sum();
     let (mut covering, mut grad_cam) = (Shares::default(), Shares::default());
     let mut cam = model.grad_cam(at, &settings)?.ok_or("the network has no feature map")?;
-    for mark in marks(Path::new(table), &model)?.iter().rev() {
+    for mark in marks(Path::new(table), &model)?.iter().filter(|mark| mark.test) {
         let picture = model.prepare(&decode::open(&Path::new(photos).join(&mark.image))?);
         let said = model.answers(std::slice::from_ref(&picture))?[begin];
         if said < 0.5 || covering.photos == PHOTOS {

@@ -5,7 +5,7 @@
 //! `FOLDER/photos` has photos of the demo's products. `table.csv` asks which product it is, whether it bears the mark (a red disc with a white
 //! rim, 14 of 256 pixels wide, among discs of other colours) and how many dark specks lie on it. Two photos of a group have the same
 //! answers; a quarter of the groups is the test part; some answers are missing. `truth.csv` has all answers, `marks.csv` where each mark
-//! is: left, top, right and bottom as parts of the photo's sides.
+//! is: left, top, right and bottom as shares of the photo's sides.
 
 use image::{Rgb, RgbImage};
 use percept_photos::sheet::save_jpeg;
@@ -73,7 +73,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut random = Random(seed);
     let header = "image,group,part,product,marked,specks\n";
     let (mut table, mut truth) = (String::from(header), String::from(header));
-    let mut marks = String::from("image,left,top,right,bottom\n");
+    let mut marks = String::from("image,part,left,top,right,bottom\n");
     for group in 0..count.div_ceil(2) {
         let product = &products()[(random.next() % products().len() as u64) as usize];
         let (marked, specks) = (random.next() % 2 == 0, random.next() % (SPECKS + 1));
@@ -92,9 +92,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             if marked {
                 let (x, y) = random.place();
                 disc(&mut photo, (x, y), RADIUS, 2.0, [COLOURS[0], [250; 3]]);
-                let part = |at: f32| at / SIZE as f32;
-                let [left, top, right, bottom] = [x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS].map(part);
-                writeln!(marks, "{name},{left:.5},{top:.5},{right:.5},{bottom:.5}")?;
+                let share = |at: f32| at / SIZE as f32;
+                let [left, top, right, bottom] = [x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS].map(share);
+                writeln!(marks, "{name},{part},{left:.5},{top:.5},{right:.5},{bottom:.5}")?;
             }
             save_jpeg(&photo, &folder.join("photos").join(&name))?;
             let answers = [product.name.to_owned(), if marked { "yes" } else { "no" }.to_owned(), specks.to_string()];

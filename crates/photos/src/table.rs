@@ -9,7 +9,7 @@ mod column;
 
 use crate::scan::{DataSet, Part, Picture};
 use crate::{Error, Skipped, duplicates, files};
-pub use column::{Answers, Kind};
+pub use column::{Answers, Kind, LeftOut};
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

@@ -177,6 +177,47 @@ mod tests {
     use super::*;
 
     #[test]
+    fn names_from_a_table_are_only_text() {
+        const NASTY: &str = "<script>alert(1)</script>|\"&";
+        let section = Section {
+            name: NASTY.into(),
+            output: ("_script_".into(), NASTY.into()),
+            tiles: vec![("0.9".into(), NASTY.into())],
+            text: NASTY.into(),
+            charts: vec![(roc(&[[0.0, 0.0], [1.0, 1.0]]), "The curve.")],
+            examples: vec![Example {
+                picture: Picture::default(),
+                heat: Picture::default(),
+                path: NASTY.into(),
+                text: NASTY.into(),
+            }],
+        };
+        let report = Report {
+            title: NASTY.into(),
+            command: NASTY.into(),
+            config: NASTY.into(),
+            network: "lenet".into(),
+            licence: "none".into(),
+            resize: 256,
+            input: 224,
+            bytes: 1,
+            photos: 2,
+            measured: 1,
+            tested: false,
+            divided: false,
+            refitted: true,
+            stages: vec![("Top blocks".into(), 0.5, "kept", 3, 60.0)],
+            questions: vec![section],
+            skipped: vec![Skipped { path: NASTY.into(), reason: NASTY.into() }],
+            timings: vec![Timing { phase: "Reading photos", seconds: 1.0 }],
+        };
+        let html = report.html().unwrap();
+        assert!(!html.contains("<script>") && html.contains("&lt;script&gt;") && html.contains("0.500"), "{html}");
+        let card = report.model_card().unwrap();
+        assert!(!card.contains("<script>") && card.lines().all(|line| line.matches('|').count() <= 4), "{card}");
+    }
+
+    #[test]
     fn charts_stay_in_their_frame_and_numbers_are_short() {
         let svg = scatter(&[1.0, f64::from(3u8)], &[2.0, 2.5]);
         assert_eq!(svg.matches("<circle").count(), 2);

@@ -59,6 +59,9 @@ pub struct Answers {
     pub values: Vec<f64>,
 }
 
+/// Columns that nothing can be learned from: their names, and why.
+pub type LeftOut = Vec<(String, String)>;
+
 /// The name and the stated kind of a column.
 pub(super) fn stated(name: &str) -> Result<(String, Option<Stated>), String> {
     let Some((before, kind)) = name.rsplit_once(':') else { return Ok((name.into(), None)) };
@@ -140,7 +143,7 @@ impl Table {
     ///
     /// # Errors
     /// [`Error::Table`] for a cell that is no number in a column of numbers.
-    pub fn answers(&self) -> Result<(Vec<Answers>, Vec<(String, String)>), Error> {
+    pub fn answers(&self) -> Result<(Vec<Answers>, LeftOut), Error> {
         let (mut answers, mut left_out) = (Vec::new(), Vec::new());
         for column in &self.columns {
             match column.kind() {

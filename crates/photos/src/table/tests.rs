@@ -19,7 +19,7 @@ fn table(root: &Path, text: &str) -> Result<Table, Error> {
 }
 
 /// A table of one question.
-fn question(name: &str, cells: &[&str]) -> Result<(Vec<Answers>, Vec<(String, String)>), Error> {
+fn question(name: &str, cells: &[&str]) -> Result<(Vec<Answers>, LeftOut), Error> {
     let root = folder(cells.len());
     let lines: Vec<String> = cells.iter().enumerate().map(|(i, cell)| format!("{i}.jpg,{cell}\n")).collect();
     table(root.path(), &format!("image,{name}\n{}", lines.concat()))?.answers()

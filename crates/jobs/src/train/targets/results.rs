@@ -15,6 +15,8 @@ use std::path::Path;
 const COMPARED: usize = 32;
 /// The largest difference of a probability, or of a number in standard deviations, that half-precision features may make.
 const TOLERANCE: f32 = 0.02;
+/// A temperature as low as this says that there was no mistake to learn it from.
+const LEAST: f64 = 0.011;
 /// The share of predicted numbers that are as near as the model says.
 const WITHIN: f64 = 0.9;
 
@@ -39,7 +41,7 @@ pub(super) fn write_all(
             output,
             kind: question.answers.kind.clone(),
             scale: number.then_some(question.scale),
-            temperature: question.check(&raw, held_out)?.map(|(_, temperature)| temperature).filter(|_| !number),
+            temperature: question.check(&raw, held_out)?.map(|(_, best)| supported(best)).filter(|_| !number),
             within90: within(&raw, held_out.iter().map(|&i| question.answer(i)))
                 .map(|x| x * question.scale[1])
                 .filter(|_| number),
@@ -90,6 +92,12 @@ fn rows(questions: &Questions, targets: &[Target], raw: &[f32]) -> Vec<f32> {
         }
     }
     rows
+}
+
+/// A temperature that answers support. If all on photos held out are right, the least that is looked at suits them best, and would make every
+/// answer certain; the network's own certainty stays then.
+fn supported(temperature: f64) -> f64 {
+    if temperature > LEAST { temperature } else { 1.0 }
 }
 
 /// How far nine of ten standardised predictions are from the truth at most: with the finite-sample rank of split conformal prediction (Lei et
