@@ -37,7 +37,7 @@ pub fn predict(
     settings: &Settings,
     found: &mut dyn FnMut(Prediction),
 ) -> Result<Vec<Skipped>> {
-    let preprocess = classifier.preprocess.clone();
+    let preprocess = classifier.preprocess;
     each_batch(paths, &preprocess, settings, &mut |names, pictures| {
         let probabilities = classifier.probabilities(pictures)?;
         for (name, row) in names.iter().zip(probabilities.chunks_exact(classifier.labels.len().max(1))) {
@@ -47,13 +47,16 @@ pub fn predict(
     })
 }
 
+/// What is done with the names of some pictures and these as the network takes them.
+pub(crate) type OfBatch<'a> = &'a mut dyn FnMut(&[String], &[RgbImage]) -> Result<()>;
+
 /// Reads the pictures that paths stand for, prepares them and hands them on a batch at a time, with their names; gives back what could not
 /// be read.
 pub(crate) fn each_batch(
     paths: &[PathBuf],
     preprocess: &Preprocess,
     settings: &Settings,
-    run: &mut dyn FnMut(&[String], &[RgbImage]) -> Result<()>,
+    run: OfBatch<'_>,
 ) -> Result<Vec<Skipped>> {
     let (mut files, mut skipped) = (Vec::new(), Vec::new());
     for path in paths {

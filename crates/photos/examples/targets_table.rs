@@ -76,7 +76,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut marks = String::from("image,part,left,top,right,bottom\n");
     for group in 0..count.div_ceil(2) {
         let product = &products()[(random.next() % products().len() as u64) as usize];
-        let (marked, specks) = (random.next() % 2 == 0, random.next() % (SPECKS + 1));
+        let (marked, specks) = (random.next().is_multiple_of(2), random.next() % (SPECKS + 1));
         let part = if group % 4 == 3 { "test" } else { "" };
         for i in (2 * group..2 * group + 2).filter(|&i| i < count) {
             let name = format!("{i:04}.jpg");

@@ -86,7 +86,7 @@ pub fn predict(
     settings: &Settings,
     found: &mut dyn FnMut(Prediction),
 ) -> Result<Vec<Skipped>> {
-    let preprocess = model.preprocess.clone();
+    let preprocess = model.preprocess;
     each_batch(paths, &preprocess, settings, &mut |names, pictures| {
         let rows = model.answers(pictures)?;
         for (name, mut row) in names.iter().zip(rows.chunks_exact(model.width().max(1))) {
