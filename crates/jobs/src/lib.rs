@@ -1,4 +1,4 @@
-//! What a user wants done, a file for each: train, evaluate, predict, augment, bench.
+//! What a user wants done, a file for each: train, evaluate, predict, explain, augment, bench.
 //!
 //! A job takes typed settings, sends what it is doing as a stream of [events](event), and gives back what came of it. It prints
 //! nothing: the command line draws bars from the events, tests read them.

@@ -126,8 +126,8 @@ fn occlusion_finds_the_patch_that_the_answer_depends_on_and_nothing_else() {
     assert!((60.0..68.0).contains(&map.maximum.x) && (8.0..16.0).contains(&map.maximum.y), "{:?}", map.maximum);
     assert!(map.maximum.value > 1.0 && found.covered.unwrap() < 0.4, "{:?} {:?}", map.maximum, found.covered);
     for (i, value) in map.heat.values.iter().enumerate() {
-        // Cells are 2 pixels wide and patches 4, so those of the columns 7 to 10 and rows 1 to 4 touch the mark.
-        let touches = (7..=10).contains(&(i % 14)) && (1..=4).contains(&(i / 14));
+        // Cells are 2 pixels wide and patches 8, so those of the columns 6 to 11 and rows 0 to 5 touch the mark.
+        let touches = (6..=11).contains(&(i % 14)) && (0..=5).contains(&(i / 14));
         assert_eq!(value.abs() > 1e-5, touches, "{i}: {value}");
     }
     // The photo and one heat map, no less than 320 pixels wide.

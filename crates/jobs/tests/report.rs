@@ -76,6 +76,17 @@ fn figures_appear_as_measured_and_names_cannot_become_markup() {
 }
 
 #[test]
+fn heat_maps_are_there_if_the_network_has_any() {
+    let with = report(2).html().unwrap();
+    assert!(with.contains("What it looks at") && with.contains("its answer") && with.contains("spoke for the name"));
+    let mut without = report(2);
+    (without.looks, without.mistakes[0].heats) = (Vec::new(), None);
+    let without = without.html().unwrap();
+    assert!(!without.contains("What it looks at") && !without.contains("its answer"));
+    assert!(!without.contains("spoke for the name") && without.contains("alt=\"Photo of"));
+}
+
+#[test]
 fn many_classes_and_empty_lists_are_no_trouble() {
     let mut many = report(300);
     many.mistakes.clear();

@@ -24,7 +24,7 @@ const COLOURS: [[u8; 3]; 11] = [
     [252, 255, 164],
 ];
 /// How bright the photo stays where the network looks at it, and where not.
-const BRIGHTNESS: [f32; 2] = [0.75, 0.25];
+const BRIGHTNESS: [f32; 2] = [0.6, 0.2];
 /// The share of the colour where the heat is greatest.
 const OPACITY: f32 = 0.75;
 /// Longest and shortest permitted longer side of a photo beside its heat maps, in pixels.
@@ -102,10 +102,10 @@ mod tests {
         let photo = RgbImage::from_pixel(400, 200, Rgb([200; 3]));
         let heat = Heat { rows: 2, columns: 2, values: vec![-1.0, 0.0, 0.0, 2.0] };
         let covered = overlay(&photo, Window { x: 100.0, y: 0.0, width: 200.0, height: 200.0 }, &heat);
-        assert_eq!((covered.get_pixel(99, 100).0, covered.get_pixel(300, 100).0), ([50; 3], [50; 3]));
-        assert_eq!(covered.get_pixel(110, 10).0, [150; 3], "against the answer is cold");
+        assert_eq!((covered.get_pixel(99, 100).0, covered.get_pixel(300, 100).0), ([40; 3], [40; 3]));
+        assert_eq!(covered.get_pixel(110, 10).0, [120; 3], "against the answer is cold");
         let hot = covered.get_pixel(290, 190).0;
-        assert!(hot[0] > 220 && hot[1] > 220 && hot[2] < 170, "{hot:?}");
+        assert!(hot[0] > 210 && hot[1] > 210 && hot[2] < 170, "{hot:?}");
     }
 
     #[test]

@@ -134,16 +134,19 @@ fn mistakes(run: &Run<'_>, evaluation: &Evaluation, looker: &mut Looker<'_>) -> 
     let asked: Vec<_> =
         wrong.iter().map(|&(i, best, _)| (&*answers.pictures[i], vec![best, answers.truth[i]])).collect();
     let heats = looker.look(&asked, HEAT_SIDES.0)?;
-    let mistake =
-        |(((i, best, probability), picture), heats): ((&(usize, usize, f32), Picture), Vec<Picture>)| Mistake {
+    let pictures = smalls(run, &paths, SIDES.0);
+    let mut mistakes = Vec::with_capacity(wrong.len());
+    for ((&(i, best, probability), picture), heats) in wrong.iter().zip(pictures).zip(heats) {
+        mistakes.push(Mistake {
             picture,
             heats: heats.try_into().ok(),
-            path: within(&run.data.root, &answers.pictures[*i]),
-            truth: run.data.classes[answers.truth[*i]].clone(),
-            predicted: run.data.classes[*best].clone(),
-            probability: *probability,
-        };
-    Ok(wrong.iter().zip(smalls(run, &paths, SIDES.0)).zip(heats).map(mistake).collect())
+            path: within(&run.data.root, &answers.pictures[i]),
+            truth: run.data.classes[answers.truth[i]].clone(),
+            predicted: run.data.classes[best].clone(),
+            probability,
+        });
+    }
+    Ok(mistakes)
 }
 
 fn within(root: &Path, path: &Path) -> String {

@@ -85,8 +85,8 @@ def occlusion(net, pixels, index):
     for row in range(CELLS):
         for column in range(CELLS):
             covered = pixels.copy()
-            # A cell, and half a cell on either side.
-            bounds = [(max(0, int((2 * i - 1) * SIZE / (2 * CELLS))), int((2 * i + 3) * SIZE / (2 * CELLS))) for i in (row, column)]
+            # Two cells from the middle of the cell to either side.
+            bounds = [(max(0, int((2 * i - 3) * SIZE / (2 * CELLS))), int((2 * i + 5) * SIZE / (2 * CELLS))) for i in (row, column)]
             (top, bottom), (left, right) = bounds
             covered[top:bottom, left:right] = colour
             heat[row, column] = whole - odds(covered)
