@@ -12,8 +12,10 @@ use percept_jobs::targets::{Model, occlusion};
 use percept_photos::decode;
 use std::path::Path;
 
+/// Fourteenths of the picture that are covered at a time.
+const WIDTHS: [u32; 3] = [1, 2, 4];
 /// Photos that are looked at.
-const PHOTOS: usize = 100;
+const PHOTOS: usize = 60;
 
 /// Where a mark lies on what the network gets: left, top, right, bottom.
 struct Mark {
@@ -108,18 +110,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut model = Model::open(Path::new(model), &settings)?.ok_or("the model does not answer several questions")?;
     let at = model.targets.iter().position(|target| target.name == *question).ok_or("no such question")?;
     let begin: usize = model.targets[..at].iter().map(|target| target.width()).sum();
-    let (mut covering, mut grad_cam) = (Shares::default(), Shares::default());
+    let mut coverings = WIDTHS.map(|_| Shares::default());
+    let mut grad_cam = Shares::default();
     let mut cam = model.grad_cam(at, &settings)?.ok_or("the network has no feature map")?;
     for mark in marks(Path::new(table), &model)?.iter().filter(|mark| mark.test) {
         let picture = model.prepare(&decode::open(&Path::new(photos).join(&mark.image))?);
         let said = model.answers(std::slice::from_ref(&picture))?[begin];
-        if said < 0.5 || covering.photos == PHOTOS {
+        if said < 0.5 || grad_cam.photos == PHOTOS {
             continue;
         }
-        covering.add(&occlusion(&mut model, &picture)?[at], mark.at);
+        for (covering, width) in coverings.iter_mut().zip(WIDTHS) {
+            covering.add(&occlusion(&mut model, &picture, width)?[at], mark.at);
+        }
         grad_cam.add(&model.heat(&mut cam, &picture, &[said])?, mark.at);
     }
-    covering.print("covering");
+    for (covering, width) in coverings.iter().zip(WIDTHS) {
+        covering.print(&format!("covering {width}/14 of the picture"));
+    }
     grad_cam.print("Grad-CAM");
     Ok(())
 }

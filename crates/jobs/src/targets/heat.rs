@@ -1,23 +1,27 @@
 //! Where on a picture the answers come from.
 //!
-//! Covering a place ([`occlude`]) shows what is small, since its cells are half as large as those of the network's last map, on which Grad-CAM
+//! Covering a place ([`occlude_by`]) shows what is small, since its cells are half as large as those of the network's last map, on which Grad-CAM
 //! paints; and one pass through the network answers all questions, so the maps of all cost no more than that of one.
 
 use super::{Model, Target};
 use crate::Result;
-use crate::explain::{GradCam, Heat, occlude};
+use crate::explain::{GradCam, Heat, occlude_by};
 use image::RgbImage;
 use percept_engine::{Input, Settings};
 use percept_photos::table::Kind;
 
+/// How wide what is covered is, in fourteenths of the picture, such that something small is found.
+pub const COVERED: u32 = 2;
+
 /// For each question a map of what covering a place of a prepared picture does to its answer: how much of the probability of what was said
-/// is gone, or by how many standard deviations a number changes.
+/// is gone, or by how many standard deviations a number changes. What is covered is `covered` fourteenths of the picture wide: [`COVERED`] in
+/// reports.
 ///
 /// # Errors
 /// A picture of another size than the network takes.
-pub fn occlusion(model: &mut Model, picture: &RgbImage) -> Result<Vec<Heat>> {
+pub fn occlusion(model: &mut Model, picture: &RgbImage, covered: u32) -> Result<Vec<Heat>> {
     let (width, mut rows) = (model.width().max(1), Vec::new());
-    let cells = occlude(picture, &mut |pictures| {
+    let cells = occlude_by(picture, covered, &mut |pictures| {
         let more = model.answers(pictures)?;
         let first = more.chunks_exact(width).map(|row| row[0]).collect();
         rows.extend(more);

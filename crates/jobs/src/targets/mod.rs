@@ -14,7 +14,7 @@ mod question;
 pub use evaluate::{Answered, ByKind, Evaluation, Figures, evaluate};
 pub(crate) use evaluate::{answered, measured};
 pub(crate) use heads::{Head, Heads, body, only_of};
-pub use heat::occlusion;
+pub use heat::{COVERED, occlusion};
 pub use model::{Model, Target};
 pub(crate) use model::{output_names, package};
 pub use predict::{Answer, Prediction, predict};

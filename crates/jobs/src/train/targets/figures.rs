@@ -7,7 +7,7 @@ use crate::explain::{Heat, overlay};
 use crate::format::{count, percent, percent_range};
 use crate::report::targets::{Example, Report, Section, number, roc, scatter};
 use crate::report::{confusion, reliability};
-use crate::targets::{Answered, ByKind, Evaluation, Figures, Model, Target, occlusion};
+use crate::targets::{Answered, ByKind, COVERED, Evaluation, Figures, Model, Target, occlusion};
 use crate::{Result, parallel};
 use image::RgbImage;
 use percept_learn::metrics::roc as corners;
@@ -166,7 +166,7 @@ fn shown(run: &Run<'_>, model: &mut Model, answered: &Answered) -> Result<(Vec<V
     });
     let mut maps = BTreeMap::new();
     for (k, picture) in prepared.into_iter().flatten() {
-        let heat = occlusion(model, &picture)?;
+        let heat = occlusion(model, &picture, COVERED)?;
         maps.insert(k, (picture, heat));
     }
     Ok((shown, maps))
