@@ -5,7 +5,7 @@
 
 use super::{Model, Target};
 use crate::Result;
-use crate::explain::{GradCam, Heat, occlude_by};
+use crate::explain::{GradCam, Heat, log_odds, occlude_by};
 use image::RgbImage;
 use percept_engine::{Input, Settings};
 use percept_photos::table::Kind;
@@ -13,9 +13,9 @@ use percept_photos::table::Kind;
 /// How wide what is covered is, in fourteenths of the picture, such that something small is found.
 pub const COVERED: u32 = 2;
 
-/// For each question a map of what covering a place of a prepared picture does to its answer: how much of the probability of what was said
-/// is gone, or by how many standard deviations a number changes. What is covered is `covered` fourteenths of the picture wide: [`COVERED`] in
-/// reports.
+/// For each question a map of what covering a place of a prepared picture does to its answer: how much of the log-odds of a class is gone,
+/// or of the probability of the yes or no that was said, or by how many standard deviations a number changes. What is covered is `covered`
+/// fourteenths of the picture wide; reports take [`COVERED`].
 ///
 /// # Errors
 /// A picture of another size than the network takes.
@@ -43,7 +43,7 @@ fn change(target: &Target, before: &[f32], after: &[f32]) -> f32 {
     match &target.kind {
         Kind::Class { .. } => {
             let said = most(before);
-            before[said] - after[said]
+            log_odds(before, said) - log_odds(after, said)
         }
         Kind::YesNo { .. } if before[0] < 0.5 => after[0] - before[0],
         Kind::YesNo { .. } => before[0] - after[0],
@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn heat_is_what_speaks_for_what_was_said() {
         let class = target(Kind::Class { labels: ["a", "b"].map(String::from).to_vec() });
-        assert_eq!(change(&class, &[0.25, 0.75], &[0.5, 0.5]), 0.25);
+        assert!((change(&class, &[0.25, 0.75], &[0.5, 0.5]) - 3f32.ln()).abs() < 1e-6);
         let word = target(Kind::YesNo { labels: ["no", "yes"].map(String::from) });
         assert_eq!(change(&word, &[0.75], &[0.25]), 0.5);
         assert_eq!(change(&word, &[0.25], &[0.75]), 0.5);

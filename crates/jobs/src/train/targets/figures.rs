@@ -137,7 +137,7 @@ fn section(targets: &[Target], i: usize, figures: &Figures, answered: &Answered,
             }
             let text = format!(
                 "A number, on {} photos. R² is the share of its variance that is explained; the intervals are from 2,000 bootstrap resamples. \
-                 Predictions are off by {} on average.{missing}",
+                 The mean error is {}.{missing}",
                 count(metrics.images as u64),
                 number(metrics.bias)
             );
