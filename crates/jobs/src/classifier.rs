@@ -91,6 +91,11 @@ impl Classifier {
     pub fn open(path: &Path, options: &Options, settings: &Settings) -> Result<Self> {
         let Model { graph, params, metadata } = Model::read(path)?;
         let wrong = |reason: String| Error::model(path, reason);
+        if metadata.contains_key(crate::targets::KEY) {
+            return Err(wrong(
+                "answers several questions: `percept predict` and `evaluate` take it, this does not".into(),
+            ));
+        }
         let (taking, size) = input_of(&graph).map_err(wrong)?;
         let preprocess = match metadata.get(key::PREPROCESS) {
             Some(json) => {

@@ -22,6 +22,8 @@ use std::path::{Path, PathBuf};
 pub struct Config {
     /// The photos: a folder or a CSV file.
     pub photos: PathBuf,
+    /// A table of questions about the photos, in place of their classes.
+    pub targets: Option<PathBuf>,
     /// The backbone's name, or an ONNX file.
     pub backbone: String,
     /// Pictures of anything else, which set the threshold of "none of these".
@@ -63,6 +65,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             photos: PathBuf::new(),
+            targets: None,
             backbone: "efficientnet-lite0".into(),
             seed: 0,
             validation: 0.2,

@@ -1,6 +1,6 @@
 //! Knowing when a picture shows none of the classes: a score in the model file, and the threshold that it is held against.
 
-use percept_learn::metrics::auroc;
+use percept_learn::metrics::auc;
 use serde::{Deserialize, Serialize};
 
 /// The name of the output of a model file that says how known a picture is, `f32[N, 1]`: the higher, the more like the classes.
@@ -54,12 +54,15 @@ impl Separation {
         let mut sorted = known.to_vec();
         sorted.sort_by(f32::total_cmp);
         let fifth = sorted.get(known.len() / 20).map(|&score| f64::from(score));
+        let scores: Vec<f64> = known.iter().chain(unknown).map(|&score| score.into()).collect();
+        let is_known: Vec<bool> = (0..scores.len()).map(|i| i < known.len()).collect();
         Self {
             known: known.len(),
             known_rejected: accepted(known, threshold).map(|share| 1.0 - share),
             unknown: unknown.len(),
             unknown_accepted: accepted(unknown, threshold),
-            auroc: Some(auroc(known, unknown)).filter(|area| area.is_finite()),
+            // Without pictures of both kinds there is none.
+            auroc: auc(&scores, &is_known).ok().map(|found| found.auc),
             fpr95: fifth.and_then(|fifth| accepted(unknown, fifth)),
         }
     }

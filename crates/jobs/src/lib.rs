@@ -31,6 +31,7 @@ mod photos;
 pub mod predict;
 pub mod report;
 mod score;
+pub mod targets;
 pub mod tensorboard;
 pub mod train;
 

@@ -2,8 +2,10 @@
 
 use crate::classifier::{BATCH, Classifier};
 use crate::{Result, parallel, photos};
+use image::RgbImage;
 use percept_engine::Settings;
 use percept_photos::decode;
+use percept_photos::resize::Preprocess;
 use percept_photos::scan::Skipped;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -41,6 +43,32 @@ pub fn predict(
     settings: &Settings,
     found: &mut dyn FnMut(Prediction),
 ) -> Result<Vec<Skipped>> {
+    let preprocess = classifier.preprocess;
+    each_batch(paths, &preprocess, settings, &mut |names, pictures| {
+        let said = classifier.say(pictures)?;
+        let threshold = classifier.known().map(|known| known.threshold);
+        let rows = said.probabilities.chunks_exact(classifier.labels.len().max(1));
+        for (i, (name, row)) in names.iter().zip(rows).enumerate() {
+            let known_score = said.known_scores.get(i).copied();
+            let known = known_score.zip(threshold).map(|(score, threshold)| f64::from(score) >= threshold);
+            let classes = best(row, &classifier.labels, top);
+            found(Prediction { picture: name.clone(), classes, known, known_score });
+        }
+        Ok(())
+    })
+}
+
+/// What is done with the names of some pictures and these as the network takes them.
+pub(crate) type OfBatch<'a> = &'a mut dyn FnMut(&[String], &[RgbImage]) -> Result<()>;
+
+/// Reads the pictures that paths stand for, prepares them and hands them on a batch at a time, with their names; gives back what could not
+/// be read.
+pub(crate) fn each_batch(
+    paths: &[PathBuf],
+    preprocess: &Preprocess,
+    settings: &Settings,
+    run: OfBatch<'_>,
+) -> Result<Vec<Skipped>> {
     let (mut files, mut skipped) = (Vec::new(), Vec::new());
     for path in paths {
         match photos::pictures(path) {
@@ -53,34 +81,27 @@ pub fn predict(
     }
     for chunk in files.chunks(BATCH) {
         let prepared = parallel::map(&settings.pool, chunk, |(path, _), _| {
-            decode::open(path).map(|picture| classifier.prepare(&picture))
+            decode::open(path).map(|picture| preprocess.apply(&picture))
         });
         let (mut names, mut batch) = (Vec::new(), Vec::new());
         for ((_, name), result) in chunk.iter().zip(prepared) {
             match result {
                 Ok(picture) => {
-                    names.push(name);
+                    names.push(name.clone());
                     batch.push(picture);
                 }
                 Err(error) => skipped.push(Skipped { path: name.into(), reason: error.reason() }),
             }
         }
-        let said = classifier.say(&batch)?;
-        let threshold = classifier.known().map(|known| known.threshold);
-        let rows = said.probabilities.chunks_exact(classifier.labels.len().max(1));
-        for (i, (name, row)) in names.iter().zip(rows).enumerate() {
-            let known_score = said.known_scores.get(i).copied();
-            let known = known_score.zip(threshold).map(|(score, threshold)| f64::from(score) >= threshold);
-            found(Prediction { known, known_score, ..prediction(name, row, &classifier.labels, top) });
-        }
+        run(&names, &batch)?;
     }
     Ok(skipped)
 }
 
-fn prediction(name: &str, row: &[f32], labels: &[String], top: usize) -> Prediction {
+/// The most probable classes, most probable first.
+pub(crate) fn best(row: &[f32], labels: &[String], top: usize) -> Vec<Answer> {
     let mut order: Vec<usize> = (0..row.len()).collect();
     order.sort_by(|&a, &b| row[b].total_cmp(&row[a]));
     let answer = |&i: &usize| Answer { label: labels[i].clone(), probability: row[i] };
-    let classes = order.iter().take(top).map(answer).collect();
-    Prediction { picture: name.into(), classes, known: None, known_score: None }
+    order.iter().take(top).map(answer).collect()
 }

@@ -1,8 +1,8 @@
 //! How a network learns.
 //!
 //! [`gradient`] makes the gradients of a network. For the last layer alone there are [`features`] that a frozen network left on
-//! disk and [`logistic`] regression on them; [`calibrate`] makes probabilities mean what they say, [`metrics`] tell how good the result
-//! is, and [`confident`] finds labels that are probably wrong.
+//! disk, and [`logistic`] and [`ridge`] regression on them; [`calibrate`] makes probabilities mean what they say, [`metrics`] tell how good
+//! the result is, and [`confident`] finds labels that are probably wrong.
 
 pub mod calibrate;
 pub mod confident;
@@ -15,6 +15,7 @@ mod lbfgs;
 pub mod logistic;
 pub mod metrics;
 pub mod optim;
+pub mod ridge;
 pub mod trainer;
 
 pub use error::{Error, Result};

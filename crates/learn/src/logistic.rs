@@ -9,7 +9,7 @@
 
 mod further;
 mod problem;
-mod scale;
+pub(crate) mod scale;
 mod select;
 
 use crate::features::Features;

@@ -1,12 +1,17 @@
-//! How good a classifier is, with scikit-learn's definitions (`zero_division=0`) and intervals that say how sure that is.
+//! How good a classifier is, and the answers to yes/no questions and for numbers: scikit-learn's definitions (`zero_division=0`), and
+//! intervals that say how sure that is.
 
-mod auroc;
+mod auc;
+mod binary;
 mod interval;
+mod regression;
 
 use crate::Result;
 use crate::calibrate::{ReliabilityBin, check, ece, reliability};
-pub use auroc::auroc;
+pub use auc::{Auc, auc, roc};
+pub use binary::Binary;
 pub use interval::wilson;
+pub use regression::Regression;
 use serde::{Deserialize, Serialize};
 
 /// How good one class is recognised.

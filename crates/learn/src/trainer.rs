@@ -3,13 +3,14 @@
 //! What is trained enters the graph as inputs, so one plan serves all steps, and an optimiser sees two flat lists of numbers. Running
 //! statistics are state like any other: the graph takes the old and gives the new.
 
-use crate::gradient::gradients;
+mod opened;
+
 use crate::{Error, Result};
+use opened::Opened;
 use percept_engine::{Input, Network, Plan, Settings};
-use percept_graph::ops::{BatchNormalization, SoftmaxCrossEntropy};
-use percept_graph::{Bindings, DType, Graph, Node, Op, Params, Source, Tensor, Value, ValueId};
+use percept_graph::{Bindings, DType, Graph, Op, Params, Source, Tensor, Value};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 /// A named part of an arena.
@@ -36,7 +37,27 @@ pub enum BatchNorm {
     Frozen,
 }
 
-/// A classifier under training: one input, logits `[N, classes]` as its one output.
+/// What is minimised of an output `[N, C]` of a network; of several outputs it is the sum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// Mean over the batch of `−Σ targets · log softmax(output)`. Targets `[N, C]` are probabilities; a row that counts less, or not at all,
+    /// has them multiplied by its weight.
+    CrossEntropy,
+    /// Half the mean of `weights · (output − targets)²`, for targets `[N, C]` and, as a list of their own after them, weights `[N, C]`.
+    SquaredError,
+}
+
+impl Loss {
+    /// How many lists of numbers it takes beside the output.
+    pub fn lists(self) -> usize {
+        match self {
+            Loss::CrossEntropy => 1,
+            Loss::SquaredError => 2,
+        }
+    }
+}
+
+/// A network under training: one input, and for each output `[N, C]` a [`Loss`].
 ///
 /// ```
 /// use percept_engine::{Input, Settings};
@@ -61,7 +82,8 @@ pub struct Trainer {
     slices: Vec<Slice>,
     statistics: Vec<Slice>,
     fixed: Params,
-    classes: usize,
+    /// Numbers for each picture in each list that the losses take.
+    widths: Vec<usize>,
     /// What is trained, one slice after the other.
     pub parameters: Vec<f32>,
     /// The gradient of the last loss with respect to it.
@@ -71,13 +93,28 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// Prepares a network; `train` says by name which parameters are trained.
+    /// Prepares a classifier, whose output is logits; `train` says by name which parameters are trained.
     ///
     /// # Errors
-    /// A network that is not a classifier, parameters that do not fit, an operator without a derivative.
+    /// As [`Trainer::with_losses`].
     pub fn new(
         graph: &Graph,
         params: &Params,
+        batch_norm: BatchNorm,
+        train: impl Fn(&str) -> bool,
+        settings: Settings,
+    ) -> Result<Self> {
+        Self::with_losses(graph, params, &[Loss::CrossEntropy], batch_norm, train, settings)
+    }
+
+    /// Prepares a network with a loss for each of its outputs.
+    ///
+    /// # Errors
+    /// A network of another form, parameters that do not fit, an operator without a derivative.
+    pub fn with_losses(
+        graph: &Graph,
+        params: &Params,
+        losses: &[Loss],
         batch_norm: BatchNorm,
         train: impl Fn(&str) -> bool,
         settings: Settings,
@@ -86,7 +123,7 @@ impl Trainer {
         let statistics = running_statistics(graph);
         let is_trained =
             |value: &Value| value.ty.dtype == DType::F32 && !statistics.contains(&value.name) && train(&value.name);
-        let mut open = Opened::new(graph)?;
+        let mut open = Opened::new(graph, losses)?;
         let trained: Vec<_> = graph.parameters().filter(|value| is_trained(value)).map(|v| v.name.clone()).collect();
         let inputs = trained.iter().map(|name| open.input(name)).collect::<Result<Vec<_>>>()?;
         let moving: Vec<_> = match batch_norm {
@@ -95,7 +132,7 @@ impl Trainer {
         };
         moving.iter().try_for_each(|name| open.input(name).map(drop))?;
         let new_statistics = open.copy_nodes(batch_norm)?;
-        let (outputs, classes) = open.loss_and_gradients(&inputs, &moving, &new_statistics)?;
+        let outputs = open.loss_and_gradients(&inputs, &moving, &new_statistics)?;
         open.to.set_outputs(outputs);
         let fixed = |name: &String| !trained.contains(name) && !moving.contains(name);
         let fixed: Params =
@@ -105,7 +142,7 @@ impl Trainer {
         let (slices, parameters) = arena(&trained, params)?;
         let (statistics, running) = arena(&moving, params)?;
         let gradients = vec![0.0; parameters.len()];
-        Ok(Self { network, slices, statistics, fixed, classes, parameters, gradients, running })
+        Ok(Self { network, slices, statistics, fixed, widths: open.widths, parameters, gradients, running })
     }
 
     /// What the arena of parameters is made of.
@@ -113,9 +150,9 @@ impl Trainer {
         &self.slices
     }
 
-    /// Number of classes.
+    /// Number of classes, or of what else the first output has.
     pub fn classes(&self) -> usize {
-        self.classes
+        self.widths[0]
     }
 
     /// Computes the loss of a batch and its gradients, and moves the running statistics; gives back the loss.
@@ -125,14 +162,29 @@ impl Trainer {
     /// # Errors
     /// Inputs that do not fit the network, or no pictures at all, whose mean loss and statistics would not be numbers.
     pub fn gradients_of(&mut self, shape: &[usize], pictures: Input<'_>, targets: &[f32]) -> Result<f32> {
+        self.gradients_of_all(shape, pictures, &[targets])
+    }
+
+    /// The same for several outputs: `lists` are what their losses take, one after the other.
+    ///
+    /// # Errors
+    /// As [`Trainer::gradients_of`], and another number of lists.
+    pub fn gradients_of_all<L: AsRef<[f32]>>(
+        &mut self,
+        shape: &[usize],
+        pictures: Input<'_>,
+        lists: &[L],
+    ) -> Result<f32> {
+        Error::check_size("lists of targets", lists.len(), self.widths.len())?;
         let slices = self.slices.iter().map(|slice| (slice, &self.parameters));
         let all = slices.chain(self.statistics.iter().map(|slice| (slice, &self.running)));
         let batch = shape.first().copied().unwrap_or(0);
         if batch == 0 {
             return Err(Error::Network("a batch without pictures has no loss".into()));
         }
-        let target_shape = [batch, self.classes];
-        let mut inputs = vec![(shape, pictures), (&target_shape[..], Input::F32(targets))];
+        let shapes: Vec<_> = self.widths.iter().map(|&width| [batch, width]).collect();
+        let mut inputs = vec![(shape, pictures)];
+        inputs.extend(shapes.iter().zip(lists).map(|(shape, list)| (&shape[..], Input::F32(list.as_ref()))));
         inputs.extend(all.map(|(slice, from)| (&slice.shape[..], Input::F32(&from[slice.range.clone()]))));
         let plan = self.network.run(&inputs)?;
         let loss = plan.output(0).1[0];
@@ -203,112 +255,5 @@ fn arena(names: &[String], params: &Params) -> Result<(Vec<Slice>, Vec<f32>)> {
     Ok((slices, values))
 }
 
-/// A graph copied such that some of its parameters are inputs.
-struct Opened<'g> {
-    from: &'g Graph,
-    to: Graph,
-    map: Vec<Option<ValueId>>,
-    targets: ValueId,
-    classes: usize,
-}
-
-impl<'g> Opened<'g> {
-    fn new(from: &'g Graph) -> Result<Self> {
-        let (&[image], &[logits]) = (from.inputs(), from.outputs()) else {
-            return Err(Error::Network(format!("\"{}\" needs one input and one output to be trained", from.name)));
-        };
-        let mut to = Graph::new(format!("{}.training", from.name));
-        let mut map = vec![None; from.values().len()];
-        map[image.index()] = Some(to.add_input(from.value(image).name.clone(), from.value(image).ty.clone())?);
-        let ty = from.value(logits).ty.clone();
-        let classes = ty.shape.get(1).and_then(|dim| dim.as_const()).and_then(|n| usize::try_from(n).ok());
-        let classes = classes.filter(|_| ty.rank() == 2 && ty.dtype == DType::F32);
-        let classes = classes.ok_or_else(|| Error::Network(format!("a classifier gives [N, classes], not {ty}")))?;
-        let targets = to.add_input("targets", ty)?;
-        Ok(Self { from, to, map, targets, classes })
-    }
-
-    /// Makes an input of a parameter.
-    fn input(&mut self, name: &str) -> Result<ValueId> {
-        let id = self.from.find(name)?;
-        let new = self.to.add_input(name, self.from.value(id).ty.clone())?;
-        self.map[id.index()] = Some(new);
-        Ok(new)
-    }
-
-    /// Copies all nodes; gives back the new running statistics by the name of the old.
-    fn copy_nodes(&mut self, batch_norm: BatchNorm) -> Result<HashMap<String, ValueId>> {
-        let mut statistics = HashMap::new();
-        for node in self.from.nodes() {
-            let inputs = node.inputs.iter().map(|id| id.map(|id| self.value(id)).transpose());
-            let inputs = inputs.collect::<Result<Vec<_>>>()?;
-            let op = match (&node.op, batch_norm) {
-                (Op::BatchNormalization(op), BatchNorm::Batch { momentum }) => {
-                    BatchNormalization { momentum, training_mode: true, ..op.clone() }.into()
-                }
-                (op, _) => op.clone(),
-            };
-            let names: Vec<_> = node.outputs.iter().map(|&id| self.from.value(id).name.clone()).collect();
-            let outputs = self.to.add_node(node.name.clone(), op, inputs, &names)?;
-            self.map[node.outputs[0].index()] = Some(outputs[0]);
-            self.note_statistics(node, &outputs, &mut statistics)?;
-        }
-        Ok(statistics)
-    }
-
-    /// One normalisation used at several places of a network moves its statistics once, at the last.
-    fn note_statistics(&self, node: &Node, outputs: &[ValueId], to: &mut HashMap<String, ValueId>) -> Result<()> {
-        for (i, &new) in outputs.iter().enumerate().skip(1) {
-            if let Some(old) = node.inputs.get(2 + i).copied().flatten() {
-                to.insert(self.from.value(old).name.clone(), new);
-            }
-        }
-        Ok(())
-    }
-
-    fn value(&mut self, id: ValueId) -> Result<ValueId> {
-        if let Some(id) = self.map[id.index()] {
-            return Ok(id);
-        }
-        let value = self.from.value(id);
-        let new = self.to.add_parameter(&value.name, value.ty.clone())?;
-        self.map[id.index()] = Some(new);
-        Ok(new)
-    }
-
-    /// The outputs of the training graph: loss, gradients, new statistics; and the number of classes.
-    fn loss_and_gradients(
-        &mut self,
-        trained: &[ValueId],
-        moving: &[String],
-        statistics: &HashMap<String, ValueId>,
-    ) -> Result<(Vec<ValueId>, usize)> {
-        let logits = self.value(self.from.outputs()[0])?;
-        let loss = self.to.add(SoftmaxCrossEntropy {}, &[logits, self.targets])?;
-        let mut outputs = vec![loss];
-        for (&id, slope) in trained.iter().zip(gradients(&mut self.to, loss, trained)?) {
-            let unused = || Error::Network(format!("the logits do not depend on \"{}\"", self.to.value(id).name));
-            outputs.push(slope.ok_or_else(unused)?);
-        }
-        for name in moving {
-            outputs.push(*statistics.get(name).ok_or_else(|| Error::Network(format!("\"{name}\" is not moved")))?);
-        }
-        Ok((outputs, self.classes))
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use percept_graph::TensorType;
-
-    #[test]
-    fn a_network_with_two_outputs_is_refused() {
-        let mut graph = Graph::new("net");
-        let x = graph.add_input("x", TensorType::new(DType::F32, [1.into(), 2.into()])).unwrap();
-        graph.set_outputs([x, x]);
-        let settings = Settings::detect().unwrap();
-        let made = Trainer::new(&graph, &Params::new(), BatchNorm::Frozen, |_| true, settings);
-        assert!(made.err().unwrap().to_string().contains("one output"));
-    }
-}
+mod tests;

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)] // A failed test helper is a failed test.
 
 use percept_learn::calibrate::{debiased, nll, temperature};
-use percept_learn::metrics::{Metrics, auroc, wilson};
+use percept_learn::metrics::{Metrics, auc, wilson};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -81,9 +81,9 @@ fn what_cannot_be_measured_is_an_error() {
 }
 
 #[test]
-fn auroc_is_the_share_of_pairs_in_order() {
-    let score = |i: u32| (i.wrapping_mul(2_654_435_761) >> 28) as f32;
-    let (higher, lower): (Vec<f32>, Vec<f32>) =
+fn the_area_under_the_curve_is_the_share_of_pairs_in_order() {
+    let score = |i: u32| f64::from(i.wrapping_mul(2_654_435_761) >> 28);
+    let (higher, lower): (Vec<f64>, Vec<f64>) =
         ((0..70).map(|i| score(i) + 3.0).collect(), (70..150).map(score).collect());
     let pairs = higher.iter().flat_map(|a| lower.iter().map(move |b| (a, b)));
     let wins: f64 = pairs
@@ -97,8 +97,10 @@ fn auroc_is_the_share_of_pairs_in_order() {
             }
         })
         .sum();
-    near("auroc", auroc(&higher, &lower), wins / (70.0 * 80.0));
-    assert!(auroc(&higher, &[]).is_nan());
+    let is_higher: Vec<bool> = (0..150).map(|i| i < 70).collect();
+    let found = auc(&[&higher[..], &lower].concat(), &is_higher).unwrap();
+    near("auc", found.auc, wins / (70.0 * 80.0));
+    assert!(auc(&higher, &is_higher[..70]).is_err());
 }
 
 #[test]

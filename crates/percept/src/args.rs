@@ -63,12 +63,20 @@ Examples:
   percept train photos --out best --time-limit 20m --backbone efficientnet-lite2
   percept train photos --unknown anything-else      tells better when it is none of the classes
   percept train mnist --network lenet --from-scratch --no-flip
+  percept train eyes --targets eyes.csv --out heart    answers to several questions: image,age,smoker,grade
   percept train --resume signs                      go on after an interruption
   percept train --config run/config.toml --out again   the same model again, to the bit")]
 pub(crate) struct Train {
     /// The photos: a folder, a CSV file, a tar or an IDX file
     #[arg(required_unless_present_any = ["config", "resume"])]
     pub(crate) photos: Option<PathBuf>,
+    /// Learn the answers of this table, in place of classes: a CSV file with the column image and one for each question
+    ///
+    /// Numbers, yes/no (any two answers) and classes are told apart by their cells, or by names such as age:number, grade:class and
+    /// smoker:yes-no. Empty cells and NA are missing answers. Paths are relative to PHOTOS or to the table. The columns part (train, val,
+    /// test) and group (a patient, a place: kept on one side) are optional.
+    #[arg(long, value_name = "TABLE.csv")]
+    pub(crate) targets: Option<PathBuf>,
     /// The folder to make, with the model, the report and all else
     #[arg(long, short, default_value = "run", value_name = "FOLDER")]
     pub(crate) out: PathBuf,
@@ -98,10 +106,10 @@ pub(crate) struct Train {
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) seed: u64,
     /// Go on with a run that was interrupted: the folder that it was to make
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["photos", "out", "config", "time_limit", "views", "no_flip", "unknown", "backbone", "network", "seed"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["photos", "targets", "out", "config", "time_limit", "views", "no_flip", "unknown", "backbone", "network", "seed"])]
     pub(crate) resume: Option<PathBuf>,
     /// Repeat a run exactly: the config.toml that it left
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["photos", "time_limit", "views", "no_flip", "unknown", "backbone", "network", "seed"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["photos", "targets", "time_limit", "views", "no_flip", "unknown", "backbone", "network", "seed"])]
     pub(crate) config: Option<PathBuf>,
     /// Write the learning curves to this folder while training, for TensorBoard
     #[arg(long, value_name = "FOLDER")]
@@ -113,14 +121,16 @@ pub(crate) struct Train {
 /// Measure a model on labelled photos
 ///
 /// Classes are matched to the model's labels by name; names that are all numbers are indices. Photos of classes that the model does not
-/// have show how well it answers "none of these".
+/// have show how well it answers "none of these". A model that answers several questions is measured on a CSV file like the one that it
+/// was trained with.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   percept evaluate run/model.onnx test-photos
   percept evaluate run/model.onnx test-photos --format json > metrics.json
   percept evaluate run/model.onnx test-photos --unknown anything-else
-  percept evaluate resnet18.onnx imagenet.csv --labels labels.txt")]
+  percept evaluate resnet18.onnx imagenet.csv --labels labels.txt
+  percept evaluate heart/model.onnx others.csv    a model of several questions, and a table of them")]
 pub(crate) struct Evaluate {
     #[command(flatten)]
     pub(crate) model: Model,
@@ -129,6 +139,9 @@ pub(crate) struct Evaluate {
     /// Pictures that show none of the classes, to measure how many are taken for one
     #[arg(long, value_name = "PICTURES")]
     pub(crate) unknown: Option<PathBuf>,
+    /// The answers for a model of several questions, whose paths are relative to the photos
+    #[arg(long, value_name = "TABLE.csv")]
+    pub(crate) targets: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) output: Output,
 }

@@ -4,6 +4,7 @@ mod add;
 mod bench;
 mod check;
 mod explain;
+mod targets;
 
 use crate::args::{self, Backbone, Cli, Format, Verb};
 use crate::interrupt;
@@ -17,6 +18,7 @@ use percept_jobs::event::Event;
 use percept_jobs::format::{bytes, count, duration, percent, percent_range};
 use percept_jobs::known::Separation;
 use percept_jobs::tensorboard::Writer;
+use percept_jobs::train::Resumed;
 use percept_jobs::{
     Classifier, Config, Error, Settings, augment, backbone, classifier, demo, evaluate, predict, train,
 };
@@ -75,13 +77,16 @@ fn run_train(args: args::Train, settings: &Settings, events: Events<'_>) -> Resu
     };
     let events = &mut events;
     if let Some(out) = &args.resume {
-        let trained = train::resume(out, settings, events).map_err(|error| failed(error, out))?;
-        return finish_train(&args.output, &trained);
+        return match train::resume(out, settings, events).map_err(|error| failed(error, out))? {
+            Resumed::Classes(trained) => finish_train(&args.output, &trained),
+            Resumed::Targets(trained) => targets::finish(&args.output, &trained),
+        };
     }
     let config = match (&args.config, args.photos) {
         (Some(file), _) => Config::read(file)?,
         (None, photos) => {
             let mut config = Config { photos: photos.unwrap_or_default(), ..Config::default() };
+            config.targets = args.targets;
             config.backbone = args.backbone;
             config.network = args.network;
             config.unknown = args.unknown;
@@ -92,6 +97,10 @@ fn run_train(args: args::Train, settings: &Settings, events: Events<'_>) -> Resu
             config
         }
     };
+    if config.targets.is_some() {
+        let trained = train::targets::train(config, &args.out, &command(), settings, events);
+        return targets::finish(&args.output, &trained.map_err(|error| failed(error, &args.out))?);
+    }
     let trained =
         train::train(config, &args.out, &command(), settings, events).map_err(|error| failed(error, &args.out))?;
     finish_train(&args.output, &trained)
@@ -148,6 +157,9 @@ fn open(model: &args::Model, settings: &Settings) -> Result<Classifier> {
 }
 
 fn run_evaluate(args: args::Evaluate, settings: &Settings, events: Events<'_>) -> Result<()> {
+    if let Some(model) = targets::open(&args.model, settings)? {
+        return targets::evaluate(model, &args, settings, events);
+    }
     let mut classifier = open(&args.model, settings)?;
     let evaluation = evaluate::evaluate(&mut classifier, &args.photos, args.unknown.as_deref(), settings, events)?;
     if args.output.format == Format::Json {
@@ -202,6 +214,9 @@ fn verdict(evaluation: &Evaluation) -> String {
 }
 
 fn run_predict(args: args::Predict, settings: &Settings) -> Result<()> {
+    if let Some(model) = targets::open(&args.model, settings)? {
+        return targets::predict(model, &args, settings);
+    }
     let mut classifier = open(&args.model, settings)?;
     let mut list = args.output.format == Format::Json;
     let mut predictions = Vec::new();

@@ -117,6 +117,18 @@ pub enum Error {
         /// The name of the one that is not.
         missing: String,
     },
+    /// A table that cannot be used as it is.
+    #[error("{}{}: {reason}", path.display(), place(*line, column))]
+    Table {
+        /// The table.
+        path: PathBuf,
+        /// The line, counted from 1; 0 if none is to blame.
+        line: u64,
+        /// The column's name; empty if none is to blame.
+        column: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
     /// A setting outside its range.
     #[error("{name} is {value}: it must be {expected}")]
     Setting {
@@ -127,6 +139,12 @@ pub enum Error {
         /// What it may be.
         expected: &'static str,
     },
+}
+
+/// Where in a table.
+fn place(line: u64, column: &str) -> String {
+    let line = if line > 0 { format!(", line {line}") } else { String::new() };
+    if column.is_empty() { line } else { format!("{line}, column \"{column}\"") }
 }
 
 impl Error {
@@ -147,6 +165,11 @@ impl Error {
             }
             other => other.to_string(),
         }
+    }
+
+    /// A mistake in a table; line 0 or an empty column if there is none to blame.
+    pub(crate) fn table(path: &Path, line: u64, column: &str, reason: impl Into<String>) -> Self {
+        Self::Table { path: path.to_owned(), line, column: column.into(), reason: reason.into() }
     }
 
     /// Returns a function that wraps an [`io::Error`] with what was attempted on which path, for `map_err`.

@@ -12,6 +12,7 @@ pub mod scan;
 pub mod sheet;
 pub mod split;
 pub mod synthesise;
+pub mod table;
 
 pub use error::Error;
 pub use scan::Skipped;

@@ -194,12 +194,12 @@ fn check_and_index(candidates: Vec<Candidate>, skipped: &mut Vec<Skipped>) -> (V
 
 /// A piece of a name in natural order; a number is compared by its length without leading zeros, then its digits.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Piece {
+pub(crate) enum Piece {
     Number(usize, String),
     Text(String),
 }
 
-fn natural_key(name: &str) -> (Vec<Piece>, String) {
+pub(crate) fn natural_key(name: &str) -> (Vec<Piece>, String) {
     let mut pieces = Vec::new();
     let mut rest = name;
     while let Some(first) = rest.chars().next() {

@@ -11,7 +11,7 @@ mod occlusion;
 
 pub use cover::{overlay, side_by_side};
 pub use grad_cam::GradCam;
-pub use occlusion::{log_odds, occlude};
+pub use occlusion::{Score, log_odds, occlude, occlude_by};
 
 use crate::predict::Answer;
 use crate::{Classifier, Error, Result, output};

@@ -11,8 +11,12 @@ use crate::Result;
 use crate::classifier::BATCH;
 use image::{Rgb, RgbImage, imageops};
 
-/// Cells along each side: 16 pixels of 224, and patches of 64.
+/// Cells along each side, of 16 pixels in a picture of 224, and how many of them a patch is wide.
 const CELLS: u32 = 14;
+const COVERED: u32 = 4;
+
+/// Gives a number for each picture.
+pub type Score<'a> = &'a mut dyn FnMut(&[RgbImage]) -> Result<Vec<f32>>;
 
 /// What each place of a prepared picture is worth: the score of the picture less the score with that place covered.
 ///
@@ -31,13 +35,21 @@ const CELLS: u32 = 14;
 ///
 /// # Errors
 /// Those of `score`.
-pub fn occlude(picture: &RgbImage, score: &mut dyn FnMut(&[RgbImage]) -> Result<Vec<f32>>) -> Result<Heat> {
+pub fn occlude(picture: &RgbImage, score: Score<'_>) -> Result<Heat> {
+    occlude_by(picture, COVERED, score)
+}
+
+/// The same with patches of so many cells: smaller ones for what is small.
+///
+/// # Errors
+/// Those of `score`.
+pub fn occlude_by(picture: &RgbImage, covered: u32, score: Score<'_>) -> Result<Heat> {
     let (width, height) = picture.dimensions();
     let (rows, columns) = (CELLS.min(height), CELLS.min(width));
     let colour = mean_colour(picture);
     let cover = |row: u32, column: u32| {
-        let (left, right) = patch(column, columns, width);
-        let (top, bottom) = patch(row, rows, height);
+        let (left, right) = patch(column, covered, columns, width);
+        let (top, bottom) = patch(row, covered, rows, height);
         let mut covered = picture.clone();
         let patch = RgbImage::from_pixel(right - left, bottom - top, colour);
         imageops::replace(&mut covered, &patch, i64::from(left), i64::from(top));
@@ -71,11 +83,11 @@ pub fn log_odds(probabilities: &[f32], class: usize) -> f32 {
     (own.max(least).ln() - others.max(least).ln()) as f32
 }
 
-/// From where to where the patch around a cell reaches along a side of so many pixels: two cells from its middle to
-/// either side, as far as there is a picture.
-fn patch(cell: u32, cells: u32, side: u32) -> (u32, u32) {
+/// From where to where a patch of so many cells around the middle of one reaches, along a side of so many pixels, as far as there is a picture.
+fn patch(cell: u32, covered: u32, cells: u32, side: u32) -> (u32, u32) {
     let at = |halves: u32| u64::from(halves) * u64::from(side) / u64::from(2 * cells.max(1));
-    let (first, last) = (at((2 * cell).saturating_sub(3)), at(2 * cell + 5).min(u64::from(side)));
+    let middle = 2 * cell + 1;
+    let (first, last) = (at(middle.saturating_sub(covered)), at(middle + covered).min(u64::from(side)));
     (first as u32, (last as u32).max(first as u32 + 1))
 }
 
@@ -92,9 +104,10 @@ mod tests {
 
     #[test]
     fn patches_reach_two_cells_from_the_middle_and_cover_every_pixel() {
-        assert_eq!([0, 1, 6, 13].map(|cell| patch(cell, 14, 224)), [(0, 40), (0, 56), (72, 136), (184, 224)]);
+        assert_eq!([0, 1, 6, 13].map(|cell| patch(cell, 4, 14, 224)), [(0, 40), (0, 56), (72, 136), (184, 224)]);
+        assert_eq!([0, 1, 6, 13].map(|cell| patch(cell, 2, 14, 224)), [(0, 24), (8, 40), (88, 120), (200, 224)]);
         for (cells, side) in [(14, 224), (14, 28), (14, 33), (5, 5), (1, 1), (14, 15)] {
-            let patches: Vec<_> = (0..cells).map(|cell| patch(cell, cells, side)).collect();
+            let patches: Vec<_> = (0..cells).map(|cell| patch(cell, COVERED, cells, side)).collect();
             assert!(patches.iter().all(|&(from, to)| from < to && to <= side), "{patches:?}");
             assert!(patches.windows(2).all(|pair| pair[1].0 <= pair[0].1), "{patches:?}");
             assert_eq!((patches[0].0, patches[cells as usize - 1].1), (0, side));

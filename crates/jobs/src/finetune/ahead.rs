@@ -4,7 +4,7 @@
 //! it. What a batch holds depends on its place alone, so running ahead changes nothing.
 
 use super::feed::{Batch, blend};
-use super::views::{beta, shuffled, targets};
+use super::views::{beta, shuffled};
 use super::{Recipe, Task};
 use crate::{Error, Result};
 use percept_engine::Pool;
@@ -14,8 +14,8 @@ use std::thread::Scope;
 /// Batches that wait at most.
 const WAITING: usize = 2;
 
-/// A batch and its targets, photos × classes.
-pub(super) type Step = (Batch, Vec<f32>);
+/// A batch and what the losses take for it: lists of photos × numbers.
+pub(super) type Step = (Batch, Vec<Vec<f32>>);
 
 /// The steps of a training, in order.
 pub(super) struct Steps(Receiver<Result<Step>>);
@@ -67,13 +67,15 @@ impl Task<'_> {
 
     /// What a step learns from.
     pub(super) fn step(&self, pool: &Pool, recipe: &Recipe, epoch: u32, step: u64, photos: &[usize]) -> Result<Step> {
-        let classes = self.data.classes.len();
         let mut batch = self.feed.batch(pool, photos, Some(epoch + 1))?;
-        let mut targets = targets(self.data, photos, classes, recipe.label_smoothing);
+        let mut targets = self.answers.lists(photos, recipe.label_smoothing);
         if recipe.mixup > 0.0 {
             let share = beta(recipe.mixup, self.seed, step);
             batch.mix(share);
-            blend(&mut targets, photos.len(), classes, |a, b| share * a + (1.0 - share) * b);
+            for list in &mut targets {
+                let width = list.len() / photos.len().max(1);
+                blend(list, photos.len(), width, |a, b| share * a + (1.0 - share) * b);
+            }
         }
         Ok((batch, targets))
     }

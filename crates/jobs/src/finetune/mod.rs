@@ -8,11 +8,13 @@
 //! there takes the same steps. When it is written decides nothing.
 
 mod ahead;
+mod answers;
 mod feed;
 mod recipe;
 mod state;
 mod views;
 
+pub(crate) use answers::Answers;
 pub(crate) use feed::{Feed, Kept};
 pub use recipe::{Epoch, Lower, Recipe};
 pub(crate) use views::Views;
@@ -22,8 +24,6 @@ use crate::{Error, Result, format};
 use percept_engine::{Network, Settings};
 use percept_graph::rewrite::fold_for_inference;
 use percept_graph::{Graph, Params};
-use percept_learn::calibrate::temperature;
-use percept_learn::metrics::Metrics;
 use percept_learn::optim::Group;
 use percept_learn::trainer::{Slice, Trainer};
 use percept_photos::scan::DataSet;
@@ -42,11 +42,13 @@ pub(crate) struct Task<'a> {
     pub(crate) name: &'static str,
     /// What the names of its curves begin with.
     pub(crate) curves: &'static str,
-    /// From what the feed gives to logits.
+    /// From what the feed gives to logits, or to a raw output for each question.
     pub(crate) graph: &'a Graph,
     pub(crate) params: &'a Params,
     pub(crate) feed: Feed<'a>,
     pub(crate) data: &'a DataSet,
+    /// What the network is to say.
+    pub(crate) answers: Answers<'a>,
     /// Positions of the photos to learn from.
     pub(crate) photos: &'a [usize],
     /// Positions of the photos to check with.
@@ -72,7 +74,7 @@ impl Task<'_> {
         recipe.check()?;
         let in_epoch = self.in_epoch(recipe);
         let steps = u64::from(recipe.epochs) * in_epoch;
-        let mut trainer = Trainer::new(self.graph, self.params, recipe.batch_norm, |_| true, self.settings.clone())?;
+        let mut trainer = self.trainer(recipe)?;
         let groups = groups(&trainer, recipe);
         let mut state = State::open(self.checkpoint, recipe, &mut trainer)?;
         let mut phase = Phase::start(events, self.name, Some(steps), "steps");
@@ -84,7 +86,7 @@ impl Task<'_> {
                 let end = (state.about.curve.len() as u64 + 1) * in_epoch;
                 while state.optim.step < end {
                     let (batch, targets) = ahead.next()?;
-                    let loss = trainer.gradients_of(&batch.shape, batch.input(), &targets)?;
+                    let loss = trainer.gradients_of_all(&batch.shape, batch.input(), &targets)?;
                     if !loss.is_finite() {
                         return Err(Error::Setting("the loss is no longer a number: use a lower learning rate".into()));
                     }
@@ -115,45 +117,50 @@ impl Task<'_> {
         Ok(Finetuned { params: state.best(&trainer)?, curve: state.about.curve })
     }
 
+    fn trainer(&self, recipe: &Recipe) -> Result<Trainer> {
+        let (losses, settings) = (self.answers.losses(), self.settings.clone());
+        Ok(Trainer::with_losses(self.graph, self.params, &losses, recipe.batch_norm, |_| true, settings)?)
+    }
+
     /// Accuracy and negative log-likelihood on the photos held out.
     fn checked(&self, params: &Params) -> Result<(Option<f64>, Option<f64>)> {
         if self.check.is_empty() {
             return Ok((None, None));
         }
-        let (mut logits, classes) = self.logits(params)?;
-        let truth: Vec<usize> = self.check.iter().map(|&i| self.data.pictures[i].class).collect();
-        let temperature = temperature(&logits, classes, &truth)?;
-        crate::classifier::cooled_softmax(&mut logits, classes, temperature);
-        let metrics = Metrics::new(&logits, classes, &truth)?;
-        Ok((Some(metrics.accuracy), Some(metrics.nll)))
+        self.answers.check(self.check, self.logits(params)?.0)
     }
 
-    /// What the network says to the photos held out, as the model file will: photos × classes; and the number of classes.
+    /// What the network says to the photos held out, as the model file will: a row for each with all outputs one after the other; and how
+    /// long a row is.
     pub(crate) fn logits(&self, params: &Params) -> Result<(Vec<f32>, usize)> {
         let (graph, params) = fold_for_inference(self.graph, params)?;
         let mut network = Network::new(&graph, &params, self.settings.clone())?;
-        let classes = self.data.classes.len();
-        let mut logits = Vec::with_capacity(self.check.len() * classes);
+        let (mut logits, mut width) = (Vec::new(), 0);
         for group in self.check.chunks(GROUP) {
             let mut batch = self.feed.batch(&self.settings.pool, group, None)?;
             // One size of batch, so that one plan does.
             batch.resize(GROUP);
             let plan = network.run(&[(&batch.shape, batch.input())])?;
-            logits.extend_from_slice(&plan.output(0).1[..group.len() * classes]);
+            let outputs: Vec<&[f32]> = (0..graph.outputs().len()).map(|i| plan.output(i).1).collect();
+            width = outputs.iter().map(|output| output.len() / GROUP).sum();
+            for i in 0..group.len() {
+                let own = |output: &&[f32]| i * output.len() / GROUP..(i + 1) * output.len() / GROUP;
+                outputs.iter().for_each(|output| logits.extend_from_slice(&output[own(output)]));
+            }
         }
-        Ok((logits, classes))
+        Ok((logits, width))
     }
 
     /// Seconds that a step takes, measured.
     pub(crate) fn measure(&self, recipe: &Recipe) -> Result<f64> {
-        let mut trainer = Trainer::new(self.graph, self.params, recipe.batch_norm, |_| true, self.settings.clone())?;
+        let mut trainer = self.trainer(recipe)?;
         let batch = self.batch(recipe);
         let chosen: Vec<usize> = shuffled(self.data, self.photos, self.seed, 0).into_iter().take(batch).collect();
         let mut times = [0.0; 3];
         for time in &mut times {
             let start = Instant::now();
             let (batch, targets) = self.step(&self.settings.pool, recipe, 0, 0, &chosen)?;
-            trainer.gradients_of(&batch.shape, batch.input(), &targets)?;
+            trainer.gradients_of_all(&batch.shape, batch.input(), &targets)?;
             *time = start.elapsed().as_secs_f64();
         }
         // The first makes the plan.

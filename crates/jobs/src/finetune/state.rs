@@ -24,6 +24,7 @@ impl About {
     pub(super) fn line(&self, recipe: &Recipe) -> String {
         let Some(last) = self.curve.last() else { return String::new() };
         let checked = last.accuracy.map(|a| format!(", {} of the photos held out", format::percent(a)));
+        let checked = checked.or_else(|| last.nll.map(|nll| format!(", {nll:.3} on the photos held out")));
         format!("Epoch {} of {}: loss {:.3}{}", self.curve.len(), recipe.epochs, last.loss, checked.unwrap_or_default())
     }
 

@@ -5,7 +5,7 @@ use percept_learn::metrics::Confusion;
 use std::fmt::Write;
 
 /// How often the model is right when it states a probability: bars against the diagonal, with the number of photos below.
-pub(super) fn reliability(bins: &[ReliabilityBin]) -> String {
+pub(crate) fn reliability(bins: &[ReliabilityBin]) -> String {
     let (side, left, width) = (280.0, 40.0, 280.0 / bins.len().max(1) as f64);
     let most = bins.iter().map(|bin| bin.count).max().unwrap_or(0).max(1) as f64;
     let mut svg = String::from(r#"<svg viewBox="0 0 340 400" role="img" aria-label="Reliability diagram">"#);
@@ -44,7 +44,7 @@ pub(super) fn reliability(bins: &[ReliabilityBin]) -> String {
 }
 
 /// The confusion matrix as a heat map: a row for each true class, a column for each answer, the share of the row as colour.
-pub(super) fn confusion(cells: &[Confusion], labels: &[String]) -> String {
+pub(crate) fn confusion(cells: &[Confusion], labels: &[String]) -> String {
     let n = labels.len().max(1);
     let names = n <= 30;
     let cell = (600.0 / n as f64).min(36.0);

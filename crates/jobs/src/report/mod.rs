@@ -6,7 +6,9 @@
 mod charts;
 mod curves;
 mod stages;
+pub mod targets;
 
+pub(crate) use charts::{confusion, reliability};
 pub use stages::Stage;
 
 use crate::calibration::Calibration;

@@ -20,7 +20,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 /// Views of each photo, beside the plain one, on which the penalty is chosen.
-const SEARCH_VIEWS: u32 = 2;
+pub(super) const SEARCH_VIEWS: u32 = 2;
 /// Shares of the time left that the search and the fit for measuring may take.
 const SHARES: [f64; 2] = [0.5, 0.5];
 /// What is kept for writing the results.

@@ -11,6 +11,7 @@
 //! Everything is made in `NAME.part` beside the output, which gets its name when it is whole. Every decision is written down there before
 //! it is acted on, and how far a training is too, so that an interrupted run goes on as if nothing had been.
 
+mod begin;
 mod folder;
 mod head;
 mod known;
@@ -20,6 +21,7 @@ mod plan;
 mod results;
 pub(crate) mod scenes;
 mod summary;
+pub mod targets;
 mod top;
 
 use crate::evaluate::Evaluation;
@@ -27,7 +29,8 @@ use crate::event::{Event, Events, Phase, Timing};
 use crate::features::{Extracted, Extractor};
 use crate::frozen::{Frozen, Origin};
 use crate::report::Stage;
-use crate::{Config, Error, Result, backbone, format, near, parallel, photos};
+use crate::targets::Questions;
+use crate::{Config, Error, Result, format, near, parallel, photos};
 use folder::RunFolder;
 use head::Fitted;
 use network::Stages;
@@ -57,6 +60,8 @@ struct Run<'a> {
     data: DataSet,
     /// Pictures of anything else.
     unknown: DataSet,
+    /// What is asked of the photos, if it is not their classes.
+    questions: Option<Questions>,
     origin: Origin,
     settings: &'a Settings,
     /// When the time is up; absent if every decision is made.
@@ -88,13 +93,26 @@ pub fn train(config: Config, out: &Path, command: &str, settings: &Settings, eve
     run(config, RunFolder::create(out)?, out, command, settings, events)
 }
 
+/// What a run that was gone on with made: of classes, or of several questions.
+#[derive(Debug)]
+pub enum Resumed {
+    /// A classifier.
+    Classes(Box<Trained>),
+    /// A model that answers the questions of a table.
+    Targets(Box<targets::Trained>),
+}
+
 /// Goes on with the run that was to make `out`, which was interrupted: the same model comes of it.
 ///
 /// # Errors
-/// No such run, photos that have changed since, and as [`train`].
-pub fn resume(out: &Path, settings: &Settings, events: Events<'_>) -> Result<Trained> {
+/// No such run, photos that have changed since, and as [`train`] or [`targets::train`].
+pub fn resume(out: &Path, settings: &Settings, events: Events<'_>) -> Result<Resumed> {
     let (folder, config, command) = RunFolder::resume(out)?;
-    run(config, folder, out, &command, settings, events)
+    match config.targets {
+        None => run(config, folder, out, &command, settings, events).map(|trained| Resumed::Classes(trained.into())),
+        Some(_) => targets::run(config, folder, out, &command, settings, events)
+            .map(|trained| Resumed::Targets(trained.into())),
+    }
 }
 
 fn run(
@@ -112,50 +130,16 @@ fn run(
     }
     data.check_trainable()?;
     folder.check_photos(&fingerprint(&[&data, &unknown], &settings.pool)?)?;
-    let frozen = match &config.network {
-        Some(_) => None,
-        None => {
-            backbone::fetch_missing(&config.backbone, &mut *events)?;
-            Some(Frozen::open(&config.backbone)?)
-        }
-    };
-    let origin = match (&frozen, &config.network) {
-        (Some(frozen), _) => frozen.origin.clone(),
-        (None, name) => network::origin(name.as_deref().unwrap_or_default())?,
-    };
-    let undecided = config.stages.is_none() || frozen.is_some() && config.head.is_none();
-    let limit = config.time_limit.filter(|_| undecided).map(Duration::from_secs);
-    let deadline = limit.map(|limit| Instant::now() + limit);
-    let mut run = Run {
-        config,
-        data,
-        unknown,
-        origin,
-        settings,
-        deadline,
-        timings,
-        planned: false,
-        retrained: false,
-        refitted: false,
-        stages: Vec::new(),
-        scenes: 0,
-        unreadable: Vec::new(),
-    };
-    run.config.augment.size = run.origin.preprocess.crop();
+    let (mut run, frozen) = Run::begin(config, data, None, timings, settings, &mut *events)?;
+    run.unknown = unknown;
     let looked = near::settle(&mut run.data, settings, &mut *events)?;
     run.timings.push(looked);
-    let learned = |picture: &Picture| picture.part != Some(Part::Test);
-    let photos: Vec<usize> = (0..run.data.pictures.len()).filter(|&i| learned(&run.data.pictures[i])).collect();
+    let photos = run.learned();
     let (features, fitted) = match &frozen {
         Some(frozen) => {
             run.fit_head(frozen, &photos, &folder, command, &mut *events).map(|(a, b)| (Some(a), Some(b)))?
         }
-        None => {
-            if run.config.stages.is_none() {
-                run.config.augment = network::gentle(&run.config.augment, run.origin.preprocess.crop());
-            }
-            (None, None)
-        }
+        None => (None, None),
     };
     let fitted = run.train_network(&photos, features.as_ref(), fitted, &folder, command, &mut *events)?;
     let evaluation =
@@ -194,6 +178,25 @@ impl Run<'_> {
         command: &str,
         events: Events<'_>,
     ) -> Result<(Extracted, Fitted)> {
+        let features = self.look(frozen, photos, folder, command, &mut *events)?;
+        if !self.divided() {
+            self.find_scenes(&features, &mut *events)?;
+        }
+        let Split { validation, .. } = split(&self.data, self.config.validation, self.config.seed);
+        let fitted = head::fit(self, &features, &validation, events)?;
+        folder.record(&self.config, command)?;
+        Ok((features, fitted))
+    }
+
+    /// What the frozen part says of photos and views of them, once it is decided how many and what follows.
+    fn look(
+        &mut self,
+        frozen: &Frozen,
+        photos: &[usize],
+        folder: &RunFolder,
+        command: &str,
+        events: Events<'_>,
+    ) -> Result<Extracted> {
         let augment = self.config.augment.clone();
         let mut extractor = Extractor::new(frozen, &augment, self.config.seed, self.settings)?;
         if self.config.stages.is_none() {
@@ -227,13 +230,7 @@ impl Run<'_> {
         let text = format!("{} of {} photos", format::count(rows), format::count(photos.len() as u64));
         self.timings.push(phase.finish(text));
         self.unreadable.clone_from(&features.skipped);
-        if !self.divided() {
-            self.find_scenes(&features, &mut *events)?;
-        }
-        let Split { validation, .. } = split(&self.data, self.config.validation, self.config.seed);
-        let fitted = head::fit(self, &features, &validation, events)?;
-        folder.record(&self.config, command)?;
-        Ok((features, fitted))
+        Ok(features)
     }
 
     /// The best of the classifier on top and what training the whole network comes to.
@@ -246,27 +243,38 @@ impl Run<'_> {
         command: &str,
         events: Events<'_>,
     ) -> Result<Fitted> {
+        let [photos, held_out] = self.sides(photos, features, &mut *events)?;
+        let Some(stages) = Stages::new(self, &photos, &held_out)? else {
+            return fitted.ok_or_else(|| Error::Setting("there is nothing to train".into()));
+        };
+        self.decide(&stages, folder, command, &mut *events)?;
+        stages.run(self, fitted, folder, events)
+    }
+
+    /// The photos to learn from and those to check with, as far as they can be decoded.
+    fn sides(&mut self, photos: &[usize], features: Option<&Extracted>, events: Events<'_>) -> Result<[Vec<usize>; 2]> {
         let readable: HashSet<usize> = match features {
             Some(features) => features.photos.iter().copied().collect(),
-            None => self.readable(photos, &mut *events),
+            None => self.readable(photos, events),
         };
         let Split { train: training, validation } = split(&self.data, self.config.validation, self.config.seed);
         let [photos, held_out] = [training, validation]
             .map(|part| part.into_iter().filter(|i| readable.contains(i)).collect::<Vec<usize>>());
-        let Some(stages) = Stages::new(self, &photos, &held_out)? else {
-            return fitted.ok_or_else(|| Error::Setting("there is nothing to train".into()));
-        };
         if photos.is_empty() || held_out.is_empty() {
             return Err(Error::Setting(
                 "no photo to learn from or to check with can be read: replace the damaged ones".into(),
             ));
         }
+        Ok([photos, held_out])
+    }
+
+    /// Decides which trainings there is time for, if that is open, and writes it down.
+    fn decide(&mut self, stages: &Stages<'_>, folder: &RunFolder, command: &str, events: Events<'_>) -> Result<()> {
         if self.config.stages.is_none() {
-            let (stages, refit) = network::plan(self, &stages, &mut *events)?;
-            (self.config.stages, self.config.refit) = (Some(stages), refit);
+            let (recipes, refit) = network::plan(self, stages, events)?;
+            (self.config.stages, self.config.refit) = (Some(recipes), refit);
         }
-        folder.record(&self.config, command)?;
-        stages.run(self, fitted, folder, events)
+        folder.record(&self.config, command)
     }
 
     /// Which of some photos can be decoded; the others are noted.

@@ -69,6 +69,10 @@ impl<'a> Stages<'a> {
             None if percept_models::Backbone::find(&run.config.backbone).is_err() => return Ok(None),
             None => Frozen::trainable(&run.config.backbone, classes)?,
         };
+        let (graph, params) = match &run.questions {
+            Some(questions) => questions.attach(&graph, params)?,
+            None => (graph, params),
+        };
         Ok(Some(Self { graph, params, photos, held_out }))
     }
 
@@ -82,6 +86,7 @@ impl<'a> Stages<'a> {
             params: &self.params,
             feed: Feed::Photos { data: &run.data, views, preprocess: &run.origin.preprocess },
             data: &run.data,
+            answers: run.answers(),
             photos: self.photos,
             check: self.held_out,
             seed: run.config.seed,
@@ -107,7 +112,7 @@ impl<'a> Stages<'a> {
             let found = self.fitted(run, &params)?;
             let (mut stage, text) = judge(best.as_ref(), &found, run.data.classes.len())?;
             events(Event::Note { text });
-            stage.name = if recipe.frozen.is_some() { "Top blocks" } else { "Whole network" }.into();
+            stage.name = name_of(recipe).into();
             (stage.epochs, stage.seconds) = (curve, start.elapsed().as_secs_f64());
             run.timings.push(Timing { phase: "Training the network", seconds: stage.seconds });
             if stage.kept {
@@ -134,7 +139,13 @@ impl<'a> Stages<'a> {
     }
 
     /// Trains by one recipe; gives back all parameters of the network.
-    fn train(&self, run: &Run<'_>, recipe: &Recipe, checkpoint: &Path, events: Events<'_>) -> Result<Finetuned> {
+    pub(super) fn train(
+        &self,
+        run: &Run<'_>,
+        recipe: &Recipe,
+        checkpoint: &Path,
+        events: Events<'_>,
+    ) -> Result<Finetuned> {
         match &recipe.frozen {
             None => Task { checkpoint: Some(checkpoint), ..self.task(run) }.run(recipe, events),
             Some(lower) => {
@@ -183,6 +194,11 @@ impl<'a> Stages<'a> {
         let (graph, params) = fold_for_inference(&self.graph, &params)?;
         Ok(Whole { graph, params, answers })
     }
+}
+
+/// What a stage is called.
+pub(super) fn name_of(recipe: &Recipe) -> &'static str {
+    if recipe.frozen.is_some() { "Top blocks" } else { "Whole network" }
 }
 
 /// Whether the photos held out say that a stage helped, and that in a sentence.

@@ -10,16 +10,16 @@ use percept_engine::Settings;
 const CONSTANT: f64 = 1e-6;
 
 /// How to standardise each feature.
-pub(super) struct Scale {
-    pub(super) mean: Vec<f64>,
-    pub(super) deviation: Vec<f64>,
+pub(crate) struct Scale {
+    pub(crate) mean: Vec<f64>,
+    pub(crate) deviation: Vec<f64>,
     mean_f32: Vec<f32>,
     inverse: Vec<f32>,
 }
 
 impl Scale {
     /// The weighted mean and (population) standard deviation of each feature, in one pass, which also finds values that are not finite.
-    pub(super) fn of(
+    pub(crate) fn of(
         settings: &Settings,
         features: &dyn Features,
         weight: impl Fn(usize) -> f32 + Sync,
@@ -68,7 +68,7 @@ impl Scale {
     }
 
     /// Standardises rows in place; constant features become 0.
-    pub(super) fn apply(&self, values: &mut [f32]) {
+    pub(crate) fn apply(&self, values: &mut [f32]) {
         for row in values.chunks_exact_mut(self.mean.len()) {
             for ((x, mean), inverse) in row.iter_mut().zip(&self.mean_f32).zip(&self.inverse) {
                 *x = (*x - mean) * inverse;

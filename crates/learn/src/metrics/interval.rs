@@ -3,7 +3,7 @@
 use crate::{Error, Result};
 
 /// The normal distribution's 97.5 % point.
-const Z: f64 = 1.959_963_984_540_054;
+pub(super) const Z: f64 = 1.959_963_984_540_054;
 
 /// The 95 % score interval of a share (Wilson 1927), which stays within 0 and 1 and is not empty at either end.
 ///
