@@ -276,7 +276,10 @@ fn look(
     let found = extractor.extract(new, &all(new), views, &mut phase)?;
     phase.finish(format!("{} of {} pictures", format::count(rows), found.photos.len()));
     if found.photos.is_empty() {
-        let reason = found.skipped.first().map_or_else(|| "there is none".into(), |skipped| skipped.reason.clone());
+        let reason = found.skipped.first().map_or_else(
+            || "there is none".into(),
+            |skipped| format!("{}: {}", skipped.path.display(), skipped.reason),
+        );
         return Err(Error::Setting(format!("no picture of \"{}\" can be used: {reason}", new.classes[0])));
     }
     let count = data.pictures.len() as u64;

@@ -45,20 +45,6 @@ impl Gaussians {
         Ok(Self { width, classes, centre, means, factor: covariance })
     }
 
-    /// The matrix (width × width, row-major) that makes the covariance within classes the identity: rows `x` become `x · matrix`.
-    pub fn whitening(&self) -> Vec<f64> {
-        // The columns of the inverse of Lᵀ.
-        let n = self.width;
-        let mut matrix = vec![0.0; n * n];
-        for i in 0..n {
-            let mut unit = vec![0.0; n];
-            unit[i] = 1.0;
-            forward(&self.factor, &mut unit);
-            matrix[i * n..][..n].copy_from_slice(&unit);
-        }
-        matrix
-    }
-
     /// The linear discriminants (Fisher): a space of at most `classes − 1` dimensions in which the covariance within classes is the identity
     /// and no distance between class means is lost.
     pub fn discriminants(&self) -> Discriminants {

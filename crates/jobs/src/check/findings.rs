@@ -201,11 +201,9 @@ fn classes(checked: &Checked) -> Vec<Class> {
 
 fn unreadable(checked: &Checked) -> Vec<Unreadable> {
     let failed = checked.sketches.failed.iter().map(|(_, skipped)| skipped);
-    let one = |skipped: &percept_photos::Skipped| {
-        // The reason of a decoder names the file once more.
-        let begin = format!("cannot read the picture {}: ", skipped.path.display());
-        let reason = skipped.reason.strip_prefix(&begin).unwrap_or(&skipped.reason);
-        Unreadable { picture: checked.name(&skipped.path), reason: reason.into() }
+    let one = |skipped: &percept_photos::Skipped| Unreadable {
+        picture: checked.name(&skipped.path),
+        reason: skipped.reason.clone(),
     };
     checked.data.skipped.iter().chain(failed).map(one).collect()
 }

@@ -143,7 +143,7 @@ pub(crate) fn answered(
                     found.pictures.push(data.pictures[i].path.clone());
                     found.truth.iter_mut().zip(answers).for_each(|(truth, of)| truth.push(of.values[i]));
                 }
-                Err(e) => skipped.push(Skipped { path: data.pictures[i].path.clone(), reason: e.to_string() }),
+                Err(e) => skipped.push(Skipped { path: data.pictures[i].path.clone(), reason: e.reason() }),
             }
         }
         found.rows.extend(model.answers(&pictures)?);
@@ -185,7 +185,7 @@ pub fn evaluate(
     let mut skipped = read.data.skipped.clone();
     let found = answered(model, &read.data, &positions, &answers, settings, &mut skipped, events)?;
     if found.pictures.is_empty() {
-        let reason = skipped.first().map_or("there is none".into(), |s| s.reason.clone());
+        let reason = skipped.first().map_or("there is none".into(), |s| format!("{}: {}", s.path.display(), s.reason));
         return Err(Error::Setting(format!("{} has no picture to evaluate on: {reason}", table.display())));
     }
     measured(&model.targets, found, skipped)

@@ -1,4 +1,4 @@
-"""Writes gaussian.json: squared Mahalanobis distances between rows and class means. By hand: python3 gaussian.py (numpy)
+"""Writes gaussian.json: squared Mahalanobis distances between class means. By hand: python3 gaussian.py (numpy)
 
 The covariance within classes is shrunk as eq. 23 of Chen, Wiesel, Eldar and Hero 2010 says.
 """
@@ -19,12 +19,10 @@ s = left.T @ left / n
 square, squares = np.trace(s) ** 2, np.trace(s @ s)
 share = min(1, ((1 - 2 / p) * squares + square) / ((n + 1 - 2 / p) * (squares - square / p)))
 shrunk = (1 - share) * s + share * np.trace(s) / p * np.eye(p)
-difference = features[:, None] - means
-distances = np.einsum("rci,ij,rcj->rc", difference, np.linalg.inv(shrunk), difference)
 between = means[:, None] - means
 apart = np.einsum("abi,ij,abj->ab", between, np.linalg.inv(shrunk), between)
 assert 0 < share < 1
 pathlib.Path(__file__).with_name("gaussian.json").write_text(json.dumps({
     "width": width, "classes": classes, "features": features.ravel().tolist(), "labels": labels.tolist(),
-    "distances": distances.ravel().round(6).tolist(), "apart": apart.ravel().round(6).tolist(),
+    "apart": apart.ravel().round(6).tolist(),
 }) + "\n")
