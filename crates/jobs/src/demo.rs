@@ -1,13 +1,13 @@
 //! `percept demo`: the main job on photos that it draws itself.
 
 use crate::event::{Events, Phase};
-use crate::output::Folder;
+use crate::output::{Folder, free};
 use crate::train::{self, Trained};
 use crate::{Config, Result, format, parallel};
 use percept_engine::Settings;
 use percept_photos::sheet::save_jpeg;
 use percept_photos::synthesise::{Product, draw, products};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Photos of each product to train with, and to test with.
 const PHOTOS: [(&str, u64); 2] = [("train", 40), ("test", 20)];
@@ -18,7 +18,7 @@ const LIMIT: u64 = 90;
 
 /// Draws photos of made-up products into `out/photos` and trains on them; without `out` the folder gets the next free name.
 pub fn demo(out: Option<&Path>, settings: &Settings, events: Events<'_>) -> Result<Trained> {
-    let out = out.map_or_else(free_name, Path::to_path_buf);
+    let out = out.map_or_else(|| free("percept-demo"), Path::to_path_buf);
     let folder = Folder::create(&out)?;
     let shots: Vec<(&Product, &str, u64)> = products()
         .iter()
@@ -44,9 +44,4 @@ pub fn demo(out: Option<&Path>, settings: &Settings, events: Events<'_>) -> Resu
     // The products are lettered.
     config.augment.flip = false;
     train::train(config, &out.join("run"), "percept demo", settings, events)
-}
-
-fn free_name() -> PathBuf {
-    let names = std::iter::once("percept-demo".into()).chain((2..).map(|i| format!("percept-demo-{i}")));
-    names.map(PathBuf::from).find(|path| path.symlink_metadata().is_err()).unwrap_or_default()
 }

@@ -9,6 +9,12 @@ pub(crate) fn absent(out: &Path) -> Result<()> {
     if out.symlink_metadata().is_ok() { Err(Error::Exists(out.into())) } else { Ok(()) }
 }
 
+/// The name, or the first of those with a number behind it under which there is nothing.
+pub(crate) fn free(name: &str) -> PathBuf {
+    let names = std::iter::once(name.to_owned()).chain((2..).map(|i| format!("{name}-{i}")));
+    names.map(PathBuf::from).find(|path| path.symlink_metadata().is_err()).unwrap_or_default()
+}
+
 /// A folder in the making: hidden beside its place until it is finished, and gone if it never is.
 pub(crate) struct Folder {
     made: TempDir,

@@ -77,7 +77,7 @@ pub(crate) struct Evaluate {
     #[arg(long, value_name = "PICTURES")]
     pub(crate) unknown: Option<PathBuf>,
     /// The answers for a model of several questions, whose paths are relative to the photos
-    #[arg(long, value_name = "TABLE.csv")]
+    #[arg(long, value_name = "TABLE.csv", conflicts_with = "unknown")]
     pub(crate) targets: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) output: Output,

@@ -160,6 +160,9 @@ fn run_evaluate(args: args::Evaluate, settings: &Settings, events: Events<'_>) -
     if let Some(model) = targets::open(&args.model, settings)? {
         return targets::evaluate(model, &args, settings, events);
     }
+    if args.targets.is_some() {
+        bail!("{} names classes and answers no questions: leave --targets away", args.model.model.display());
+    }
     let mut classifier = open(&args.model, settings)?;
     let evaluation = evaluate::evaluate(&mut classifier, &args.photos, args.unknown.as_deref(), settings, events)?;
     if args.output.format == Format::Json {

@@ -95,6 +95,7 @@ fn a_model_knows_what_it_does_not_know_and_learns_it() {
     let output = percept(folder, &["predict", "run/model.onnx", picture, "--top", "1"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("none of these"), "{output:?}");
     refuses(folder, &["evaluate", "run/model.onnx", "photos", "--unknown", "nowhere"], &["nowhere"]);
+    refuses(folder, &["evaluate", "run/model.onnx", "photos", "--targets", "a.csv"], &["leave --targets away"]);
 
     // The other verbs take the second output in their stride.
     for args in [

@@ -82,6 +82,9 @@ fn one_network_answers_all_questions_of_a_table() {
     assert!(fs::read_to_string(root.join("one/MODEL_CARD.md")).unwrap().contains("Output `very_green`"));
     let metrics: Value = serde_json::from_slice(&fs::read(root.join("one/metrics.json")).unwrap()).unwrap();
     assert_eq!(metrics["targets"]["greenness"]["kind"], "number");
+    let other = run(&["evaluate", "one/model.onnx", "table.csv", "--unknown", "photos"], root);
+    let said = String::from_utf8_lossy(&other.stderr);
+    assert_eq!((other.status.code(), said.contains("leave --unknown away")), (Some(1), true), "{said}");
     let other = run(&["bench", "one/model.onnx", "--check"], root);
     assert_ne!(other.status.code(), Some(101), "{}", String::from_utf8_lossy(&other.stderr));
 }
@@ -108,4 +111,5 @@ fn what_cannot_be_asked_is_one_clear_sentence() {
     fs::write(root.join("few.csv"), "image,age\nphotos/dots/1.png,4\n").unwrap();
     refused(&train("few.csv"), 1, &["\"age\""]);
     refused(&["train", "photos", "--targets", "table.csv", "--config", "plan.toml"], 2, &["--config"]);
+    refused(&["train", "photos", "--targets", "table.csv", "--unknown", "photos"], 2, &["--unknown"]);
 }

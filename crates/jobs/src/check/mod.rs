@@ -17,8 +17,8 @@ use crate::event::{Events, Phase};
 use crate::features::Extractor;
 use crate::frozen::Frozen;
 use crate::near::{self, Sketches};
-use crate::output::Folder;
-use crate::{Config, Error, Result, backbone, format, photos};
+use crate::output::{Folder, free};
+use crate::{Config, Error, Result, format, photos};
 use labels::Judged;
 use percept_engine::Settings;
 use percept_photos::scan::DataSet;
@@ -27,12 +27,6 @@ use std::path::{Path, PathBuf};
 
 /// Side in pixels that networks take, where none is asked.
 const INPUT: u32 = 224;
-
-/// What to look at, and with what.
-pub struct Options {
-    /// The backbone whose features labels are judged by; absent if only pixels are looked at.
-    pub backbone: Option<String>,
-}
 
 /// A data set and all that was found out about it.
 struct Checked {
@@ -51,24 +45,25 @@ struct Checked {
 }
 
 /// Checks the photos in `root` and makes the folder `out` (by default `percept-check`, or the next free name like it) with
-/// `report.html` and, for a folder of class folders, `plan.csv`.
+/// `report.html` and, for a folder of class folders, `plan.csv`. Labels are judged by the features of `backbone`; without one only pixels are
+/// looked at.
 ///
 /// # Errors
 /// No photos, weights that cannot be had, an output that exists or cannot be written.
 pub fn check(
     root: &Path,
     out: Option<&Path>,
-    options: &Options,
+    backbone: Option<&str>,
     settings: &Settings,
     events: Events<'_>,
 ) -> Result<Findings> {
-    let out = out.map_or_else(free_name, Path::to_path_buf);
+    let out = out.map_or_else(|| free("percept-check"), Path::to_path_buf);
     let folder = Folder::create(&out)?;
     let mut data = photos::survey(root, &mut *events)?;
     let exact: Vec<usize> = data.pictures.iter().map(|picture| picture.group).collect();
-    let frozen = match &options.backbone {
+    let frozen = match backbone {
         Some(name) => {
-            backbone::fetch_missing(name, &mut *events)?;
+            crate::backbone::fetch_missing(name, &mut *events)?;
             Some(Frozen::open(name)?)
         }
         None => None,
@@ -128,11 +123,6 @@ fn judge(
 fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {
     let path = folder.join(name);
     std::fs::write(&path, bytes).map_err(Error::io("write", &path))
-}
-
-fn free_name() -> PathBuf {
-    let names = std::iter::once("percept-check".into()).chain((2..).map(|i| format!("percept-check-{i}")));
-    names.map(PathBuf::from).find(|path| path.symlink_metadata().is_err()).unwrap_or_default()
 }
 
 impl Checked {

@@ -18,7 +18,7 @@ use crate::{Error, Result, format};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use image::codecs::jpeg::JpegEncoder;
 use image::{RgbImage, imageops};
-use minijinja::value::Serde;
+use minijinja::value::{Kwargs, Serde};
 use minijinja::{AutoEscape, Environment, Value, context};
 use percept_learn::metrics::Metrics;
 use percept_photos::scan::Skipped;
@@ -166,8 +166,6 @@ impl Report {
     }
 
     fn render(&self, name: &'static str, template: &'static str) -> Result<String> {
-        let text = |skipped: &Skipped| (skipped.path.display().to_string(), skipped.reason.clone());
-        let skipped: Vec<_> = self.skipped.iter().take(LISTED).map(text).collect();
         let context = context! {
             rows => Serde(self.rows()),
             confused => Serde(self.confused()),
@@ -178,7 +176,7 @@ impl Report {
             chosen => self.chosen(),
             reliability => charts::reliability(&self.metrics.reliability),
             confusion => charts::confusion(&self.metrics.confusion, &self.labels),
-            skipped => Serde(skipped),
+            skipped => Serde(listed(&self.skipped)),
             skipped_count => self.skipped.len(),
             seconds => self.timings.iter().map(|timing| timing.seconds).sum::<f64>(),
             ..Value::from(Serde(self))
@@ -227,11 +225,35 @@ pub(crate) fn render(name: &'static str, template: &'static str, context: Value)
     environment.add_filter("duration", format::duration);
     environment.add_filter("in_words", format::in_words);
     environment.add_filter("cell", |text: &str| text.replace(['|', '\n', '\r'], " "));
-    environment.add_global("style", include_str!("style.css"));
+    environment.add_function("head", head);
     environment.add_global("version", env!("CARGO_PKG_VERSION"));
     let rendered =
         environment.add_template(name, template).and_then(|()| environment.get_template(name)?.render(context));
     rendered.map_err(|e| Error::Setting(format!("{name} cannot be written: {e:#}")))
+}
+
+/// The beginning of a page, up to where a style of its own may follow: it takes nothing from elsewhere, and scripts only if it has `scripts`.
+fn head(title: &str, options: Kwargs) -> std::result::Result<Value, minijinja::Error> {
+    let scripts =
+        if options.get::<Option<bool>>("scripts")?.unwrap_or(false) { "; script-src 'unsafe-inline'" } else { "" };
+    options.assert_all_used()?;
+    let (title, style) = (minijinja::HtmlEscape(title), include_str!("style.css"));
+    Ok(Value::from_safe_string(format!(
+        r#"<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'{scripts}">
+<title>{title}</title>
+<style>
+{style}</style>"#
+    )))
+}
+
+/// The files that were left out, as far as a page lists them: path and reason.
+fn listed(skipped: &[Skipped]) -> Vec<(String, &str)> {
+    skipped.iter().take(LISTED).map(|skipped| (skipped.path.display().to_string(), &*skipped.reason)).collect()
 }
 
 /// A line of the table of classes.

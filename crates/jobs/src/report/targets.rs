@@ -1,6 +1,6 @@
 //! The report and the model card of a model that answers several questions.
 
-use super::{LISTED, Picture, render};
+use super::{Picture, render};
 use crate::Result;
 use crate::event::Timing;
 use minijinja::context;
@@ -97,10 +97,8 @@ impl Report {
     }
 
     fn render(&self, name: &'static str, template: &'static str) -> Result<String> {
-        let text = |skipped: &Skipped| (skipped.path.display().to_string(), skipped.reason.clone());
-        let skipped: Vec<_> = self.skipped.iter().take(LISTED).map(text).collect();
         let context = context! {
-            skipped => Serde(skipped),
+            skipped => Serde(super::listed(&self.skipped)),
             skipped_count => self.skipped.len(),
             seconds => self.timings.iter().map(|timing| timing.seconds).sum::<f64>(),
             ..minijinja::Value::from(Serde(self))

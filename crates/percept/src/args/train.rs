@@ -44,7 +44,7 @@ pub(crate) struct Train {
     pub(crate) no_flip: bool,
     /// Pictures of anything else, a folder or a tar: they set the threshold under which the answer is "none of these", beside
     /// those in a class folder None_of_the_above
-    #[arg(long, value_name = "PICTURES")]
+    #[arg(long, value_name = "PICTURES", conflicts_with = "targets")]
     pub(crate) unknown: Option<PathBuf>,
     /// The pretrained network: a name from `percept backbone list`, or an ONNX file
     #[arg(long, default_value = "efficientnet-lite0", value_name = "NAME|FILE")]

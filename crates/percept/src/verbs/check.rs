@@ -5,7 +5,7 @@ use crate::args::{self, Format};
 use anyhow::Result;
 use percept_jobs::Settings;
 use percept_jobs::check::fix::{Fixed, fix};
-use percept_jobs::check::{Copies, Findings, Options, check};
+use percept_jobs::check::{Copies, Findings, check};
 use percept_jobs::format::{count, percent};
 
 /// Findings of each kind that are printed one by one.
@@ -20,8 +20,8 @@ pub(super) fn run(args: args::Check, settings: &Settings, events: Events<'_>) ->
         say_fixed(&fixed);
         return Ok(());
     }
-    let options = Options { backbone: (!args.pixels_only).then_some(args.backbone) };
-    let findings = check(&args.photos.unwrap_or_default(), args.out.as_deref(), &options, settings, events)?;
+    let (photos, backbone) = (args.photos.unwrap_or_default(), (!args.pixels_only).then_some(&*args.backbone));
+    let findings = check(&photos, args.out.as_deref(), backbone, settings, events)?;
     if args.output.format == Format::Json {
         return json(&findings);
     }

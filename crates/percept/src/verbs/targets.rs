@@ -37,6 +37,9 @@ pub(super) fn finish(output: &args::Output, trained: &Trained) -> Result<()> {
 }
 
 pub(super) fn evaluate(mut model: Model, args: &args::Evaluate, settings: &Settings, events: Events<'_>) -> Result<()> {
+    if args.unknown.is_some() {
+        bail!("a model that answers several questions has no \"none of these\": leave --unknown away");
+    }
     let (table, photos) = match &args.targets {
         Some(table) => (table, Some(args.photos.as_path())),
         None => (&args.photos, None),
