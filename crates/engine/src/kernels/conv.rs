@@ -7,7 +7,7 @@
 
 use super::bands::Bands;
 use super::epilogue::{Epilogue, Finish};
-use super::gemm::{Block, PackedB};
+use super::gemm::{Axis, Block, Layout, PackedB, Panel};
 use super::tile::{Runs, offset};
 use super::{Out, Window, check_range};
 use crate::simd::Isa;
@@ -18,8 +18,6 @@ use std::ops::Range;
 pub struct ConvWeights {
     /// One right-hand side a group, of `kh·kw·(inputs/groups)` × `outputs/groups`.
     groups: Vec<PackedB>,
-    /// The right-hand side of one group before it is packed.
-    rows: Vec<f32>,
     inputs: usize,
     outputs: usize,
     kernel: [usize; 2],
@@ -31,31 +29,21 @@ impl ConvWeights {
         let [outputs, inputs, height, width] = shape;
         assert!(groups > 0 && outputs % groups == 0, "{outputs} output channels in {groups} groups");
         assert_eq!(weights.len(), shape.iter().product::<usize>(), "weights of {shape:?}");
-        let (k, n) = (height * width * inputs, outputs / groups);
-        let empty = PackedB::pack(isa, k, n, &vec![0.0; k * n], [n, 1]);
-        let (groups, inputs) = (vec![empty; groups], inputs * groups);
-        let mut packed = ConvWeights { rows: vec![0.0; k * n], groups, inputs, outputs, kernel: [height, width] };
-        packed.repack(weights);
+        let empty = PackedB::zeroed(isa, height * width * inputs, outputs / groups);
+        let kernel = [height, width];
+        let mut packed = ConvWeights { groups: vec![empty; groups], inputs: inputs * groups, outputs, kernel };
+        packed.panels_mut().for_each(|mut panel| panel.fill(weights));
         packed
     }
 
-    /// Packs other weights of the same shape into the same memory.
-    pub fn repack(&mut self, weights: &[f32]) {
-        let (taps, n) = (self.kernel[0] * self.kernel[1], self.outputs / self.groups.len());
-        let inputs = self.inputs / self.groups.len();
-        let k = taps * inputs;
-        assert_eq!(weights.len(), self.outputs * k, "weights of {} × {k}", self.outputs);
-        for (group, packed) in self.groups.iter_mut().enumerate() {
-            let filters = &weights[group * n * k..][..n * k];
-            for o in 0..n {
-                for i in 0..inputs {
-                    for t in 0..taps {
-                        self.rows[(t * inputs + i) * n + o] = filters[(o * inputs + i) * taps + t];
-                    }
-                }
-            }
-            packed.repack(&self.rows, [n, 1]);
-        }
+    /// The panels of all groups, which can be filled one beside the other from other weights of the same shape.
+    pub fn panels_mut(&mut self) -> impl Iterator<Item = Panel<'_>> {
+        let taps = self.kernel[0] * self.kernel[1];
+        self.groups.iter_mut().enumerate().flat_map(move |(group, packed)| {
+            let k = packed.k();
+            let rows = Axis { inner: k / taps.max(1), steps: [1, taps] };
+            packed.panels_mut(Layout { first: group * k * packed.n(), rows, columns: Axis::even(k) })
+        })
     }
 
     /// Input channels, of all groups.

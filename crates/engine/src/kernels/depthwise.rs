@@ -24,10 +24,14 @@ pub struct DepthwiseWeights {
 impl DepthwiseWeights {
     /// Packs weights in ONNX's layout, [channels, 1, kernel height, kernel width].
     pub fn pack(isa: Isa, channels: usize, kernel: [usize; 2], weights: &[f32]) -> DepthwiseWeights {
-        let taps = AlignedBuf::zeroed(channels * kernel[0] * kernel[1]);
-        let mut packed = DepthwiseWeights { isa, channels, kernel, taps };
+        let mut packed = DepthwiseWeights::zeroed(isa, channels, kernel);
         packed.repack(weights);
         packed
+    }
+
+    /// Filters of zeros.
+    pub fn zeroed(isa: Isa, channels: usize, kernel: [usize; 2]) -> DepthwiseWeights {
+        DepthwiseWeights { isa, channels, kernel, taps: AlignedBuf::zeroed(channels * kernel[0] * kernel[1]) }
     }
 
     /// Packs other weights of the same shape into the same memory.

@@ -14,6 +14,8 @@ const SMALL_BYTES: usize = 24 << 10;
 
 /// The most rows of a block whose rows begin where a table says.
 const TABLE: usize = 448;
+/// Rows of a panel that are filled at once.
+const ROWS: usize = 16;
 
 /// B of `A·B` in panels of two vectors of columns, each panel row by row; of an odd number of vectors the last joins the last panel
 /// where there are 32 registers, and is a panel of its own where there are fewer.
@@ -36,37 +38,27 @@ impl PackedB {
     /// assert_eq!((b.k(), b.n(), b.panels()), (2, 3, 1));
     /// ```
     pub fn pack(isa: Isa, k: usize, n: usize, b: &[f32], strides: [usize; 2]) -> PackedB {
-        let data = AlignedBuf::zeroed(k * n.next_multiple_of(isa.lanes()));
-        let mut packed = PackedB { isa, k, n, data };
-        packed.repack(b, strides);
+        let mut packed = PackedB::zeroed(isa, k, n);
+        packed.panels_mut(Layout::strided(strides)).for_each(|mut panel| panel.fill(b));
         packed
     }
 
-    /// Packs another B of the same size into the same memory.
-    pub fn repack(&mut self, b: &[f32], strides: [usize; 2]) {
-        let (k, n) = (self.k, self.n);
-        if k == 0 || n == 0 {
-            return;
-        }
-        assert!(
-            (k - 1).saturating_mul(strides[0]).saturating_add((n - 1).saturating_mul(strides[1])) < b.len(),
-            "b of {} for {k}×{n} with strides {strides:?}",
-            b.len()
-        );
-        for p in 0..self.panels() {
-            let columns = self.columns(p);
-            let width = columns.len().next_multiple_of(self.isa.lanes());
-            let panel = &mut self.data[k * columns.start..][..k * width];
-            for (i, row) in panel.chunks_exact_mut(width).enumerate() {
-                if strides[1] == 1 {
-                    row[..columns.len()].copy_from_slice(&b[i * strides[0] + columns.start..][..columns.len()]);
-                    continue;
-                }
-                for (x, j) in row.iter_mut().zip(columns.clone()) {
-                    *x = b[i * strides[0] + j * strides[1]];
-                }
-            }
-        }
+    /// A matrix of zeros, k × n.
+    pub fn zeroed(isa: Isa, k: usize, n: usize) -> PackedB {
+        PackedB { isa, k, n, data: AlignedBuf::zeroed(k * n.next_multiple_of(isa.lanes())) }
+    }
+
+    /// The panels, which can be filled one beside the other from a matrix that lies as `from` says.
+    pub fn panels_mut(&mut self, from: Layout) -> impl Iterator<Item = Panel<'_>> {
+        let (k, lanes, all) =
+            (self.k, self.isa.lanes(), (0..self.panels()).map(|p| self.columns(p)).collect::<Vec<_>>());
+        let mut rest = &mut self.data[..];
+        all.into_iter().filter(move |_| k > 0).map(move |columns| {
+            let width = columns.len().next_multiple_of(lanes);
+            let (data, behind) = std::mem::take(&mut rest).split_at_mut(k * width);
+            rest = behind;
+            Panel { columns, width, data, from }
+        })
     }
 
     /// Rows of B.
@@ -94,16 +86,84 @@ impl PackedB {
         panel * width..end
     }
 
-    /// Where the vector of a row lies that begins with `column`, a multiple of the lanes.
-    pub(super) fn vector(&mut self, row: usize, column: usize) -> &mut [f32] {
-        let lanes = self.isa.lanes();
-        let columns = self.columns((column / (2 * lanes)).min(self.panels() - 1));
-        let width = columns.len().next_multiple_of(lanes);
-        &mut self.data[self.k * columns.start + row * width + column - columns.start..][..lanes]
-    }
-
     pub(super) fn isa(&self) -> Isa {
         self.isa
+    }
+}
+
+/// Where the elements of a matrix lie in a slice: (i, j) is `rows` of i and `columns` of j behind `first`.
+#[derive(Clone, Copy)]
+pub struct Layout {
+    /// Where element (0, 0) lies.
+    pub first: usize,
+    /// Steps from row to row.
+    pub rows: Axis,
+    /// Steps from column to column.
+    pub columns: Axis,
+}
+
+impl Layout {
+    /// Rows and columns that are evenly spaced.
+    pub fn strided([row, column]: [usize; 2]) -> Layout {
+        Layout { first: 0, rows: Axis::even(row), columns: Axis::even(column) }
+    }
+}
+
+/// Runs of `inner` entries that are `steps[1]` apart; the runs are `steps[0]` apart.
+#[derive(Clone, Copy)]
+#[allow(missing_docs)]
+pub struct Axis {
+    pub inner: usize,
+    pub steps: [usize; 2],
+}
+
+impl Axis {
+    /// Entries that are evenly spaced.
+    pub fn even(step: usize) -> Axis {
+        Axis { inner: usize::MAX, steps: [0, step] }
+    }
+
+    fn at(&self, i: usize) -> usize {
+        i / self.inner * self.steps[0] + i % self.inner * self.steps[1]
+    }
+}
+
+/// A panel of a [`PackedB`], to be filled.
+pub struct Panel<'a> {
+    pub(super) columns: Range<usize>,
+    /// Columns with the padding.
+    pub(super) width: usize,
+    pub(super) data: &'a mut [f32],
+    from: Layout,
+}
+
+impl Panel<'_> {
+    /// Copies the panel's columns of B, all of which lies in `b`.
+    ///
+    /// Some rows of a column after the other: where columns are far apart in memory, such a part of one is few lines of the cache, and the rows
+    /// that it goes to stay in the L1 cache.
+    pub fn fill(&mut self, b: &[f32]) {
+        let (Layout { first, rows, columns }, k) = (self.from, self.data.len() / self.width);
+        if columns.inner == usize::MAX && columns.steps[1] == 1 {
+            for (i, row) in self.data.chunks_exact_mut(self.width).enumerate() {
+                let from = &b[first + rows.at(i) + self.columns.start..][..self.columns.len()];
+                row[..from.len()].copy_from_slice(from);
+            }
+            return;
+        }
+        let inner = rows.inner.clamp(1, k);
+        for i in (0..inner).step_by(ROWS) {
+            let count = ROWS.min(inner - i);
+            for (lane, j) in self.columns.clone().enumerate() {
+                for run in 0..k / inner {
+                    let from = &b[first + columns.at(j) + run * rows.steps[0] + i * rows.steps[1]..];
+                    let to = &mut self.data[(run * inner + i) * self.width + lane..];
+                    for row in 0..count {
+                        to[row * self.width] = from[row * rows.steps[1]];
+                    }
+                }
+            }
+        }
     }
 }
 

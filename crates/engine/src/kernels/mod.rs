@@ -54,10 +54,10 @@ pub use conv_pool::{ConvPool, conv_pool};
 pub use depthwise::{Depthwise, DepthwiseWeights, depthwise};
 pub use elementwise::{Binary, BinaryOp, activate, binary, softmax};
 pub use epilogue::{Activation, Epilogue};
-pub use gemm::{Gemm, PackedB, gemm, gemm_whole};
+pub use gemm::{Axis, Gemm, Layout, PackedB, Panel, gemm, gemm_whole};
 pub use layout::{normalize_u8, transpose};
 pub use pool::{Pool, PoolKind, pool};
-pub use winograd::{Winograd, WinogradRow, WinogradWeights, winograd, winograd_patches, winograd_products};
+pub use winograd::{Winograd, WinogradPanel, WinogradWeights, winograd, winograd_patches, winograd_products};
 
 use std::marker::PhantomData;
 use std::ops::Range;

@@ -6,7 +6,7 @@
 use super::arena::Slot;
 use super::edge::{CHANNELS_LAST, Edge};
 use super::lower::{Lower, Lowered};
-use super::step::{Kernel, Memory, Place, TILE, Tail, part, part_of, product_grid, product_tasks};
+use super::step::{Kernel, Memory, Place, TILE, Tail, fill, part, part_of, product_grid, product_tasks};
 use crate::Pool;
 use crate::kernels::{self, ConvWeights, Epilogue, Out, Window};
 use percept_graph::ValueId;
@@ -101,7 +101,8 @@ impl Conv {
     /// Writes those columns of `out` (see [`Step`](super::step::Step)).
     pub(super) fn run(&mut self, memory: &Memory<'_>, out: Out<'_>, columns: Option<[usize; 2]>, pool: &Pool) {
         if let Some(place) = self.fresh {
-            Arc::make_mut(&mut self.weights).repack(memory.read(place));
+            let (len, filters) = (self.filters(), memory.read(place));
+            fill(pool, len, Arc::make_mut(&mut self.weights).panels_mut(), |panel| panel.fill(filters));
         }
         let wish = product_tasks(2 * self.window.pixels() * self.filters());
         let (out, ldc) = part_of(out, columns, self.weights.outputs());

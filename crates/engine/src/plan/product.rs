@@ -167,7 +167,7 @@ impl Lower<'_> {
         let k = if op.trans_b { b.shape[1] } else { b.shape[0] };
         let b_strides = if op.trans_b { [1, k] } else { [n, 1] };
         let mut y = self.slot(shape.clone(), plain(2));
-        let packed = PackedB::pack(self.isa, k, n, &vec![0.0; k * n], [n, 1]);
+        let packed = PackedB::zeroed(self.isa, k, n);
         let kernel = Kernel::MatMul { m, a: x.place, b: b.place, b_strides, offsets: vec![[0; 3]], packed };
         self.push(&node.name, kernel, &y);
         if op.alpha != 1.0 {
@@ -206,7 +206,7 @@ impl Lower<'_> {
         let (a_axes, b_axes) = (axes(a_batch, m * k), axes(b_batch, k * n));
         let offsets = (0..batch.iter().product()).map(|i| [offset_of(&a_axes, i), offset_of(&b_axes, i), i * m * n]);
         let (a, b, offsets) = (a.place, b.place, offsets.collect());
-        let packed = PackedB::pack(self.isa, k, n, &vec![0.0; k * n], [n, 1]);
+        let packed = PackedB::zeroed(self.isa, k, n);
         self.emit(
             &node.name,
             node.outputs[0],

@@ -8,10 +8,10 @@ use super::conv::Conv;
 use super::training::Training;
 use super::winograd::Winograd;
 use crate::Pool;
-use crate::kernels::{self, Activation, BinaryOp, DepthwiseWeights, Epilogue, Out, PackedB, PoolKind, Window};
+use crate::kernels::{self, Activation, BinaryOp, DepthwiseWeights, Epilogue, Layout, Out, PackedB, PoolKind, Window};
 use crate::simd::{AlignedBuf, Isa};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where an operand lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -287,7 +287,8 @@ impl Step {
                 let (a, b) = (memory.read(*a), memory.read(*b));
                 let (k, n) = (packed.k(), packed.n());
                 for &[a_offset, b_offset, offset] in offsets.iter() {
-                    packed.repack(&b[b_offset..], *b_strides);
+                    let panels = packed.panels_mut(Layout::strided(*b_strides));
+                    fill(pool, k * n, panels, |panel| panel.fill(&b[b_offset..]));
                     let a = &a[a_offset..a_offset + *m * k];
                     let gemm = kernels::Gemm { m: *m, a, lda: k, b: packed, ldc: n, epilogue: Epilogue::default() };
                     run_gemm(&gemm, out.slice(offset..offset + *m * n), pool);
@@ -363,6 +364,16 @@ impl Step {
             }
         }
     }
+}
+
+/// Has the panels of packed weights of `len` floats filled anew.
+pub(super) fn fill<P: Send>(pool: &Pool, len: usize, panels: impl Iterator<Item = P>, fill: impl Fn(&mut P) + Sync) {
+    let panels: Vec<_> = panels.map(Mutex::new).collect();
+    let parts = tasks(len, ELEMENTS).min(panels.len());
+    pool.run(parts, &|task, _| {
+        let part = &panels[part(panels.len(), 1, parts, task)];
+        part.iter().for_each(|panel| fill(&mut panel.lock().unwrap_or_else(PoisonError::into_inner)));
+    });
 }
 
 /// Has the elements of `out` written in so many parts, cut at multiples of `unit`: `write` gets a range and its elements.

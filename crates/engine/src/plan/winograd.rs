@@ -7,11 +7,11 @@
 
 use super::conv::Way;
 use super::lower::Lower;
-use super::step::{GRAIN, Memory, Place, Tail, grid, part, tasks};
+use super::step::{GRAIN, Memory, Place, Tail, fill, grid, part, tasks};
 use crate::Pool;
 use crate::kernels::{self, Out, Window, WinogradWeights};
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// Floats of transformed filters up to which they pass by for every block of tiles: some L2 caches.
 const SMALL: usize = 640 << 10;
@@ -94,11 +94,8 @@ impl Winograd {
     pub(super) fn run(&mut self, memory: &Memory<'_>, out: Out<'_>, ldc: usize, pool: &Pool) {
         if let Some((place, way)) = self.fresh {
             let (filters, weights) = (memory.read(place), Arc::make_mut(&mut self.weights));
-            let rows: Vec<_> = weights.rows().map(Mutex::new).collect();
-            pool.run(rows.len(), &|task, _| {
-                let mut row = rows[task].lock().unwrap_or_else(PoisonError::into_inner);
-                row.transform(filters, way == Way::Backward);
-            });
+            let len = weights.filters_len();
+            fill(pool, len, weights.panels_mut(), |panel| panel.transform(filters, way == Way::Backward));
         }
         let (window, weights) = (self.window, &*self.weights);
         let (x, epilogue) = (memory.read(self.x), memory.epilogue(&self.tail));

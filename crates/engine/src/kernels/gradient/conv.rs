@@ -143,9 +143,9 @@ impl Kernel for Scatter<'_> {
     }
 }
 
-/// Adds up the gradient with respect to the weights over output `rows` (flat over batch and height).
+/// Adds up the gradient with respect to the weights over output `rows` (flat over batch and height), for some `outputs` of each group.
 ///
-/// `sums` is, for each group, outputs × patch (taps outermost, then channels); `scratch` holds [`ConvShape::scratch_len`] floats.
+/// `sums` is, for each group, those outputs × patch (taps outermost, then channels); `scratch` holds [`ConvShape::scratch_len`] floats.
 ///
 /// Input and gradient are read where they stand: what a tap sees of some rows of a picture are runs of evenly spaced pixels.
 pub fn conv_weight_grad(
@@ -153,14 +153,16 @@ pub fn conv_weight_grad(
     g: &ConvGrad<'_>,
     x: &[f32],
     rows: Range<usize>,
+    outputs: Range<usize>,
     scratch: &mut [f32],
     sums: &mut [f32],
 ) {
     g.check();
     let (conv, w) = (&g.conv, &g.conv.window);
     check_range(&rows, w.rows(), "rows");
+    check_range(&outputs, conv.outputs / conv.groups, "outputs");
     assert_eq!(x.len(), w.input_pixels() * conv.inputs, "x for {w:?}");
-    assert_eq!(sums.len(), conv.outputs * conv.patch(), "sums");
+    assert_eq!(sums.len(), conv.groups * outputs.len() * conv.patch(), "sums");
     assert!(scratch.len() >= conv.scratch_len(), "scratch of {}", scratch.len());
     sums.fill(0.0);
     let taps = w.taps();
@@ -176,11 +178,11 @@ pub fn conv_weight_grad(
     if sums.len() <= BLOCK {
         for rows in blocks() {
             let tile = Rows::new(isa, g, x, rows, scratch);
-            (0..taps).for_each(|tap| tile.add_tap(isa, tap, sums));
+            (0..taps).for_each(|tap| tile.add_tap(isa, tap, &outputs, sums));
         }
     } else {
         for tap in 0..taps {
-            blocks().for_each(|rows| Rows::new(isa, g, x, rows, scratch).add_tap(isa, tap, sums));
+            blocks().for_each(|rows| Rows::new(isa, g, x, rows, scratch).add_tap(isa, tap, &outputs, sums));
         }
     }
 }
@@ -215,28 +217,28 @@ impl<'a> Rows<'a> {
     ///
     /// Where the taps of a kernel row are a short run of floats (the first layer: 3 channels), they are one wherever all of them are inside
     /// the picture.
-    fn add_tap(&self, isa: Isa, tap: usize, sums: &mut [f32]) {
+    fn add_tap(&self, isa: Isa, tap: usize, outputs: &Range<usize>, sums: &mut [f32]) {
         let (g, w) = (self.g, &self.g.conv.window);
         let (taps, kx) = (w.kernel[1], tap % w.kernel[1]);
         let all = 0..w.output[1];
         if w.dilation[1] > 1 || g.conv.groups > 1 || taps * g.conv.inputs > SHORT {
-            return self.add(isa, tap, 1, all, sums);
+            return self.add(isa, tap, 1, all, outputs, sums);
         }
         // The outputs that see the first tap inside, and of those the ones that see the last.
         let inner = w.sees(1, taps - 1, w.sees(1, 0, all.clone()).0).0;
         if kx == 0 {
-            self.add(isa, tap, taps, inner.clone(), sums);
+            self.add(isa, tap, taps, inner.clone(), outputs, sums);
         }
-        self.add(isa, tap, 1, 0..inner.start, sums);
-        self.add(isa, tap, 1, inner.end..all.end, sums);
+        self.add(isa, tap, 1, 0..inner.start, outputs, sums);
+        self.add(isa, tap, 1, inner.end..all.end, outputs, sums);
     }
 
     /// Adds what so many neighbouring `taps`, of which `tap` is the first, see of output `columns`.
-    fn add(&self, isa: Isa, tap: usize, taps: usize, columns: Range<usize>, sums: &mut [f32]) {
+    fn add(&self, isa: Isa, tap: usize, taps: usize, columns: Range<usize>, outputs: &Range<usize>, sums: &mut [f32]) {
         let (conv, w) = (&self.g.conv, &self.g.conv.window);
         let (ys, y) = w.sees(0, tap / w.kernel[1], self.rows.clone());
         let (xs, x) = w.sees(1, tap % w.kernel[1], columns);
-        if ys.is_empty() || xs.is_empty() {
+        if ys.is_empty() || xs.is_empty() || outputs.is_empty() {
             return;
         }
         let (channels, per_group, patch) = (conv.inputs / conv.groups, conv.outputs / conv.groups, conv.patch());
@@ -245,8 +247,8 @@ impl<'a> Rows<'a> {
         for group in 0..conv.groups {
             let outer = Outer {
                 samples: xs.len(),
-                a: &self.g.gradient[dy + group * per_group..],
-                rows: per_group,
+                a: &self.g.gradient[dy + group * per_group + outputs.start..],
+                rows: outputs.len(),
                 lda: conv.outputs,
                 b: &self.x[x + group * channels..],
                 columns: taps * channels,
@@ -254,7 +256,7 @@ impl<'a> Rows<'a> {
                 runs: [ys.len(), w.output[1] * conv.outputs, w.stride[0] * w.input[1] * conv.inputs],
                 ldc: patch,
             };
-            add_outer(isa, &outer, &mut sums[group * per_group * patch + tap * channels..]);
+            add_outer(isa, &outer, &mut sums[group * outputs.len() * patch + tap * channels..]);
         }
     }
 }

@@ -43,11 +43,16 @@ proptest! {
             }
             close(&got, &dx, isa.name());
             let row = cut % (w.rows() + 1);
-            let mut parts = [vec![f32::NAN; filters.len()], vec![f32::NAN; filters.len()]];
-            for (rows, sums) in [0..row, row..w.rows()].into_iter().zip(&mut parts) {
-                conv_weight_grad(isa, &g, &x, rows, &mut scratch, sums);
+            let first = cut % (o + 1);
+            let mut sums = vec![0.0; filters.len()];
+            for (rows, own) in [0..row, row..w.rows()].into_iter().flat_map(|rows| [(rows.clone(), 0..first), (rows, first..o)]) {
+                let size = own.len() * conv.patch();
+                let mut part = vec![f32::NAN; groups * size];
+                conv_weight_grad(isa, &g, &x, rows, own.clone(), &mut scratch, &mut part);
+                for (i, &sum) in part.iter().enumerate() {
+                    sums[(i / size * o + own.start) * conv.patch() + i % size] += sum;
+                }
             }
-            let sums: Vec<f32> = parts[0].iter().zip(&parts[1]).map(|(a, b)| a + b).collect();
             close(&sums, &dw, isa.name());
         }
     }

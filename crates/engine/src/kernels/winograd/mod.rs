@@ -15,7 +15,7 @@
 mod transform;
 mod weights;
 
-pub use weights::{WinogradRow, WinogradWeights};
+pub use weights::{WinogradPanel, WinogradWeights};
 
 use super::epilogue::Epilogue;
 use super::gemm::Block;

@@ -1,7 +1,7 @@
 //! Filters transformed for Winograd's convolution.
 
 use super::transform::{FILTER_2, FILTER_4, Filter};
-use crate::kernels::{PackedB, Window};
+use crate::kernels::{Layout, PackedB, Panel, Window};
 use crate::simd::{Isa, Kernel, Simd};
 use std::ops::Range;
 
@@ -18,22 +18,29 @@ impl WinogradWeights {
     /// Room for filters of tiles of side 2 or 4.
     pub fn empty(isa: Isa, tile: usize, [outputs, inputs]: [usize; 2]) -> WinogradWeights {
         assert!(tile == 2 || tile == 4, "tiles of {tile}");
-        let empty = PackedB::pack(isa, inputs, outputs, &vec![0.0; inputs * outputs], [outputs, 1]);
+        let empty = PackedB::zeroed(isa, inputs, outputs);
         WinogradWeights { side: tile + 2, points: vec![empty; (tile + 2) * (tile + 2)] }
     }
 
     /// Transforms weights in ONNX's layout, [outputs, inputs, 3, 3], for tiles of side 2 or 4, and packs them for one instruction set.
     pub fn pack(isa: Isa, tile: usize, shape: [usize; 2], weights: &[f32]) -> WinogradWeights {
         let mut packed = WinogradWeights::empty(isa, tile, shape);
-        packed.rows().for_each(|mut row| row.transform(weights, false));
+        packed.panels_mut().for_each(|mut panel| panel.transform(weights, false));
         packed
     }
 
-    /// The rows of points, which can be filled one beside the other.
-    pub fn rows(&mut self) -> impl Iterator<Item = WinogradRow<'_>> {
-        let filters: &[Filter] = if self.side == 4 { &FILTER_2 } else { &FILTER_4 };
-        filters.iter().zip(self.points.chunks_exact_mut(self.side)).map(|(g, points)| WinogradRow {
-            g,
+    /// The panels of output channels, which can be filled one beside the other.
+    pub fn panels_mut(&mut self) -> impl Iterator<Item = WinogradPanel<'_>> {
+        let (filters, shape): (&[Filter], _) =
+            (if self.side == 4 { &FILTER_2 } else { &FILTER_4 }, [self.inputs(), self.outputs()]);
+        let isa = self.isa();
+        let mut panels: Vec<_> = (0..self.panels()).map(|_| Vec::with_capacity(self.points.len())).collect();
+        for point in &mut self.points {
+            panels.iter_mut().zip(point.panels_mut(Layout::strided([0, 0]))).for_each(|(list, panel)| list.push(panel));
+        }
+        panels.into_iter().filter(|points| !points.is_empty()).map(move |points| WinogradPanel {
+            isa,
+            shape,
             filters,
             points,
         })
@@ -79,27 +86,28 @@ impl WinogradWeights {
     }
 }
 
-/// The filters at a row of points.
-pub struct WinogradRow<'a> {
-    g: &'static Filter,
+/// The filters of a panel of output channels, at all points.
+pub struct WinogradPanel<'a> {
+    isa: Isa,
+    /// Inputs and outputs.
+    shape: [usize; 2],
     filters: &'static [Filter],
-    points: &'a mut [PackedB],
+    points: Vec<Panel<'a>>,
 }
 
-impl WinogradRow<'_> {
+impl WinogradPanel<'_> {
     /// Transforms weights in ONNX's layout into the memory at hand: those of the convolution, or of the one that gives the gradient with
     /// respect to its input, in which inputs and outputs are exchanged and the filters turned round.
     pub fn transform(&mut self, weights: &[f32], backward: bool) {
-        let (k, n) = (self.points[0].k(), self.points[0].n());
+        let [k, n] = self.shape;
         assert_eq!(weights.len(), k * n * 9, "weights of {n}×{k}×3×3");
-        let isa = self.points[0].isa();
         // SAFETY: the kernel works on slices.
-        unsafe { isa.run(Transform { row: self, weights, backward }) }
+        unsafe { self.isa.run(Transform { panel: self, weights, backward }) }
     }
 }
 
 struct Transform<'a, 'b> {
-    row: &'a mut WinogradRow<'b>,
+    panel: &'a mut WinogradPanel<'b>,
     weights: &'a [f32],
     backward: bool,
 }
@@ -107,29 +115,34 @@ struct Transform<'a, 'b> {
 impl Kernel for Transform<'_, '_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let WinogradRow { g, filters, points } = self.row;
-        let (inputs, outputs) = (points[0].k(), points[0].n());
-        let steps = if self.backward { [9 * outputs, 9] } else { [9, 9 * inputs] };
-        for i in 0..inputs {
-            for first in (0..outputs).step_by(S::LANES) {
+        let WinogradPanel { shape: [inputs, outputs], filters, points, .. } = self.panel;
+        let (side, columns, width) = (filters.len(), points[0].columns.clone(), points[0].width);
+        let steps = if self.backward { [9 * *outputs, 9] } else { [9, 9 * *inputs] };
+        for first in columns.clone().step_by(S::LANES) {
+            for i in 0..*inputs {
                 // A tap of all filters after the other.
                 let mut taps = [[0.0; 16]; 9];
-                for lane in 0..S::LANES.min(outputs - first) {
+                for lane in 0..S::LANES.min(columns.end - first) {
                     let filter = &self.weights[i * steps[0] + (first + lane) * steps[1]..][..9];
                     for (t, taps) in taps.iter_mut().enumerate() {
                         taps[lane] = filter[if self.backward { 8 - t } else { t }];
                     }
                 }
-                // SAFETY: the taps of a vector, and a vector of the points' memory, are whole.
-                unsafe {
-                    let sum = |g: &Filter, x: [S::V; 3]| {
-                        let [a, b, c] = g.map(|g| S::splat(g as f32));
-                        S::mul_add(c, x[2], S::mul_add(b, x[1], S::mul(a, x[0])))
-                    };
-                    let rows: [S::V; 3] =
-                        std::array::from_fn(|k| sum(g, std::array::from_fn(|j| S::load(taps[3 * j + k].as_ptr()))));
-                    for (point, g) in points.iter_mut().zip(*filters) {
-                        S::store(point.vector(i, first).as_mut_ptr(), sum(g, rows));
+                for (g, points) in filters.iter().zip(points.chunks_exact_mut(side)) {
+                    // SAFETY: the taps of a vector, and a vector of the points' memory, are whole.
+                    unsafe {
+                        let [mut t0, mut t1, mut t2] = [S::splat(0.0); 3];
+                        for (j, taps) in taps.as_chunks::<3>().0.iter().enumerate() {
+                            let g = S::splat(g[j] as f32);
+                            t0 = S::mul_add(g, S::load(taps[0].as_ptr()), t0);
+                            t1 = S::mul_add(g, S::load(taps[1].as_ptr()), t1);
+                            t2 = S::mul_add(g, S::load(taps[2].as_ptr()), t2);
+                        }
+                        for (point, g) in points.iter_mut().zip(*filters) {
+                            let [a, b] = [S::splat(g[0] as f32), S::splat(g[1] as f32)];
+                            let sum = S::mul_add(S::splat(g[2] as f32), t2, S::mul_add(b, t1, S::mul(a, t0)));
+                            S::store(point.data[i * width + first - columns.start..][..S::LANES].as_mut_ptr(), sum);
+                        }
                     }
                 }
             }

@@ -13,7 +13,7 @@ use crate::simd::Isa;
 /// A packed weight, which knows how its kind of convolution runs.
 pub(in super::super) trait Packed: Send + Sync {
     /// Packs the weight anew, for the convolution or the gradient of its input.
-    fn pack(&mut self, weight: &[f32], way: Way);
+    fn pack(&mut self, weight: &[f32], way: Way, pool: &Pool);
 
     /// Pixels of each task of the convolution.
     fn counts(&self, conv: &ConvShape) -> Vec<usize>;
@@ -26,8 +26,8 @@ pub(in super::super) trait Packed: Send + Sync {
     /// Tasks of the gradients, each with a gradient of the weight of its own.
     fn grad_parts(&self, conv: &ConvShape) -> usize;
 
-    /// The axes of the weight in the order of its gradient.
-    fn grad_order(&self, conv: &ConvShape) -> Vec<usize>;
+    /// The matrix as whose transpose its gradients give that of the weight.
+    fn grad_matrix(&self, conv: &ConvShape) -> [usize; 2];
 
     /// Floats of scratch memory that the gradients need in each thread.
     fn grad_scratch(&self, conv: &ConvShape) -> usize;
@@ -38,13 +38,12 @@ pub(in super::super) trait Packed: Send + Sync {
 /// Room for the weight of a 1×1 or depthwise convolution; other kinds have steps of another form.
 pub(super) fn room(isa: Isa, conv: &ConvShape, way: Way) -> Option<Box<dyn Packed>> {
     let ConvShape { window: w, groups, inputs, outputs } = *conv;
-    let zeros = vec![0.0; outputs * conv.patch()];
     if groups > 1 && groups == inputs && groups == outputs {
-        return Some(Box::new(DepthwiseWeights::pack(isa, inputs, w.kernel, &zeros)));
+        return Some(Box::new(DepthwiseWeights::zeroed(isa, inputs, w.kernel)));
     }
     let [k, n] = if way == Way::Forward { [inputs, outputs] } else { [outputs, inputs] };
     let pointwise = w.kernel == [1, 1] && w.stride == [1, 1] && w.pad == [0, 0] && w.input == w.output;
-    (groups == 1 && pointwise).then(|| Box::new(PackedB::pack(isa, k, n, &zeros, [n, 1])) as _)
+    (groups == 1 && pointwise).then(|| Box::new(PackedB::zeroed(isa, k, n)) as _)
 }
 
 /// A convolution.
@@ -63,7 +62,7 @@ impl FusedConv {
     }
 
     pub(super) fn run(&mut self, memory: &Memory<'_>, out: Out<'_>, pool: &Pool, isa: Isa) {
-        self.packed.pack(memory.read(self.weight), Way::Forward);
+        self.packed.pack(memory.read(self.weight), Way::Forward, pool);
         self.packed.run(self, memory, out, pool, isa);
     }
 }
@@ -102,7 +101,7 @@ impl FusedConvGrad {
 
     pub(super) fn run(&mut self, memory: &Memory<'_>, pool: &Pool, isa: Isa) {
         if let Some(input) = &self.input {
-            self.packed.pack(memory.read(input.weight), Way::Backward);
+            self.packed.pack(memory.read(input.weight), Way::Backward, pool);
         }
         self.packed.run_grad(self, memory, pool, isa);
     }

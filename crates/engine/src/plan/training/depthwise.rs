@@ -45,7 +45,7 @@ fn pixels(picture: usize, [height, width]: [usize; 2], rows: &Range<usize>) -> R
 }
 
 impl Packed for DepthwiseWeights {
-    fn pack(&mut self, weight: &[f32], _: Way) {
+    fn pack(&mut self, weight: &[f32], _: Way, _: &Pool) {
         self.repack(weight);
     }
 
@@ -88,8 +88,8 @@ impl Packed for DepthwiseWeights {
         conv.window.batch
     }
 
-    fn grad_order(&self, _: &ConvShape) -> Vec<usize> {
-        vec![2, 3, 0, 1]
+    fn grad_matrix(&self, conv: &ConvShape) -> [usize; 2] {
+        [conv.window.taps(), conv.inputs]
     }
 
     fn grad_scratch(&self, conv: &ConvShape) -> usize {

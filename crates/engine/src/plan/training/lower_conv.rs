@@ -78,10 +78,8 @@ impl Lower<'_> {
             self.set(node.outputs[0], dx);
             return Ok(());
         }
-        let (n, patch) = (conv.outputs / conv.groups, conv.patch());
-        let rows = vec![0.0; n * patch];
-        let packed = vec![PackedB::pack(self.isa, n, patch, &rows, [patch, 1]); conv.groups];
-        self.make(node, CHANNELS_LAST.to_vec(), Training::ConvInput { conv, from: [weight, dy], packed, rows })
+        let packed = vec![PackedB::zeroed(self.isa, conv.outputs / conv.groups, conv.patch()); conv.groups];
+        self.make(node, CHANNELS_LAST.to_vec(), Training::ConvInput { conv, from: [weight, dy], packed })
     }
 
     /// The gradient with respect to the weight, of the shape of `like`.
@@ -89,17 +87,21 @@ impl Lower<'_> {
         let conv = self.conv_shape(op, x, like, dy)?;
         let len = conv.outputs * conv.patch();
         let Some(packed) = room(self.isa, &conv, Way::Backward) else {
-            let parts = (2 * conv.window.pixels() * len / GRAIN).clamp(1, 4);
+            let tasks = (2 * conv.window.pixels() * len / GRAIN).clamp(1, 4);
+            // A part of the pixels leaves a gradient of its own; where that is larger than the map, output channels are divided instead.
+            let few = conv.groups == 1 && len > conv.window.input_pixels() * conv.inputs;
+            let (parts, slices) = if few { (1, tasks) } else { (tasks, 1) };
             let from = [self.channels_last(x)?.place, self.channels_last(dy)?.place];
-            let partial = self.list(node, parts * len, Training::ConvWeight { conv, from, parts }).place;
-            return self.make(node, vec![0, 2, 3, 1], Training::SumParts { partial, parts });
+            let partial = self.list(node, parts * len, Training::ConvWeight { conv, from, parts, slices }).place;
+            let matrix = [conv.window.taps(), conv.inputs / conv.groups];
+            return self.make(node, plain(4), Training::SumParts { partial, parts, matrix });
         };
         let (key, x, dy) = ((dy, like), self.operand(x)?, self.operand(dy)?);
-        let (parts, order) = (packed.grad_parts(&conv), packed.grad_order(&conv));
+        let (parts, matrix) = (packed.grad_parts(&conv), packed.grad_matrix(&conv));
         let step = FusedConvGrad { conv, dy, packed, weight: Some((x, self.slots.len())), input: None };
         self.weight_grads.insert(key, self.steps.len());
         let partial = self.list(node, parts * len, Training::FusedConvGrad(Box::new(step))).place;
-        self.make(node, order, Training::SumParts { partial, parts })
+        self.make(node, plain(4), Training::SumParts { partial, parts, matrix })
     }
 
     /// Partial sums of what a normalisation takes its statistics from, and over how many pixels each: from the step that makes it, or a

@@ -8,16 +8,18 @@ mod lower_conv;
 mod pointwise;
 
 use super::lazy::Lazy;
-use super::step::{ELEMENTS, Memory, Place, part, tasks};
+use super::step::{ELEMENTS, Memory, Place, fill, part, tasks};
 use crate::Pool;
 use crate::kernels::gradient::{self, ConvGrad, ConvShape, PoolGrad, conv_input_grad, conv_weight_grad};
-use crate::kernels::{Activation, Out, PackedB, PoolKind, Window};
+use crate::kernels::{Activation, Axis, Layout, Out, PackedB, Panel, PoolKind, Window};
 use crate::simd::Isa;
-use blocks::{BackwardSums, Part, forward_sums, part_of};
+use blocks::{BackwardSums, Part, forward_sums};
 use conv::{FusedConv, FusedConvGrad};
 
 /// Pixels whose gradient is computed at once for its sums.
 const BLOCK: usize = 64;
+/// Columns of a matrix that are transposed at once.
+const LANES: usize = 16;
 
 /// What a step computes; of several operands `from` says where they lie.
 pub(super) enum Training {
@@ -45,15 +47,16 @@ pub(super) enum Training {
     /// The gradient of the loss from logits, targets and a factor.
     CrossEntropyGrad { classes: usize, from: [Place; 3] },
     /// Gradient of a convolution with respect to its input, from the weight and the result's gradient.
-    ConvInput { conv: ConvShape, from: [Place; 2], packed: Vec<PackedB>, rows: Vec<f32> },
-    /// Partial gradients of a convolution with respect to its weight, from x and the result's gradient.
-    ConvWeight { conv: ConvShape, from: [Place; 2], parts: usize },
+    ConvInput { conv: ConvShape, from: [Place; 2], packed: Vec<PackedB> },
+    /// Partial gradients of a convolution with respect to its weight, from x and the result's gradient: over `parts` of the pixels, each in
+    /// so many `slices` of the output channels.
+    ConvWeight { conv: ConvShape, from: [Place; 2], parts: usize, slices: usize },
     /// A 1×1 or depthwise convolution.
     FusedConv(FusedConv),
     /// Its gradients.
     FusedConvGrad(Box<FusedConvGrad>),
-    /// Sum of `parts` partial results.
-    SumParts { partial: Place, parts: usize },
+    /// Sum of `parts` partial results, each of matrices m × n, as their transposes.
+    SumParts { partial: Place, parts: usize, matrix: [usize; 2] },
     /// Gradient of a pooling.
     Pool { window: Window, kind: PoolKind, channels: usize, x: Option<Place>, gradient: Place },
 }
@@ -191,35 +194,38 @@ impl Training {
                 let [logits, targets, factor] = from.map(read);
                 gradient::cross_entropy_grad(isa, *classes, logits, targets, factor[0], whole());
             }
-            Self::ConvInput { conv, from, packed, rows } => {
+            Self::ConvInput { conv, from, packed } => {
                 let [weight, gradient] = from.map(read);
-                pack_backward(conv, weight, packed, rows);
+                fill(pool, weight.len(), backward_panels(conv, packed), |panel| panel.fill(weight));
                 let (grad, packed) = (ConvGrad { conv: *conv, gradient }, &*packed);
                 pool.run(conv.window.batch, &|task, thread| {
                     // SAFETY: pictures are disjoint; the scratch memory is of this thread, and asked for once.
                     unsafe { conv_input_grad(isa, &grad, packed, out, task..task + 1, memory.scratch(thread)) }
                 });
             }
-            Self::ConvWeight { conv, from, parts } => {
-                let ([x, gradient], parts) = (from.map(read), *parts);
+            Self::ConvWeight { conv, from, parts, slices } => {
+                let ([x, gradient], parts, slices) = (from.map(read), *parts, *slices);
                 let (grad, len) = (ConvGrad { conv: *conv, gradient }, out.len() / parts.max(1));
-                pool.run(parts, &|task, thread| {
-                    let rows = part(conv.window.rows(), 1, parts, task);
-                    // SAFETY: the parts are disjoint; the scratch memory is of this thread, and asked for once.
-                    let (scratch, to) = unsafe { (memory.scratch(thread), part_of(out, task, len)) };
-                    conv_weight_grad(isa, &grad, x, rows, scratch, to);
+                pool.run(parts * slices, &|task, thread| {
+                    let rows = part(conv.window.rows(), 1, parts, task / slices);
+                    let outputs = part(conv.outputs / conv.groups, 8, slices, task % slices);
+                    let (size, first) = (conv.groups * conv.patch(), task / slices * len);
+                    // SAFETY: the parts are disjoint, and so are the slices, of which a grouped convolution has one; the scratch memory is of this
+                    // thread, and asked for once.
+                    let (scratch, to) = unsafe {
+                        let to = out.slice_mut(first + outputs.start * size..first + outputs.end * size);
+                        (memory.scratch(thread), to)
+                    };
+                    conv_weight_grad(isa, &grad, x, rows, outputs, scratch, to);
                 });
             }
-            Self::SumParts { partial, parts } => {
-                let (partial, len, split) = (read(*partial), out.len(), tasks(out.len() * *parts, 8 * ELEMENTS));
+            Self::SumParts { partial, parts, matrix } => {
+                let split = tasks(out.len() * *parts, 8 * ELEMENTS);
+                let blocks = out.len() / matrix[0] / matrix[1] * matrix[1].div_ceil(LANES);
                 pool.run(split, &|task, _| {
-                    let range = part(len, 64, split, task);
                     // SAFETY: the parts are disjoint.
-                    let to = unsafe { out.slice_mut(range.clone()) };
-                    to.copy_from_slice(&partial[range.clone()]);
-                    for from in partial.chunks_exact(len).skip(1) {
-                        to.iter_mut().zip(&from[range.clone()]).for_each(|(to, from)| *to += from);
-                    }
+                    part(blocks, 1, split, task)
+                        .for_each(|block| unsafe { sum_parts(read(*partial), *matrix, out, block) });
                 });
             }
             Self::Pool { window, kind, channels, x, gradient } => {
@@ -241,6 +247,26 @@ fn add_parts(partial: &[f32], to: &mut [f32]) {
         sums.iter_mut().zip(part).for_each(|(sum, &x)| *sum += f64::from(x));
     }
     to.iter_mut().zip(&sums).for_each(|(to, &sum)| *to = sum as f32);
+}
+
+/// Sums a block of some columns of a matrix m × n over all parts, into as many rows of its transpose.
+///
+/// # Safety
+/// Nobody else reads or writes those rows of `out`.
+unsafe fn sum_parts(partial: &[f32], [m, n]: [usize; 2], out: Out<'_>, block: usize) {
+    let blocks = n.div_ceil(LANES);
+    let (base, first) = (block / blocks * m * n, block % blocks * LANES);
+    let width = LANES.min(n - first);
+    // SAFETY: passed on from the caller.
+    let to = unsafe { out.slice_mut(base + first * m..base + (first + width) * m) };
+    for i in 0..m {
+        let mut sums = [0.0; LANES];
+        for from in partial.chunks_exact(out.len()) {
+            let from = &from[base + i * n + first..][..width];
+            sums.iter_mut().zip(from).for_each(|(sum, x)| *sum += x);
+        }
+        to.iter_mut().skip(i).step_by(m).zip(sums).for_each(|(to, sum)| *to = sum);
+    }
 }
 
 /// Mean and variance from those of the parts (Chan et al., "Updating Formulae and a Pairwise Algorithm for Computing Sample Variances",
@@ -267,17 +293,11 @@ fn statistics(partial: &[f32], counts: &[usize], to: &mut [f32]) {
     }
 }
 
-/// Packs filters such that the gradient of the output times them gives patches of the gradient of the input.
-fn pack_backward(conv: &ConvShape, weight: &[f32], packed: &mut [PackedB], rows: &mut [f32]) {
-    let (channels, patch, n) = (conv.inputs / conv.groups, conv.patch(), conv.outputs / conv.groups);
-    let taps = patch / channels.max(1);
-    for (group, packed) in packed.iter_mut().enumerate() {
-        for (o, row) in rows.chunks_exact_mut(patch.max(1)).enumerate() {
-            let filter = &weight[(group * n + o) * patch..][..patch];
-            for (i, x) in row.iter_mut().enumerate() {
-                *x = filter[i % channels * taps + i / channels];
-            }
-        }
-        packed.repack(rows, [patch, 1]);
-    }
+/// Panels of filters such that the gradient of the output times them gives patches of the gradient of the input.
+fn backward_panels<'a>(conv: &ConvShape, packed: &'a mut [PackedB]) -> impl Iterator<Item = Panel<'a>> {
+    let (patch, n) = (conv.patch(), conv.outputs / conv.groups);
+    let columns = Axis { inner: (conv.inputs / conv.groups).max(1), steps: [1, conv.window.taps()] };
+    packed.iter_mut().enumerate().flat_map(move |(group, packed)| {
+        packed.panels_mut(Layout { first: group * n * patch, rows: Axis::even(patch), columns })
+    })
 }

@@ -1,13 +1,12 @@
 //! 1×1 convolutions `y[m × n] = x[m × k] · w` while training, and their gradients.
 
 use super::super::conv::Way;
-use super::super::edge::plain;
-use super::super::step::{GRAIN, Memory, part, tasks};
+use super::super::step::{GRAIN, Memory, fill, part, tasks};
 use super::blocks::{Part, block, blocks, forward_sums, operand, part_of};
 use super::conv::{FusedConv, FusedConvGrad, Packed};
 use crate::Pool;
 use crate::kernels::gradient::{ConvShape, Outer, SLACK, add_outer, load};
-use crate::kernels::{self, Epilogue, Gemm, Out, PackedB};
+use crate::kernels::{self, Epilogue, Gemm, Layout, Out, PackedB};
 use crate::simd::Isa;
 
 fn product(conv: &ConvShape) -> [usize; 3] {
@@ -29,8 +28,9 @@ fn grad_block(conv: &ConvShape) -> usize {
 }
 
 impl Packed for PackedB {
-    fn pack(&mut self, weight: &[f32], way: Way) {
-        self.repack(weight, if way == Way::Forward { [1, self.k()] } else { [self.n(), 1] });
+    fn pack(&mut self, weight: &[f32], way: Way, pool: &Pool) {
+        let strides = if way == Way::Forward { [1, self.k()] } else { [self.n(), 1] };
+        fill(pool, weight.len(), self.panels_mut(Layout::strided(strides)), |panel| panel.fill(weight));
     }
 
     fn counts(&self, conv: &ConvShape) -> Vec<usize> {
@@ -72,8 +72,9 @@ impl Packed for PackedB {
     }
 
     /// The wider side gives the columns, which are cut into vectors.
-    fn grad_order(&self, conv: &ConvShape) -> Vec<usize> {
-        if conv.inputs < conv.outputs { vec![1, 0, 2, 3] } else { plain(4) }
+    fn grad_matrix(&self, conv: &ConvShape) -> [usize; 2] {
+        let [_, k, n] = product(conv);
+        if k < n { [k, n] } else { [1, k * n] }
     }
 
     fn grad_scratch(&self, conv: &ConvShape) -> usize {
