@@ -377,7 +377,13 @@ pub(super) fn fill<P: Send>(pool: &Pool, len: usize, panels: impl Iterator<Item 
 }
 
 /// Has the elements of `out` written in so many parts, cut at multiples of `unit`: `write` gets a range and its elements.
-fn in_parts(pool: &Pool, out: Out<'_>, parts: usize, unit: usize, write: &(dyn Fn(Range<usize>, &mut [f32]) + Sync)) {
+pub(super) fn in_parts(
+    pool: &Pool,
+    out: Out<'_>,
+    parts: usize,
+    unit: usize,
+    write: &(dyn Fn(Range<usize>, &mut [f32]) + Sync),
+) {
     pool.run(parts, &|task, _| {
         let range = part(out.len(), unit, parts, task);
         // SAFETY: the parts are disjoint.

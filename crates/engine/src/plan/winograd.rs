@@ -95,7 +95,7 @@ impl Winograd {
         if let Some((place, way)) = self.fresh {
             let (filters, weights) = (memory.read(place), Arc::make_mut(&mut self.weights));
             let len = weights.filters_len();
-            fill(pool, len, weights.panels_mut(), |panel| panel.transform(filters, way == Way::Backward));
+            fill(pool, len, weights.panels_mut(filters, way == Way::Backward), |panel| panel.transform());
         }
         let (window, weights) = (self.window, &*self.weights);
         let (x, epilogue) = (memory.read(self.x), memory.epilogue(&self.tail));

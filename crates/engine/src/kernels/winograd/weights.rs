@@ -25,25 +25,24 @@ impl WinogradWeights {
     /// Transforms weights in ONNX's layout, [outputs, inputs, 3, 3], for tiles of side 2 or 4, and packs them for one instruction set.
     pub fn pack(isa: Isa, tile: usize, shape: [usize; 2], weights: &[f32]) -> WinogradWeights {
         let mut packed = WinogradWeights::empty(isa, tile, shape);
-        packed.panels_mut().for_each(|mut panel| panel.transform(weights, false));
+        packed.panels_mut(weights, false).for_each(|mut panel| panel.transform());
         packed
     }
 
-    /// The panels of output channels, which can be filled one beside the other.
-    pub fn panels_mut(&mut self) -> impl Iterator<Item = WinogradPanel<'_>> {
-        let (filters, shape): (&[Filter], _) =
-            (if self.side == 4 { &FILTER_2 } else { &FILTER_4 }, [self.inputs(), self.outputs()]);
-        let isa = self.isa();
+    /// The panels of output channels, which can be filled one beside the other from weights in ONNX's layout: with those of the convolution, or
+    /// of the one that gives the gradient with respect to its input, in which inputs and outputs are exchanged and the filters turned round.
+    pub fn panels_mut<'a>(&'a mut self, weights: &'a [f32], backward: bool) -> impl Iterator<Item = WinogradPanel<'a>> {
+        let filters: &[Filter] = if self.side == 4 { &FILTER_2 } else { &FILTER_4 };
+        let (isa, k, n) = (self.isa(), self.inputs(), self.outputs());
+        assert_eq!(weights.len(), k * n * 9, "weights of {n}×{k}×3×3");
+        let steps = if backward { [9 * n, 9] } else { [9, 9 * k] };
         let mut panels: Vec<_> = (0..self.panels()).map(|_| Vec::with_capacity(self.points.len())).collect();
         for point in &mut self.points {
-            panels.iter_mut().zip(point.panels_mut(Layout::strided([0, 0]))).for_each(|(list, panel)| list.push(panel));
+            let own = point.panels_mut(Layout::strided([0, 0]));
+            panels.iter_mut().zip(own).for_each(|(list, panel)| list.push(panel));
         }
-        panels.into_iter().filter(|points| !points.is_empty()).map(move |points| WinogradPanel {
-            isa,
-            shape,
-            filters,
-            points,
-        })
+        let panels = panels.into_iter().filter(|points| !points.is_empty());
+        panels.map(move |points| WinogradPanel { isa, inputs: k, filters, points, weights, steps, backward })
     }
 
     /// Input channels.
@@ -89,46 +88,38 @@ impl WinogradWeights {
 /// The filters of a panel of output channels, at all points.
 pub struct WinogradPanel<'a> {
     isa: Isa,
-    /// Inputs and outputs.
-    shape: [usize; 2],
+    inputs: usize,
     filters: &'static [Filter],
     points: Vec<Panel<'a>>,
-}
-
-impl WinogradPanel<'_> {
-    /// Transforms weights in ONNX's layout into the memory at hand: those of the convolution, or of the one that gives the gradient with
-    /// respect to its input, in which inputs and outputs are exchanged and the filters turned round.
-    pub fn transform(&mut self, weights: &[f32], backward: bool) {
-        let [k, n] = self.shape;
-        assert_eq!(weights.len(), k * n * 9, "weights of {n}×{k}×3×3");
-        // SAFETY: the kernel works on slices.
-        unsafe { self.isa.run(Transform { panel: self, weights, backward }) }
-    }
-}
-
-struct Transform<'a, 'b> {
-    panel: &'a mut WinogradPanel<'b>,
     weights: &'a [f32],
+    /// Distances of the filters of neighbouring inputs and outputs.
+    steps: [usize; 2],
     backward: bool,
 }
 
-impl Kernel for Transform<'_, '_> {
+impl WinogradPanel<'_> {
+    /// Transforms the weights into the panel.
+    pub fn transform(&mut self) {
+        // SAFETY: the kernel works on slices.
+        unsafe { self.isa.run(self) }
+    }
+}
+
+impl Kernel for &mut WinogradPanel<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let WinogradPanel { shape: [inputs, outputs], filters, points, .. } = self.panel;
-        let (side, columns, width) = (filters.len(), points[0].columns.clone(), points[0].width);
-        let steps = if self.backward { [9 * *outputs, 9] } else { [9, 9 * *inputs] };
+        let (side, columns, width) = (self.filters.len(), self.points[0].columns.clone(), self.points[0].width);
         for first in columns.clone().step_by(S::LANES) {
-            for i in 0..*inputs {
+            for i in 0..self.inputs {
                 // A tap of all filters after the other.
                 let mut taps = [[0.0; 16]; 9];
                 for lane in 0..S::LANES.min(columns.end - first) {
-                    let filter = &self.weights[i * steps[0] + (first + lane) * steps[1]..][..9];
+                    let filter = &self.weights[i * self.steps[0] + (first + lane) * self.steps[1]..][..9];
                     for (t, taps) in taps.iter_mut().enumerate() {
                         taps[lane] = filter[if self.backward { 8 - t } else { t }];
                     }
                 }
-                for (g, points) in filters.iter().zip(points.chunks_exact_mut(side)) {
+                for (g, points) in self.filters.iter().zip(self.points.chunks_exact_mut(side)) {
                     // SAFETY: the taps of a vector, and a vector of the points' memory, are whole.
                     unsafe {
                         let [mut t0, mut t1, mut t2] = [S::splat(0.0); 3];
@@ -138,7 +129,7 @@ impl Kernel for Transform<'_, '_> {
                             t1 = S::mul_add(g, S::load(taps[1].as_ptr()), t1);
                             t2 = S::mul_add(g, S::load(taps[2].as_ptr()), t2);
                         }
-                        for (point, g) in points.iter_mut().zip(*filters) {
+                        for (point, g) in points.iter_mut().zip(self.filters) {
                             let [a, b] = [S::splat(g[0] as f32), S::splat(g[1] as f32)];
                             let sum = S::mul_add(S::splat(g[2] as f32), t2, S::mul_add(b, t1, S::mul(a, t0)));
                             S::store(point.data[i * width + first - columns.start..][..S::LANES].as_mut_ptr(), sum);
