@@ -92,14 +92,14 @@ impl Lower<'_> {
             let parts = (2 * conv.window.pixels() * len / GRAIN).clamp(1, 4);
             let from = [self.channels_last(x)?.place, self.channels_last(dy)?.place];
             let partial = self.list(node, parts * len, Training::ConvWeight { conv, from, parts }).place;
-            return self.make(node, vec![0, 2, 3, 1], Training::SumParts { partial, parts });
+            return self.make(node, vec![0, 2, 3, 1], Training::ColumnSums { x: partial, columns: len, parts: 1 });
         };
         let (key, x, dy) = ((dy, like), self.operand(x)?, self.operand(dy)?);
         let (parts, order) = (packed.grad_parts(&conv), packed.grad_order(&conv));
         let step = FusedConvGrad { conv, dy, packed, weight: Some((x, self.slots.len())), input: None };
         self.weight_grads.insert(key, self.steps.len());
         let partial = self.list(node, parts * len, Training::FusedConvGrad(Box::new(step))).place;
-        self.make(node, order, Training::SumParts { partial, parts })
+        self.make(node, order, Training::ColumnSums { x: partial, columns: len, parts: 1 })
     }
 
     /// Partial sums of what a normalisation takes its statistics from, and over how many pixels each: from the step that makes it, or a

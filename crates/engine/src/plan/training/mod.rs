@@ -8,7 +8,7 @@ mod lower_conv;
 mod pointwise;
 
 use super::lazy::Lazy;
-use super::step::{ELEMENTS, Memory, Place, part, tasks};
+use super::step::{ELEMENTS, Memory, Place, grid, part, tasks};
 use crate::Pool;
 use crate::kernels::gradient::{self, ConvGrad, ConvShape, PoolGrad, conv_input_grad, conv_weight_grad};
 use crate::kernels::{Activation, Out, PackedB, PoolKind, Window};
@@ -52,8 +52,8 @@ pub(super) enum Training {
     FusedConv(FusedConv),
     /// Its gradients.
     FusedConvGrad(Box<FusedConvGrad>),
-    /// Sum of `parts` partial results.
-    SumParts { partial: Place, parts: usize },
+    /// The sums of each column of a matrix over so many parts of its rows, a part after the other.
+    ColumnSums { x: Place, columns: usize, parts: usize },
     /// Gradient of a pooling.
     Pool { window: Window, kind: PoolKind, channels: usize, x: Option<Place>, gradient: Place },
 }
@@ -67,7 +67,7 @@ impl Training {
             Self::FusedConvGrad(step) => step.reads(),
             Self::ForwardSums { x: from, .. }
             | Self::Statistics { partial: from, .. }
-            | Self::SumParts { partial: from, .. } => vec![*from],
+            | Self::ColumnSums { x: from, .. } => vec![*from],
             Self::ParameterGradients { from, .. }
             | Self::Activation { from, .. }
             | Self::Softmax { from, .. }
@@ -210,15 +210,18 @@ impl Training {
                     conv_weight_grad(isa, &grad, x, rows, scratch, to);
                 });
             }
-            Self::SumParts { partial, parts } => {
-                let (partial, len, split) = (read(*partial), out.len(), tasks(out.len() * *parts, 8 * ELEMENTS));
-                pool.run(split, &|task, _| {
-                    let range = part(len, 64, split, task);
-                    // SAFETY: the parts are disjoint.
-                    let to = unsafe { out.slice_mut(range.clone()) };
-                    to.copy_from_slice(&partial[range.clone()]);
-                    for from in partial.chunks_exact(len).skip(1) {
-                        to.iter_mut().zip(&from[range.clone()]).for_each(|(to, from)| *to += from);
+            Self::ColumnSums { x, columns, parts } => {
+                let (x, n, parts) = (read(*x), *columns, *parts);
+                let (across, down) = grid(parts, 1, n, 64, tasks(x.len(), 2 * ELEMENTS));
+                pool.run(across * down, &|task, _| {
+                    let columns = part(n, 64, down, task % down);
+                    for i in part(parts, 1, across, task / down) {
+                        // SAFETY: the parts of the grid are disjoint.
+                        let to = unsafe { out.slice_mut(i * n + columns.start..i * n + columns.end) };
+                        to.fill(0.0);
+                        for row in part(x.len() / n, 1, parts, i) {
+                            to.iter_mut().zip(&x[row * n..][columns.clone()]).for_each(|(to, x)| *to += x);
+                        }
                     }
                 });
             }
