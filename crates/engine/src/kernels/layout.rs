@@ -76,6 +76,7 @@ pub fn transpose([m, n]: [usize; 2], x: &[f32], rows: Range<usize>, y: &mut [f32
         2 => return interleave::<2>(n, x, rows, y),
         3 => return interleave::<3>(n, x, rows, y),
         4 => return interleave::<4>(n, x, rows, y),
+        9 => return interleave::<9>(n, x, rows, y),
         _ => {}
     }
     for i in (0..m).step_by(BLOCK) {

@@ -168,7 +168,6 @@ impl Kernel {
                 Arithmetic::new(if own { "" } else { " moves" }, 0)
             }
             Self::Transpose { .. } => Arithmetic::new(" moves", 0),
-            Self::Sum { x, .. } => Arithmetic::new("", len(*x)),
             Self::Training(training) => training.arithmetic(out, len),
         }
     }
@@ -203,7 +202,7 @@ impl Training {
             Self::Store(_) | Self::Softmax { .. } | Self::CrossEntropyGrad { .. } => Arithmetic::new("", 4 * out),
             Self::CrossEntropy { from: [logits, _], .. } => Arithmetic::new("", 4 * len(*logits)),
             Self::ConvInput { conv: shape, .. } | Self::ConvWeight { conv: shape, .. } => conv(shape),
-            Self::SumParts { partial, .. } => Arithmetic::new(" parts", len(*partial)),
+            Self::ColumnSums { x, .. } => Arithmetic::new(" sums", len(*x)),
             Self::Pool { window, channels, .. } => Arithmetic::new("", window.pixels() * window.taps() * channels),
         }
     }

@@ -166,19 +166,8 @@ impl Lower<'_> {
             let order = if order.len() == 4 { CHANNELS_LAST.to_vec() } else { order };
             return self.emit(&node.name, node.outputs[0], order, pool);
         }
-        let factor = 1.0 / axes.iter().map(|&axis| x.shape[axis]).product::<usize>() as f64;
-        self.sum(node, &x, |axis| !axes.contains(&axis), factor)
-    }
-
-    /// Sums over all axes but those that are `kept`, times a factor.
-    pub(super) fn sum(&mut self, node: &Node, x: &Edge, kept: impl Fn(usize) -> bool, factor: f64) -> Lowered<()> {
-        let (strides, rank) = (x.strides(), self.graph.value(node.outputs[0]).ty.rank());
-        let of = |wanted: bool| {
-            let axes = (0..x.shape.len()).filter(|&axis| kept(axis) == wanted);
-            axes.map(|axis| [x.shape[axis], strides[axis]]).collect::<Vec<_>>()
-        };
-        let sum = Kernel::Sum { x: x.place, kept: of(true), reduced: of(false), factor };
-        self.emit(&node.name, node.outputs[0], plain(rank), sum)
+        let factor = 1.0 / axes.iter().map(|&axis| x.shape[axis]).product::<usize>() as f32;
+        self.sum(node, id, |axis| !axes.contains(&axis), factor)
     }
 
     pub(super) fn reshape(&mut self, node: &Node) -> Lowered<()> {

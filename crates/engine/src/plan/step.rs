@@ -63,8 +63,6 @@ pub(super) enum Kernel {
     Gather { x: Place, tables: Vec<Vec<usize>>, fill: f32, strides: Vec<usize>, offset: usize },
     /// The transposes of `batch` matrices m × n: pictures from channels-first to channels-last, or back.
     Transpose { x: Place, batch: usize, m: usize, n: usize },
-    /// Sums over the `reduced` axes times a factor, for each entry of the `kept` ones: (size, stride in `x`).
-    Sum { x: Place, kept: Vec<[usize; 2]>, reduced: Vec<[usize; 2]>, factor: f64 },
     /// A 3×3 convolution of stride 1 with fewer multiplications.
     Winograd(Winograd),
     /// Expand → depthwise → project.
@@ -101,8 +99,7 @@ impl Kernel {
             | Self::Softmax { x, .. }
             | Self::Normalize { x, .. }
             | Self::Gather { x, .. }
-            | Self::Transpose { x, .. }
-            | Self::Sum { x, .. } => vec![*x],
+            | Self::Transpose { x, .. } => vec![*x],
             Self::Winograd(winograd) => winograd.reads(),
             Self::Bottleneck(bottleneck) => bottleneck.reads(),
             Self::Training(training) => training.reads(),
@@ -351,17 +348,6 @@ impl Step {
             }
             Kernel::Bottleneck(bottleneck) => bottleneck.run(memory, out, pool),
             Kernel::Training(training) => training.run(memory, out, pool, isa),
-            Kernel::Sum { x, kept, reduced, factor } => {
-                let x = memory.read(*x);
-                let count: usize = reduced.iter().map(|[size, _]| size).product();
-                in_parts(pool, out, tasks(out.len() * count, ELEMENTS).min(out.len()), 1, &|range, y| {
-                    for (y, i) in y.iter_mut().zip(range) {
-                        let base = offset_of(kept, i);
-                        let sum: f64 = (0..count).map(|j| f64::from(x[base + offset_of(reduced, j)])).sum();
-                        *y = (sum * *factor) as f32;
-                    }
-                });
-            }
         }
     }
 }

@@ -26,8 +26,8 @@ pub(in super::super) trait Packed: Send + Sync {
     /// Tasks of the gradients, each with a gradient of the weight of its own.
     fn grad_parts(&self, conv: &ConvShape) -> usize;
 
-    /// The matrix as whose transpose its gradients give that of the weight.
-    fn grad_matrix(&self, conv: &ConvShape) -> [usize; 2];
+    /// The axes of the weight in the order of its gradient.
+    fn grad_order(&self, conv: &ConvShape) -> Vec<usize>;
 
     /// Floats of scratch memory that the gradients need in each thread.
     fn grad_scratch(&self, conv: &ConvShape) -> usize;

@@ -88,8 +88,8 @@ impl Packed for DepthwiseWeights {
         conv.window.batch
     }
 
-    fn grad_matrix(&self, conv: &ConvShape) -> [usize; 2] {
-        [conv.window.taps(), conv.inputs]
+    fn grad_order(&self, _: &ConvShape) -> Vec<usize> {
+        vec![2, 3, 0, 1]
     }
 
     fn grad_scratch(&self, conv: &ConvShape) -> usize {

@@ -13,6 +13,9 @@ use crate::kernels::{BinaryOp, PoolKind, Window};
 use percept_graph::ops::{AveragePool, BatchNormalization, MaxPool, PadMode};
 use percept_graph::{Node, Op, ValueId};
 
+/// Rows of a matrix that are added up one after the other.
+const ROWS: usize = 512;
+
 impl Lower<'_> {
     pub(in super::super) fn training(&mut self, node: &Node) -> Lowered<()> {
         let ids: Vec<ValueId> = node.inputs.iter().flatten().copied().collect();
@@ -215,10 +218,43 @@ impl Lower<'_> {
         Ok(())
     }
 
-    fn sum_to(&mut self, node: &Node, x: ValueId, like: ValueId) -> Lowered<()> {
-        let (x, shape) = (self.float(x)?, self.shape(like)?);
-        let missing = x.shape.len() - shape.len();
-        self.sum(node, &x, |axis| axis >= missing && shape[axis - missing] == x.shape[axis], 1.0)
+    fn sum_to(&mut self, node: &Node, id: ValueId, like: ValueId) -> Lowered<()> {
+        let (x, shape) = (self.shape(id)?, self.shape(like)?);
+        let missing = x.len() - shape.len();
+        self.sum(node, id, |axis| axis >= missing && shape[axis - missing] == x[axis], 1.0)
+    }
+
+    /// Sums over all axes but those that are `kept`, times a factor.
+    pub(in super::super) fn sum(
+        &mut self,
+        node: &Node,
+        id: ValueId,
+        kept: impl Fn(usize) -> bool,
+        factor: f32,
+    ) -> Lowered<()> {
+        let order = self.float(id)?.order;
+        // Matrices that follow each other, whose columns are added up.
+        let most = order.len().saturating_sub(1);
+        let (outer, rest) = order.split_at((0..most).take_while(|&i| order[i] == i && kept(i)).count());
+        let (mut inner, reduced): (Vec<_>, Vec<_>) = rest.iter().copied().partition(|&axis| kept(axis));
+        inner.sort_unstable();
+        let x = self.reorder(id, &[outer, &reduced, &inner].concat())?;
+        let size = |axes: &[usize]| axes.iter().map(|&axis| x.shape[axis]).product::<usize>();
+        let (batch, count, columns) = (size(outer), size(&reduced), size(&inner));
+        let parts = batch * count.div_ceil(ROWS).max(1);
+        let mut from = x.place;
+        if parts > batch {
+            from = self.list(node, parts * columns, Training::ColumnSums { x: from, columns, parts }).place;
+        }
+        let shape = self.shape(node.outputs[0])?;
+        let mut y = self.slot(shape.clone(), plain(shape.len()));
+        self.push(&node.name, Kernel::Training(Training::ColumnSums { x: from, columns, parts: batch }), &y);
+        if factor != 1.0 {
+            let factor = self.constant(&[], &[factor]);
+            y = self.arithmetic(&node.name, BinaryOp::Mul, &y, &factor, &shape);
+        }
+        self.set(node.outputs[0], y);
+        Ok(())
     }
 
     /// What lies in a gradient from `begin` on, which says a position along each axis; zeros where there is nothing.

@@ -93,15 +93,25 @@ impl Lower<'_> {
             let (parts, slices) = if few { (1, tasks) } else { (tasks, 1) };
             let from = [self.channels_last(x)?.place, self.channels_last(dy)?.place];
             let partial = self.list(node, parts * len, Training::ConvWeight { conv, from, parts, slices }).place;
-            let matrix = [conv.window.taps(), conv.inputs / conv.groups];
-            return self.make(node, plain(4), Training::SumParts { partial, parts, matrix });
+            return self.sum_parts(node, partial, parts, vec![0, 2, 3, 1]);
         };
         let (key, x, dy) = ((dy, like), self.operand(x)?, self.operand(dy)?);
-        let (parts, matrix) = (packed.grad_parts(&conv), packed.grad_matrix(&conv));
+        let (parts, order) = (packed.grad_parts(&conv), packed.grad_order(&conv));
         let step = FusedConvGrad { conv, dy, packed, weight: Some((x, self.slots.len())), input: None };
         self.weight_grads.insert(key, self.steps.len());
         let partial = self.list(node, parts * len, Training::FusedConvGrad(Box::new(step))).place;
-        self.make(node, plain(4), Training::SumParts { partial, parts, matrix })
+        self.sum_parts(node, partial, parts, order)
+    }
+
+    /// The node's output as the sum of its parts, whose axes lie in `order`.
+    fn sum_parts(&mut self, node: &Node, partial: Place, parts: usize, order: Vec<usize>) -> Lowered<()> {
+        let shape = self.shape(node.outputs[0])?;
+        if parts == 1 {
+            self.set(node.outputs[0], Edge { place: partial, shape, order });
+            return Ok(());
+        }
+        let columns = shape.iter().product();
+        self.make(node, order, Training::ColumnSums { x: partial, columns, parts: 1 })
     }
 
     /// Partial sums of what a normalisation takes its statistics from, and over how many pixels each: from the step that makes it, or a

@@ -8,7 +8,7 @@ mod lower_conv;
 mod pointwise;
 
 use super::lazy::Lazy;
-use super::step::{ELEMENTS, Memory, Place, fill, in_parts, part, tasks};
+use super::step::{ELEMENTS, Memory, Place, fill, grid, in_parts, part, tasks};
 use crate::Pool;
 use crate::kernels::gradient::{self, ConvGrad, ConvShape, PoolGrad, conv_input_grad, conv_weight_grad};
 use crate::kernels::{Activation, Axis, Layout, Out, PackedB, Panel, PoolKind, Window};
@@ -18,8 +18,6 @@ use conv::{FusedConv, FusedConvGrad};
 
 /// Pixels whose gradient is computed at once for its sums.
 const BLOCK: usize = 64;
-/// Columns of a matrix that are transposed at once.
-const LANES: usize = 16;
 
 /// What a step computes; of several operands `from` says where they lie.
 pub(super) enum Training {
@@ -55,8 +53,8 @@ pub(super) enum Training {
     FusedConv(FusedConv),
     /// Its gradients.
     FusedConvGrad(Box<FusedConvGrad>),
-    /// Sum of `parts` partial results, each of matrices m × n, as their transposes.
-    SumParts { partial: Place, parts: usize, matrix: [usize; 2] },
+    /// The sums of each column of a matrix over so many parts of its rows, a part after the other.
+    ColumnSums { x: Place, columns: usize, parts: usize },
     /// Gradient of a pooling.
     Pool { window: Window, kind: PoolKind, channels: usize, x: Option<Place>, gradient: Place },
 }
@@ -70,7 +68,7 @@ impl Training {
             Self::FusedConvGrad(step) => step.reads(),
             Self::ForwardSums { x: from, .. }
             | Self::Statistics { partial: from, .. }
-            | Self::SumParts { partial: from, .. } => vec![*from],
+            | Self::ColumnSums { x: from, .. } => vec![*from],
             Self::ParameterGradients { from, .. }
             | Self::Activation { from, .. }
             | Self::Softmax { from, .. }
@@ -212,13 +210,19 @@ impl Training {
                     conv_weight_grad(isa, &grad, x, rows, outputs, scratch, to);
                 });
             }
-            Self::SumParts { partial, parts, matrix } => {
-                let split = tasks(out.len() * *parts, 8 * ELEMENTS);
-                let blocks = out.len() / matrix[0] / matrix[1] * matrix[1].div_ceil(LANES);
-                pool.run(split, &|task, _| {
-                    // SAFETY: the parts are disjoint.
-                    part(blocks, 1, split, task)
-                        .for_each(|block| unsafe { sum_parts(read(*partial), *matrix, out, block) });
+            Self::ColumnSums { x, columns, parts } => {
+                let (x, n, parts) = (read(*x), *columns, *parts);
+                let (across, down) = grid(parts, 1, n, 64, tasks(x.len(), 2 * ELEMENTS));
+                pool.run(across * down, &|task, _| {
+                    let columns = part(n, 64, down, task % down);
+                    for i in part(parts, 1, across, task / down) {
+                        // SAFETY: the parts of the grid are disjoint.
+                        let to = unsafe { out.slice_mut(i * n + columns.start..i * n + columns.end) };
+                        to.fill(0.0);
+                        for row in part(x.len() / n, 1, parts, i) {
+                            to.iter_mut().zip(&x[row * n..][columns.clone()]).for_each(|(to, x)| *to += x);
+                        }
+                    }
                 });
             }
             Self::Pool { window, kind, channels, x, gradient } => {
@@ -240,26 +244,6 @@ fn add_parts(partial: &[f32], to: &mut [f32]) {
         sums.iter_mut().zip(part).for_each(|(sum, &x)| *sum += f64::from(x));
     }
     to.iter_mut().zip(&sums).for_each(|(to, &sum)| *to = sum as f32);
-}
-
-/// Sums a block of some columns of a matrix m × n over all parts, into as many rows of its transpose.
-///
-/// # Safety
-/// Nobody else reads or writes those rows of `out`.
-unsafe fn sum_parts(partial: &[f32], [m, n]: [usize; 2], out: Out<'_>, block: usize) {
-    let blocks = n.div_ceil(LANES);
-    let (base, first) = (block / blocks * m * n, block % blocks * LANES);
-    let width = LANES.min(n - first);
-    // SAFETY: passed on from the caller.
-    let to = unsafe { out.slice_mut(base + first * m..base + (first + width) * m) };
-    for i in 0..m {
-        let mut sums = [0.0; LANES];
-        for from in partial.chunks_exact(out.len()) {
-            let from = &from[base + i * n + first..][..width];
-            sums.iter_mut().zip(from).for_each(|(sum, x)| *sum += x);
-        }
-        to.iter_mut().skip(i).step_by(m).zip(sums).for_each(|(to, sum)| *to = sum);
-    }
 }
 
 /// Mean and variance from those of the parts (Chan et al., "Updating Formulae and a Pairwise Algorithm for Computing Sample Variances",

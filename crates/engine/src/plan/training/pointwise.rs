@@ -1,6 +1,7 @@
 //! 1×1 convolutions `y[m × n] = x[m × k] · w` while training, and their gradients.
 
 use super::super::conv::Way;
+use super::super::edge::plain;
 use super::super::step::{GRAIN, Memory, fill, part, tasks};
 use super::blocks::{Part, block, blocks, forward_sums, operand, part_of};
 use super::conv::{FusedConv, FusedConvGrad, Packed};
@@ -72,9 +73,8 @@ impl Packed for PackedB {
     }
 
     /// The wider side gives the columns, which are cut into vectors.
-    fn grad_matrix(&self, conv: &ConvShape) -> [usize; 2] {
-        let [_, k, n] = product(conv);
-        if k < n { [k, n] } else { [1, k * n] }
+    fn grad_order(&self, conv: &ConvShape) -> Vec<usize> {
+        if conv.inputs < conv.outputs { vec![1, 0, 2, 3] } else { plain(4) }
     }
 
     fn grad_scratch(&self, conv: &ConvShape) -> usize {
