@@ -3,7 +3,7 @@
 //! The order is the layout tag of an edge. Pictures lie channels-last, `[0, 2, 3, 1]` in terms of ONNX's `N, C, H, W`; a transposition
 //! only relabels its input and moves nothing. A blocked layout would be another kind of tag here.
 
-use super::step::{OUTSIDE, Place};
+use super::step::Place;
 
 /// A value of the plan.
 #[derive(Clone, Debug)]
@@ -65,16 +65,4 @@ impl Edge {
             })
             .collect()
     }
-}
-
-/// The table of a gather along one axis: `count` entries from `begin` on, `stride` apart in memory.
-pub(super) fn table(begin: usize, count: usize, stride: usize) -> Vec<usize> {
-    (begin..begin + count).map(|i| i * stride).collect()
-}
-
-/// The table of a gather along a padded axis.
-///
-/// `source` says for each position of the output which entry of the input it shows, or `None` for the filling.
-pub(super) fn padded_table(size: usize, stride: usize, source: impl Fn(usize) -> Option<usize>) -> Vec<usize> {
-    (0..size).map(|i| source(i).map_or(OUTSIDE, |i| i * stride)).collect()
 }

@@ -3,10 +3,10 @@
 //! The products (`Conv`, `Gemm`, `MatMul`) are in `product.rs`, everything else in `simple.rs`.
 
 use super::arena::Slot;
-use super::edge::{Edge, plain, table};
+use super::edge::{Edge, plain};
 use super::fuse::{self, Action};
 use super::lazy::Lazy;
-use super::step::{Kernel, Place, Step};
+use super::step::{Kernel, OUTSIDE, Place, Step};
 use crate::Error;
 use crate::kernels::{BottleneckWeights, ConvWeights, DepthwiseWeights, PackedB, WinogradWeights};
 use crate::simd::{AlignedBuf, Isa};
@@ -245,28 +245,30 @@ impl<'a> Lower<'a> {
             self.push(name, Kernel::Transpose { x: from.place, batch, m, n }, &to);
             return to;
         }
-        let strides = from.strides();
-        let tables = to.order.iter().map(|&axis| table(0, from.shape[axis], strides[axis])).collect();
-        self.gather(name, from.place, tables, 0.0, &to, 0);
+        self.gather(name, from, &to, (&from.shape, 0), 0.0, |_, i| Some(i));
         to
     }
 
-    /// A step that moves elements into `to`, from `offset` on; `tables` are in the memory order of `to`.
+    /// A step that writes so large a part of `to`, from an offset on: `source` says for an axis and a position along it which entry of `from`
+    /// comes there, or that it is `fill`.
     pub(super) fn gather(
         &mut self,
         name: &str,
-        x: Place,
-        mut tables: Vec<Vec<usize>>,
-        fill: f32,
+        from: &Edge,
         to: &Edge,
-        offset: usize,
+        (shape, offset): (&[usize], usize),
+        fill: f32,
+        source: impl Fn(usize, usize) -> Option<usize>,
     ) {
-        let all = to.strides();
+        let (own, all) = (from.strides(), to.strides());
+        let entry = |axis: usize, i: usize| source(axis, i).map_or(OUTSIDE, |i| i * own[axis]);
+        let table = |&axis: &usize| (0..shape[axis]).map(|i| entry(axis, i)).collect::<Vec<_>>();
+        let mut tables: Vec<_> = to.order.iter().map(table).collect();
         let mut strides: Vec<_> = to.order.iter().map(|&axis| all[axis]).collect();
         if tables.is_empty() {
             (tables, strides) = (vec![vec![0]], vec![1]);
         }
-        self.push(name, Kernel::Gather { x, tables, fill, strides, offset }, to);
+        self.push(name, Kernel::Gather { x: from.place, tables, fill, strides, offset }, to);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Every operator that is not a product: arithmetic, activations, pooling, and what only moves or relabels elements.
 
-use super::edge::{CHANNELS_LAST, Edge, from_front, padded_table, plain, table};
+use super::edge::{CHANNELS_LAST, Edge, from_front, plain};
 use super::fuse::{self, Normalize};
 use super::lower::{Lower, Lowered};
 use super::product::{Steps, pair, window};
@@ -189,9 +189,7 @@ impl Lower<'_> {
         let mut begin = 0;
         for (id, part) in parts {
             if axis != 1 || !self.write_columns(id, &y, begin) {
-                let strides = part.strides();
-                let tables = y.order.iter().map(|&i| table(0, part.shape[i], strides[i])).collect();
-                self.gather(&node.name, part.place, tables, 0.0, &y, begin * along);
+                self.gather(&node.name, &part, &y, (&part.shape, begin * along), 0.0, |_, i| Some(i));
             }
             begin += part.shape[axis];
         }
@@ -202,14 +200,9 @@ impl Lower<'_> {
     fn pad(&mut self, node: &Node, op: &Pad) -> Lowered<()> {
         let [(_, x)] = self.inputs(node)?;
         let y = self.slot(self.shape(node.outputs[0])?, x.order.clone());
-        let strides = x.strides();
-        let tables = y.order.iter().map(|&axis| {
-            let (size, begin) = (x.shape[axis] as i64, op.pads[axis]);
-            padded_table(y.shape[axis], strides[axis], |i| source(i as i64 - begin, size, &op.mode))
-        });
-        let tables = tables.collect();
         let fill = if let PadMode::Constant(value) = op.mode { value } else { 0.0 };
-        self.gather(&node.name, x.place, tables, fill, &y, 0);
+        let entry = |axis: usize, i: usize| source(i as i64 - op.pads[axis], x.shape[axis] as i64, &op.mode);
+        self.gather(&node.name, &x, &y, (&y.shape, 0), fill, entry);
         self.set(node.outputs[0], y);
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! From the operators of learning to steps.
 
-use super::super::edge::{CHANNELS_LAST, Edge, from_front, padded_table, plain, table};
+use super::super::edge::{CHANNELS_LAST, Edge, from_front, plain};
 use super::super::fuse;
 use super::super::lazy::Lazy;
 use super::super::lower::{Lower, Lowered};
@@ -84,7 +84,7 @@ impl Lower<'_> {
     /// `count` numbers of a list from `begin` on.
     fn part_of(&mut self, node: &Node, list: &Edge, begin: usize, count: usize) -> Edge {
         let to = self.slot(vec![count], plain(1));
-        self.gather(&node.name, list.place, vec![table(begin, count, 1)], 0.0, &to, 0);
+        self.gather(&node.name, list, &to, (&[count], 0), 0.0, |_, i| Some(begin + i));
         to
     }
 
@@ -211,9 +211,7 @@ impl Lower<'_> {
         let share = self.arithmetic(&node.name, BinaryOp::Mul, &dy, &factor, &wide);
         let order = if shape.len() == 4 { CHANNELS_LAST.to_vec() } else { plain(shape.len()) };
         let y = self.slot(shape.clone(), order);
-        let strides = share.broadcast_strides(&shape);
-        let tables = y.order.iter().map(|&axis| (0..shape[axis]).map(|i| i * strides[axis]).collect()).collect();
-        self.gather(&node.name, share.place, tables, 0.0, &y, 0);
+        self.gather(&node.name, &share, &y, (&shape, 0), 0.0, |axis, i| Some(if wide[axis] == 1 { 0 } else { i }));
         self.set(node.outputs[0], y);
         Ok(())
     }
@@ -261,13 +259,9 @@ impl Lower<'_> {
     fn cut(&mut self, node: &Node, dy: ValueId, begin: &[i64]) -> Lowered<()> {
         let gradient = self.float(dy)?;
         let y = self.slot(self.shape(node.outputs[0])?, gradient.order.clone());
-        let strides = gradient.strides();
-        let tables = y.order.iter().map(|&axis| {
-            let at = |i: usize| usize::try_from(i as i64 + begin[axis]).ok();
-            padded_table(y.shape[axis], strides[axis], |i| at(i).filter(|&at| at < gradient.shape[axis]))
-        });
-        let tables = tables.collect();
-        self.gather(&node.name, gradient.place, tables, 0.0, &y, 0);
+        let at = |axis: usize, i: usize| usize::try_from(i as i64 + begin[axis]).ok();
+        let entry = |axis: usize, i: usize| at(axis, i).filter(|&at| at < gradient.shape[axis]);
+        self.gather(&node.name, &gradient, &y, (&y.shape, 0), 0.0, entry);
         self.set(node.outputs[0], y);
         Ok(())
     }
