@@ -24,7 +24,6 @@ mod winograd;
 pub use cost::Work;
 pub(crate) use edge::from_front;
 pub(crate) use lower::Packed;
-pub(crate) use product::Steps;
 pub use step::Input;
 
 use crate::simd::{AlignedBuf, Isa};

@@ -7,7 +7,7 @@ use super::lower::{Lower, Lowered};
 use super::step::{Kernel, Tail, offset_of};
 use super::winograd;
 use crate::kernels::{BinaryOp, ConvWeights, DepthwiseWeights, PackedB, Window, WinogradWeights};
-use percept_graph::ops::{Conv, Gemm, Padding};
+use percept_graph::ops::{Conv, Gemm, Steps};
 use percept_graph::{Node, Op};
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -17,9 +17,6 @@ use std::sync::Arc;
 pub(super) fn pair(list: &[usize]) -> Lowered<[usize; 2]> {
     list.try_into().map_err(|_| "runs with two spatial axes only".into())
 }
-
-/// How a window slides: strides, dilations and padding.
-pub(crate) type Steps<'a> = (&'a [usize], &'a [usize], &'a Padding);
 
 /// The window of a convolution or pooling over `x[N, C, H, W]`; the end pads are implied by the output.
 pub(super) fn window(x: &[usize], output: &[usize], kernel: &[usize], steps: Steps<'_>) -> Lowered<Window> {
@@ -78,7 +75,7 @@ impl Lower<'_> {
             return Err("is not a convolution".into());
         };
         let [x, weight, y] = [*x, *weight, node.outputs[0]].map(|id| self.shape(id));
-        window(&x?, &y?, &weight?[2..], (&op.strides, &op.dilations, &op.padding))
+        window(&x?, &y?, &weight?[2..], op.steps())
     }
 
     /// The bias of a convolution, if it has one.

@@ -3,10 +3,10 @@
 use super::edge::{CHANNELS_LAST, Edge, from_front, plain};
 use super::fuse::{self, Normalize};
 use super::lower::{Lower, Lowered};
-use super::product::{Steps, pair, window};
+use super::product::{pair, window};
 use super::step::Kernel;
 use crate::kernels::{Activation, BinaryOp, PoolKind};
-use percept_graph::ops::{AveragePool, BatchNormalization, Concat, Pad, PadMode, Padding, Softmax};
+use percept_graph::ops::{AveragePool, BatchNormalization, Concat, Pad, PadMode, Padding, Softmax, Steps};
 use percept_graph::{DType, Node, Op};
 
 impl Lower<'_> {
@@ -20,13 +20,11 @@ impl Lower<'_> {
             Op::Mul(_) => self.binary(node, BinaryOp::Mul),
             Op::Div(_) => self.binary(node, BinaryOp::Div),
             Op::Softmax(op) => self.softmax(node, op),
-            Op::MaxPool(op) => {
-                self.pool(node, &op.kernel_shape, (&op.strides, &op.dilations, &op.padding), PoolKind::Max)
-            }
+            Op::MaxPool(op) => self.pool(node, &op.kernel_shape, op.steps(), PoolKind::Max),
             Op::AveragePool(op) => {
                 let [(_, x)] = self.inputs(node)?;
                 let kind = average(op, &x.shape[2..])?;
-                self.pool(node, &op.kernel_shape, (&op.strides, &op.dilations, &op.padding), kind)
+                self.pool(node, &op.kernel_shape, op.steps(), kind)
             }
             Op::GlobalAveragePool(_) => self.mean(node, |rank| (2..rank).collect()),
             Op::ReduceMean(op) => self.mean(node, |rank| match &op.axes {

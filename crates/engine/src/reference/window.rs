@@ -1,9 +1,8 @@
 //! Convolution and pooling over any number of spatial axes.
 
 use super::{Array, from_fn, index, position};
-use crate::plan::Steps;
 use percept_graph::TensorType;
-use percept_graph::ops::{AveragePool, Conv, MaxPool};
+use percept_graph::ops::{AveragePool, Conv, MaxPool, Steps};
 
 /// Where a window's taps fall.
 pub(super) struct Window<'a> {
@@ -53,7 +52,7 @@ pub(super) fn entry(x: &Array, picture: usize, channel: usize, place: &[usize]) 
 
 /// Calls `f(output's index, weight's index, input's index)` for every product of a convolution.
 pub(super) fn products([x, weight, output]: [&[usize]; 3], op: &Conv, mut f: impl FnMut(usize, usize, usize)) {
-    let window = Window::new(&x[2..], &weight[2..], (&op.strides, &op.dilations, &op.padding));
+    let window = Window::new(&x[2..], &weight[2..], op.steps());
     let (per_group, outputs_per_group) = (weight[1], weight[0] / op.group);
     let [pixels, taps] = [x, weight].map(|shape| shape[2..].iter().product::<usize>());
     for i in 0..output.iter().product() {
@@ -78,7 +77,7 @@ pub(super) fn conv(ty: &TensorType, given: &[&Array], op: &Conv) -> Result<Array
 }
 
 pub(super) fn max_pool(ty: &TensorType, x: &Array, op: &MaxPool) -> Result<Array, String> {
-    let window = Window::new(&x.shape[2..], &op.kernel_shape, (&op.strides, &op.dilations, &op.padding));
+    let window = Window::new(&x.shape[2..], &op.kernel_shape, op.steps());
     from_fn(ty, |at| {
         let seen = window.taps(&at[2..]).filter_map(|(_, place)| window.inside(&place));
         seen.map(|place| entry(x, at[0], at[1], &place)).fold(f64::NEG_INFINITY, f64::max)
@@ -86,7 +85,7 @@ pub(super) fn max_pool(ty: &TensorType, x: &Array, op: &MaxPool) -> Result<Array
 }
 
 pub(super) fn average_pool(ty: &TensorType, x: &Array, op: &AveragePool) -> Result<Array, String> {
-    let window = Window::new(&x.shape[2..], &op.kernel_shape, (&op.strides, &op.dilations, &op.padding));
+    let window = Window::new(&x.shape[2..], &op.kernel_shape, op.steps());
     from_fn(ty, |at| {
         let (places, count) = averaged(&window, op, &at[2..]);
         places.iter().map(|place| entry(x, at[0], at[1], place)).sum::<f64>() / count

@@ -23,7 +23,7 @@ pub(super) fn conv_weight(ty: &TensorType, given: &[&Array], op: &Conv) -> Resul
 
 pub(super) fn max_pool(ty: &TensorType, given: &[&Array], op: &MaxPool) -> Result<Array, String> {
     let [x, gradient] = given[..] else { return Err("takes 2 inputs".into()) };
-    let window = Window::new(&x.shape[2..], &op.kernel_shape, (&op.strides, &op.dilations, &op.padding));
+    let window = Window::new(&x.shape[2..], &op.kernel_shape, op.steps());
     let mut dx = Array::zeros(ty)?;
     for (i, &dy) in gradient.data.iter().enumerate() {
         let at = position(&gradient.shape, i);
@@ -39,7 +39,7 @@ pub(super) fn max_pool(ty: &TensorType, given: &[&Array], op: &MaxPool) -> Resul
 pub(super) fn average_pool(ty: &TensorType, gradient: &Array, op: &AveragePool) -> Result<Array, String> {
     let mut dx = Array::zeros(ty)?;
     let input = dx.shape[2..].to_vec();
-    let window = Window::new(&input, &op.kernel_shape, (&op.strides, &op.dilations, &op.padding));
+    let window = Window::new(&input, &op.kernel_shape, op.steps());
     for (i, &dy) in gradient.data.iter().enumerate() {
         let at = position(&gradient.shape, i);
         let (places, count) = averaged(&window, op, &at[2..]);

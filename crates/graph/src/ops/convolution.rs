@@ -1,6 +1,6 @@
 //! Convolution.
 
-use super::window::{Padding, Window, read_window, write_window};
+use super::window::{Padding, Steps, Window, read_window, write_window};
 use super::{Inferred, Operator, arity, expect_float};
 use crate::onnx::{NodeReader, NodeWriter};
 use crate::{Dim, TensorType};
@@ -22,6 +22,11 @@ impl Conv {
     /// A two-dimensional convolution with these strides and pads on all sides, undilated, in one group.
     pub fn new_2d(stride: usize, padding: usize) -> Self {
         Self { strides: vec![stride; 2], dilations: vec![1; 2], padding: Padding::Explicit(vec![padding; 4]), group: 1 }
+    }
+
+    /// How the window slides.
+    pub fn steps(&self) -> Steps<'_> {
+        (&self.strides, &self.dilations, &self.padding)
     }
 }
 

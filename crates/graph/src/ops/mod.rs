@@ -28,7 +28,7 @@ pub use training::{
     PadGrad, ReshapeLike, SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, SoftmaxGrad, SumTo,
 };
 pub use value::{Cast, Constant, Dropout, Identity};
-pub use window::Padding;
+pub use window::{Padding, Steps};
 
 use crate::TensorType;
 use crate::onnx::{NodeReader, NodeWriter};

@@ -1,6 +1,6 @@
 //! Pooling and means.
 
-use super::window::{Padding, Window, read_window, write_window};
+use super::window::{Padding, Steps, Window, read_window, write_window};
 use super::{Inferred, Operator, axes, expect_float, single};
 use crate::TensorType;
 use crate::onnx::{NodeReader, NodeWriter};
@@ -33,6 +33,13 @@ pub struct MaxPool {
     pub padding: Padding,
     /// Whether a last window that sticks out counts.
     pub ceil_mode: bool,
+}
+
+impl MaxPool {
+    /// How the window slides.
+    pub fn steps(&self) -> Steps<'_> {
+        (&self.strides, &self.dilations, &self.padding)
+    }
 }
 
 impl Operator for MaxPool {
@@ -77,6 +84,13 @@ pub struct AveragePool {
     pub ceil_mode: bool,
     /// Whether padding counts as zeros; otherwise the mean is over what is inside.
     pub count_include_pad: bool,
+}
+
+impl AveragePool {
+    /// How the window slides.
+    pub fn steps(&self) -> Steps<'_> {
+        (&self.strides, &self.dilations, &self.padding)
+    }
 }
 
 impl Operator for AveragePool {

@@ -14,6 +14,9 @@ pub enum Padding {
     SameLower,
 }
 
+/// How a window slides: strides, dilations and padding.
+pub type Steps<'a> = (&'a [usize], &'a [usize], &'a Padding);
+
 /// A window over `kernel.len()` spatial axes.
 pub(super) struct Window<'a> {
     pub(super) kernel: &'a [usize],

@@ -180,16 +180,14 @@ impl Lower<'_> {
     }
 
     fn max_pool_grad(&mut self, node: &Node, op: &MaxPool, x: ValueId, dy: ValueId) -> Lowered<()> {
-        let attributes = (&op.strides[..], &op.dilations[..], &op.padding);
-        let window = window(&self.shape(x)?, &self.shape(dy)?, &op.kernel_shape, attributes)?;
+        let window = window(&self.shape(x)?, &self.shape(dy)?, &op.kernel_shape, op.steps())?;
         let x = self.reorder(x, &CHANNELS_LAST)?.place;
         self.pool_grad(node, window, PoolKind::Max, Some(x), dy)
     }
 
     fn average_pool_grad(&mut self, node: &Node, op: &AveragePool, dy: ValueId, like: ValueId) -> Lowered<()> {
         let x = self.shape(like)?;
-        let attributes = (&op.strides[..], &op.dilations[..], &op.padding);
-        let window = window(&x, &self.shape(dy)?, &op.kernel_shape, attributes)?;
+        let window = window(&x, &self.shape(dy)?, &op.kernel_shape, op.steps())?;
         self.pool_grad(node, window, average(op, &x[2..])?, None, dy)
     }
 

@@ -22,7 +22,7 @@ impl Lower<'_> {
         if x.len() != 4 {
             return Err("runs with two spatial axes only".into());
         }
-        let window = window(&x, &output, &weight[2..], (&op.strides, &op.dilations, &op.padding))?;
+        let window = window(&x, &output, &weight[2..], op.steps())?;
         Ok(ConvShape { window, groups: op.group, inputs: x[1], outputs: weight[0] })
     }
 
