@@ -351,8 +351,10 @@ impl Step {
     }
 }
 
+type Write<'a> = &'a (dyn Fn(Range<usize>, &mut [f32]) + Sync);
+
 /// Has the elements of `out` written in so many parts, cut at multiples of `unit`: `write` gets a range and its elements.
-fn in_parts(pool: &Pool, out: Out<'_>, parts: usize, unit: usize, write: &(dyn Fn(Range<usize>, &mut [f32]) + Sync)) {
+pub(super) fn in_parts(pool: &Pool, out: Out<'_>, parts: usize, unit: usize, write: Write<'_>) {
     pool.run(parts, &|task, _| {
         let range = part(out.len(), unit, parts, task);
         // SAFETY: the parts are disjoint.

@@ -8,7 +8,7 @@ mod lower_conv;
 mod pointwise;
 
 use super::lazy::Lazy;
-use super::step::{ELEMENTS, Memory, Place, grid, part, tasks};
+use super::step::{ELEMENTS, Memory, Place, grid, in_parts, part, tasks};
 use crate::Pool;
 use crate::kernels::gradient::{self, ConvGrad, ConvShape, PoolGrad, conv_input_grad, conv_weight_grad};
 use crate::kernels::{Activation, Out, PackedB, PoolKind, Window};
@@ -106,13 +106,9 @@ impl Training {
         let whole = || unsafe { out.slice_mut(0..out.len()) };
         match self {
             Self::Store(x) => {
-                let (x, c) = (x.of(memory), x.channels.max(1));
-                let (pixels, parts) = (out.len() / c, tasks(out.len(), ELEMENTS));
-                pool.run(parts, &|task, _| {
-                    let pixels = part(pixels, 1, parts, task);
-                    // SAFETY: the parts are disjoint.
-                    let to = unsafe { out.slice_mut(pixels.start * c..pixels.end * c) };
-                    gradient::load(isa, &x, pixels, 0..c, to, c);
+                let (x, c) = (x.of(memory), x.channels);
+                in_parts(pool, out, tasks(out.len(), ELEMENTS), c, &|range, to| {
+                    gradient::load(isa, &x, range.start / c..range.end / c, 0..c, to, c);
                 });
             }
             Self::ForwardSums { channels, x, parts } => {
@@ -171,11 +167,8 @@ impl Training {
                 }
             }
             Self::Activation { activation, from } => {
-                let ([x, dy], parts) = (from.map(read), tasks(out.len(), ELEMENTS));
-                pool.run(parts, &|task, _| {
-                    let range = part(out.len(), 64, parts, task);
-                    // SAFETY: the parts are disjoint.
-                    let to = unsafe { out.slice_mut(range.clone()) };
+                let [x, dy] = from.map(read);
+                in_parts(pool, out, tasks(out.len(), ELEMENTS), 64, &|range, to| {
                     gradient::activation_grad(isa, *activation, &x[range.clone()], &dy[range], to);
                 });
             }
