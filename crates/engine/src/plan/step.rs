@@ -83,7 +83,7 @@ pub(super) struct Step {
     pub(super) kernel: Kernel,
     /// The slot written.
     pub(super) output: usize,
-    /// Of a convolution that writes some columns of the slot only: the first, and how many the slot has.
+    /// Of a convolution or activation that writes some columns of the slot only: the first, and how many the slot has.
     pub(super) columns: Option<[usize; 2]>,
 }
 
@@ -310,7 +310,12 @@ impl Step {
             }
             Kernel::Activate { activation, x } => {
                 let (x, parts) = (memory.read(*x), tasks(out.len(), ELEMENTS));
-                in_parts(pool, out, parts, 64, &|range, y| kernels::activate(isa, *activation, &x[range], y));
+                let [first, wide] = self.columns.unwrap_or([0, 4096]);
+                let n = self.columns.map_or(wide, |_| x.len() / (out.len() / wide));
+                in_parts(pool, out, parts, wide, &|range, y| {
+                    let rows = y.chunks_mut(wide).zip(x[range.start / wide * n..].chunks(n.max(1)));
+                    rows.for_each(|(y, x)| kernels::activate(isa, *activation, x, &mut y[first..][..x.len()]));
+                });
             }
             Kernel::Softmax { n, x } => {
                 let (x, parts) = (memory.read(*x), tasks(out.len(), ELEMENTS).min(out.len() / *n));
@@ -322,12 +327,12 @@ impl Step {
                 in_parts(pool, out, tasks(out.len(), 4 * ELEMENTS), scale.len(), &normalize);
             }
             Kernel::Gather { x, tables, fill, strides, offset } => {
-                let x = memory.read(*x);
+                let (x, out) = (memory.read(*x), out.slice(*offset..out.len()));
                 let rows: usize = tables[..tables.len() - 1].iter().map(Vec::len).product();
                 let parts = tasks(rows * tables[tables.len() - 1].len(), ELEMENTS).min(rows.max(1));
                 pool.run(parts, &|task, _| {
                     for row in part(rows, 1, parts, task) {
-                        gather_row(x, tables, *fill, strides, *offset, row, out);
+                        gather_row(x, tables, *fill, strides, row, out);
                     }
                 });
             }
@@ -385,16 +390,8 @@ pub(super) fn offset_of(axes: &[[usize; 2]], mut i: usize) -> usize {
 }
 
 /// Writes one run along the last axis of a gather's output.
-fn gather_row(
-    x: &[f32],
-    tables: &[Vec<usize>],
-    fill: f32,
-    strides: &[usize],
-    offset: usize,
-    mut row: usize,
-    out: Out<'_>,
-) {
-    let (mut from, mut to) = (Some(0), offset);
+fn gather_row(x: &[f32], tables: &[Vec<usize>], fill: f32, strides: &[usize], mut row: usize, out: Out<'_>) {
+    let (mut from, mut to) = (Some(0), 0);
     let last = tables.len() - 1;
     for axis in (0..last).rev() {
         let i = row % tables[axis].len();
