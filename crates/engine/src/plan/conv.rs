@@ -37,15 +37,16 @@ pub(super) struct Conv {
 }
 
 impl Lower<'_> {
-    /// The step of the convolution that makes a value, if the value is read once and has no other name.
+    /// The step of the convolution or activation that makes a value, if the value is read once and has no other name.
     fn sole_conv(&self, id: ValueId) -> Option<usize> {
-        let Place::Slot(slot) = self.edges[id.index()].as_ref()?.place else { return None };
+        let edge = self.edges[id.index()].as_ref().filter(|edge| edge.order == CHANNELS_LAST)?;
+        let Place::Slot(slot) = edge.place else { return None };
         let names = self.edges.iter().flatten().filter(|edge| edge.place == Place::Slot(slot)).count();
         let at = self.steps.iter().rposition(|step| step.output == slot)?;
         let step = &self.steps[at];
         let conv = match &step.kernel {
             Kernel::Conv(conv) => conv.pool.is_none(),
-            kernel => matches!(kernel, Kernel::Winograd(_)),
+            kernel => matches!(kernel, Kernel::Winograd(_) | Kernel::Activate { .. }),
         };
         (conv && self.uses[id.index()] == 1 && names == 1 && step.columns.is_none()).then_some(at)
     }
@@ -58,7 +59,7 @@ impl Lower<'_> {
         self.note(at);
     }
 
-    /// Lets the convolution that makes a value write it as the columns of `to` from `first` on, if nobody else reads the value; whether
+    /// Lets the step that makes a value write it as the columns of `to` from `first` on, if nobody else reads the value; whether
     /// that is so.
     pub(super) fn write_columns(&mut self, id: ValueId, to: &Edge, first: usize) -> bool {
         let Some(at) = self.sole_conv(id).filter(|_| to.order == CHANNELS_LAST) else { return false };

@@ -90,6 +90,7 @@ impl Step {
         let out = match &self.kernel {
             Kernel::Conv(conv) if conv.pool.is_none() => conv.window.pixels() * conv.weights.outputs(),
             Kernel::Winograd(step) => step.window.pixels() * step.weights.outputs(),
+            Kernel::Activate { x, .. } => plan.len(*x),
             _ => slot,
         };
         let Arithmetic { detail, flops, saved, weights } =

@@ -62,11 +62,8 @@ impl Lower<'_> {
     /// Adds something of the same shape to a lazy normalisation while that is stored; whether one operand is such.
     pub(super) fn add_to_lazy(&mut self, node: &Node) -> Lowered<bool> {
         let [Some(a), Some(b)] = node.inputs[..] else { return Ok(false) };
-        let (norm, other) = match (self.lazy_norm(a), self.lazy_norm(b)) {
-            (Some(norm), _) => (norm, b),
-            (None, Some(norm)) => (norm, a),
-            (None, None) => return Ok(false),
-        };
+        let either = self.lazy_norm(a).map(|norm| (norm, b)).or_else(|| Some((self.lazy_norm(b)?, a)));
+        let Some((norm, other)) = either else { return Ok(false) };
         let shape = self.shape(node.outputs[0])?;
         if a == b || self.shape(a)? != shape || self.shape(b)? != shape {
             return Ok(false);

@@ -10,7 +10,7 @@ use super::step::{Kernel, OUTSIDE, Place, Step};
 use crate::Error;
 use crate::kernels::{BottleneckWeights, ConvWeights, DepthwiseWeights, PackedB, WinogradWeights};
 use crate::simd::{AlignedBuf, Isa};
-use percept_graph::{DType, Graph, Node, Params, Source, Tensor, ValueId};
+use percept_graph::{DType, Graph, Node, Op, Params, Source, Tensor, ValueId};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -61,6 +61,11 @@ pub(super) type Lowered<T> = Result<T, String>;
 
 impl<'a> Lower<'a> {
     pub(super) fn new(graph: &'a Graph, params: &'a Params, packed: &'a mut Packed, isa: Isa) -> Self {
+        let mut uses = graph.uses();
+        for node in graph.nodes().iter().filter(|node| matches!(node.op, Op::ConcatGrad(_))) {
+            // They give their shapes alone.
+            node.inputs[1..].iter().flatten().for_each(|id| uses[id.index()] -= 1);
+        }
         Self {
             graph,
             params,
@@ -71,7 +76,7 @@ impl<'a> Lower<'a> {
             slots: Vec::new(),
             op: "",
             edges: vec![None; graph.values().len()],
-            uses: graph.uses(),
+            uses,
             reordered: HashMap::new(),
             statistics: HashMap::new(),
             lazy: HashMap::new(),

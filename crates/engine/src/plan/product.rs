@@ -204,11 +204,7 @@ impl Lower<'_> {
         let offsets = (0..batch.iter().product()).map(|i| [offset_of(&a_axes, i), offset_of(&b_axes, i), i * m * n]);
         let (a, b, offsets) = (a.place, b.place, offsets.collect());
         let packed = PackedB::zeroed(self.isa, k, n);
-        self.emit(
-            &node.name,
-            node.outputs[0],
-            plain(shape.len()),
-            Kernel::MatMul { m, a, b, b_strides: [n, 1], offsets, packed },
-        )
+        let kernel = Kernel::MatMul { m, a, b, b_strides: [n, 1], offsets, packed };
+        self.emit(&node.name, node.outputs[0], plain(shape.len()), kernel)
     }
 }

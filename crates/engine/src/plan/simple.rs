@@ -165,7 +165,7 @@ impl Lower<'_> {
             return self.emit(&node.name, node.outputs[0], order, pool);
         }
         let factor = 1.0 / axes.iter().map(|&axis| x.shape[axis]).product::<usize>() as f32;
-        self.sum(node, id, |axis| !axes.contains(&axis), factor)
+        self.sum(node, id, &axes, factor)
     }
 
     pub(super) fn reshape(&mut self, node: &Node) -> Lowered<()> {

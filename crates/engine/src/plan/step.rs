@@ -83,7 +83,7 @@ pub(super) struct Step {
     pub(super) kernel: Kernel,
     /// The slot written.
     pub(super) output: usize,
-    /// Of a convolution that writes some columns of the slot only: the first, and how many the slot has.
+    /// Of a convolution or activation that writes some columns of the slot only: the first, and how many the slot has.
     pub(super) columns: Option<[usize; 2]>,
 }
 
@@ -311,7 +311,12 @@ impl Step {
             }
             Kernel::Activate { activation, x } => {
                 let (x, parts) = (memory.read(*x), tasks(out.len(), ELEMENTS));
-                in_parts(pool, out, parts, 64, &|range, y| kernels::activate(isa, *activation, &x[range], y));
+                let [first, wide] = self.columns.unwrap_or([0, 4096]);
+                let n = self.columns.map_or(wide, |_| x.len() / (out.len() / wide));
+                in_parts(pool, out, parts, wide, &|range, y| {
+                    let rows = y.chunks_mut(wide).zip(x[range.start / wide * n..].chunks(n.max(1)));
+                    rows.for_each(|(y, x)| kernels::activate(isa, *activation, x, &mut y[first..][..x.len()]));
+                });
             }
             Kernel::Softmax { n, x } => {
                 let (x, parts) = (memory.read(*x), tasks(out.len(), ELEMENTS).min(out.len() / *n));
@@ -323,12 +328,12 @@ impl Step {
                 in_parts(pool, out, tasks(out.len(), 4 * ELEMENTS), scale.len(), &normalize);
             }
             Kernel::Gather { x, tables, fill, strides, offset } => {
-                let x = memory.read(*x);
+                let (x, out) = (memory.read(*x), out.slice(*offset..out.len()));
                 let rows: usize = tables[..tables.len() - 1].iter().map(Vec::len).product();
                 let parts = tasks(rows * tables[tables.len() - 1].len(), ELEMENTS).min(rows.max(1));
                 pool.run(parts, &|task, _| {
                     for row in part(rows, 1, parts, task) {
-                        gather_row(x, tables, *fill, strides, *offset, row, out);
+                        gather_row(x, tables, *fill, strides, row, out);
                     }
                 });
             }
@@ -362,14 +367,10 @@ pub(super) fn fill<P: Send>(pool: &Pool, len: usize, panels: impl Iterator<Item 
     });
 }
 
+type Write<'a> = &'a (dyn Fn(Range<usize>, &mut [f32]) + Sync);
+
 /// Has the elements of `out` written in so many parts, cut at multiples of `unit`: `write` gets a range and its elements.
-pub(super) fn in_parts(
-    pool: &Pool,
-    out: Out<'_>,
-    parts: usize,
-    unit: usize,
-    write: &(dyn Fn(Range<usize>, &mut [f32]) + Sync),
-) {
+pub(super) fn in_parts(pool: &Pool, out: Out<'_>, parts: usize, unit: usize, write: Write<'_>) {
     pool.run(parts, &|task, _| {
         let range = part(out.len(), unit, parts, task);
         // SAFETY: the parts are disjoint.
@@ -400,16 +401,8 @@ pub(super) fn offset_of(axes: &[[usize; 2]], mut i: usize) -> usize {
 }
 
 /// Writes one run along the last axis of a gather's output.
-fn gather_row(
-    x: &[f32],
-    tables: &[Vec<usize>],
-    fill: f32,
-    strides: &[usize],
-    offset: usize,
-    mut row: usize,
-    out: Out<'_>,
-) {
-    let (mut from, mut to) = (Some(0), offset);
+fn gather_row(x: &[f32], tables: &[Vec<usize>], fill: f32, strides: &[usize], mut row: usize, out: Out<'_>) {
+    let (mut from, mut to) = (Some(0), 0);
     let last = tables.len() - 1;
     for axis in (0..last).rev() {
         let i = row % tables[axis].len();

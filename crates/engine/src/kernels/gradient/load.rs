@@ -22,6 +22,8 @@ pub struct Recipe<T> {
     pub channels: usize,
     /// NHWC, dense, as all the others.
     pub x: T,
+    /// The first channel in `x`, and how many `x` has.
+    pub columns: [usize; 2],
     /// The derivative of a clamp, if `x` is the gradient of one.
     pub mask: Option<MaskOf<T>>,
     /// Factors, slopes and summands of all channels, one list after the other, and `z`, without which the slopes are not looked at.
@@ -49,19 +51,22 @@ pub type Mask<'a> = MaskOf<&'a [f32]>;
 impl<T: Copy> Recipe<T> {
     /// What is stored, as it is.
     pub fn stored(channels: usize, x: T) -> Self {
-        Self { channels, x, mask: None, affine: None, clamp: [f32::NEG_INFINITY, f32::INFINITY] }
+        let clamp = [f32::NEG_INFINITY, f32::INFINITY];
+        Self { channels, x, columns: [0, channels], mask: None, affine: None, clamp }
     }
 
     /// Whether nothing is computed.
     pub fn is_stored(&self) -> bool {
-        self.mask.is_none() && self.affine.is_none() && self.clamp == [f32::NEG_INFINITY, f32::INFINITY]
+        let whole = self.columns == [0, self.channels];
+        whole && self.mask.is_none() && self.affine.is_none() && self.clamp == [f32::NEG_INFINITY, f32::INFINITY]
     }
 
     /// The same recipe with other operands.
     pub fn map<U>(&self, of: impl Fn(T) -> U) -> Recipe<U> {
-        let Self { channels, clamp, .. } = *self;
+        let Self { channels, columns, clamp, .. } = *self;
         let mask = self.mask.map(|m| MaskOf { x: of(m.x), coefficients: m.coefficients.map(&of), clamp: m.clamp });
-        Recipe { channels, x: of(self.x), mask, affine: self.affine.map(|(list, z)| (of(list), z.map(&of))), clamp }
+        let affine = self.affine.map(|(list, z)| (of(list), z.map(&of)));
+        Recipe { channels, x: of(self.x), columns, mask, affine, clamp }
     }
 
     /// All operands.
@@ -75,7 +80,9 @@ impl<T: Copy> Recipe<T> {
 
 impl Load<'_> {
     fn check(&self) {
-        let like_x = |other: Option<&[f32]>| other.is_none_or(|other| other.len() == self.x.len());
+        let [first, wide] = self.columns;
+        let like_x = |x: Option<&[f32]>| x.is_none_or(|x| x.len() == self.x.len() / wide.max(1) * self.channels);
+        assert!(first.saturating_add(self.channels) <= wide, "{} channels from {first} on of {wide}", self.channels);
         let three = |list: Option<&[f32]>| list.is_none_or(|list| list.len() == self.channels.saturating_mul(3));
         assert!(like_x(self.mask.map(|m| m.x)) && like_x(self.affine.and_then(|(_, z)| z)), "operands of one size");
         assert!(three(self.mask.and_then(|m| m.coefficients)) && three(self.affine.map(|(c, _)| c)), "coefficients");
@@ -95,7 +102,7 @@ impl Load<'_> {
 pub fn load(isa: Isa, l: &Load<'_>, pixels: Range<usize>, channels: Range<usize>, to: &mut [f32], stride: usize) {
     l.check();
     check_range(&channels, l.channels, "channels");
-    check_range(&pixels, l.x.len() / l.channels.max(1), "pixels");
+    check_range(&pixels, l.x.len() / l.columns[1].max(1), "pixels");
     let (len, needed) = (to.len(), pixels.len().saturating_mul(stride));
     assert!(stride >= channels.len() && len >= needed, "{len} for {pixels:?} by {stride}");
     // SAFETY: the lengths were checked above.
@@ -139,26 +146,27 @@ impl Block<'_> {
     /// What the recipe names has the lengths that [`load`] checks, and the CPU has the instruction set of `S`.
     #[inline(always)]
     unsafe fn pass<S: Simd, const MASK: u8, const AFFINE: u8>(self) {
-        let (l, c, width) = (self.l, self.l.channels, self.channels.len());
+        let (l, c, width, [first, wide]) = (self.l, self.l.channels, self.channels.len(), self.l.columns);
         let (operands, null) = (l.map(<[f32]>::as_ptr), std::ptr::null());
         let mask = operands.mask.unwrap_or(MaskOf { x: null, coefficients: None, clamp: [0.0; 2] });
         let mask_list = mask.coefficients.unwrap_or(null);
         let (list, z) = operands.affine.map_or((null, null), |(list, z)| (list, z.unwrap_or(null)));
         // In pixels, for every pixel fetches as much as it reads.
-        let ahead = AHEAD.div_ceil(width.max(1)) * c;
+        let ahead = AHEAD.div_ceil(width.max(1));
         for pixel in 0..self.pixels.len() {
             for i in (0..width).step_by(S::LANES) {
                 let (n, room) = (S::LANES.min(width - i), S::LANES.min(self.stride - i));
                 let at = self.channels.start + i;
                 let from = (self.pixels.start + pixel) * c + at;
+                let x = operands.x.wrapping_add((self.pixels.start + pixel) * wide + first + at);
                 // SAFETY: the channels and pixels lie inside all buffers, and `to` has room for them (`load` checked); what is fetched
                 // ahead may lie behind them.
                 unsafe {
                     let of = |list: *const f32, k: usize| read::<S>(list.add(k * c + at), n);
-                    S::prefetch(operands.x.wrapping_add(from + ahead));
-                    let mut v = read::<S>(operands.x.add(from), n);
+                    S::prefetch(x.wrapping_add(ahead * wide));
+                    let mut v = read::<S>(x, n);
                     if MASK > 0 {
-                        S::prefetch(mask.x.wrapping_add(from + ahead));
+                        S::prefetch(mask.x.wrapping_add(from + ahead * c));
                         let mut p = read::<S>(mask.x.add(from), n);
                         if MASK == 2 {
                             p = S::mul_add(of(mask_list, 0), p, of(mask_list, 2));
@@ -171,7 +179,7 @@ impl Block<'_> {
                         v = S::mul_add(of(list, 0), v, of(list, 2));
                     }
                     if AFFINE == 2 {
-                        S::prefetch(z.wrapping_add(from + ahead));
+                        S::prefetch(z.wrapping_add(from + ahead * c));
                         v = S::mul_add(of(list, 1), read::<S>(z.add(from), n), v);
                     }
                     let [low, high] = l.clamp.map(|x| S::splat(x));

@@ -114,15 +114,16 @@ proptest! {
     }
 
     #[test]
-    fn loading_is_its_formula(pixels in 0usize..50, c in 1usize..50, mask in 0usize..3, affine in 0usize..3, clamp in any::<bool>(), cut in 0usize..99) {
-        let n = pixels * c;
-        let (x, z, p) = (values(n, 1), values(n, 2), values(n, 3));
+    fn loading_is_its_formula(pixels in 0usize..50, c in 1usize..50, mask in 0usize..3, affine in 0usize..3, clamp in any::<bool>(), cut in 0usize..99, first in 0usize..20, more in 0usize..20) {
+        let (n, wide) = (pixels * c, first + c + more);
+        let (x, z, p) = (values(pixels * wide, 1), values(n, 2), values(n, 3));
         let (list, mask_list) = (values(3 * c, 4), values(3 * c, 5));
         let mask_of = Mask { x: &p, coefficients: (mask == 2).then_some(&mask_list[..]), clamp: [-0.1, 0.2] };
         let bounds = if clamp { [-0.125, 0.25] } else { Load::stored(c, &x).clamp };
         let l = Load {
             channels: c,
             x: &x,
+            columns: [first, wide],
             mask: (mask > 0).then_some(mask_of),
             affine: (affine > 0).then_some((&list[..], (affine == 2).then_some(&z[..]))),
             clamp: bounds,
@@ -132,7 +133,7 @@ proptest! {
             let before = f64::from(p[i]);
             let before = if mask == 2 { before * of(&mask_list, 0) + of(&mask_list, 2) } else { before };
             let inside = mask == 0 || before > f64::from(-0.1f32) && before < f64::from(0.2f32);
-            let mut v = if inside { f64::from(x[i]) } else { 0.0 };
+            let mut v = if inside { f64::from(x[i / c * wide + first + i % c]) } else { 0.0 };
             if affine > 0 { v = v * of(&list, 0) + of(&list, 2); }
             if affine == 2 { v += of(&list, 1) * f64::from(z[i]); }
             v.max(f64::from(bounds[0])).min(f64::from(bounds[1]))

@@ -52,10 +52,14 @@ impl Lower<'_> {
             (Op::ConcatGrad(op), &[gradient, ..]) => {
                 let mut begin = vec![0; self.graph.value(gradient).ty.rank()];
                 let axis = from_front(op.axis, begin.len());
-                for &before in &ids[1..=op.index] {
-                    begin[axis] += self.shape(before)?[axis] as i64;
+                let before = ids[1..=op.index].iter().map(|&id| Ok(self.shape(id)?[axis] as i64));
+                begin[axis] = before.sum::<Lowered<i64>>()?;
+                if axis != 1 {
+                    return self.cut(node, gradient, &begin);
                 }
-                self.cut(node, gradient, &begin)
+                let (all, channels) = (self.stored(gradient)?, self.shape(node.outputs[0])?[1]);
+                self.lazy.insert(node.outputs[0], Lazy { channels, columns: [begin[1] as usize, all.channels], ..all });
+                Ok(())
             }
             _ => Err("cannot be planned with these inputs".into()),
         }
@@ -98,7 +102,8 @@ impl Lower<'_> {
         };
         let Lazy { x, affine, .. } = self.operand(x)?;
         let mask = MaskOf { x, coefficients: affine.map(|(list, _)| list), clamp };
-        let gradient = self.stored(gradient)?;
+        let lazy = self.operand(gradient)?;
+        let gradient = if lazy.mask.is_none() && lazy.affine.is_none() { lazy } else { self.stored(gradient)? };
         self.lazy.insert(node.outputs[0], Lazy { mask: Some(mask), ..gradient });
         Ok(())
     }
@@ -156,10 +161,8 @@ impl Lower<'_> {
             return Err("needs 5 inputs".into());
         };
         let x = self.channels_last(id)?;
-        let gradient = match self.operand(gradient)? {
-            lazy @ Lazy { affine: None, .. } => lazy,
-            _ => self.stored(gradient)?,
-        };
+        let lazy = self.operand(gradient)?;
+        let gradient = if lazy.affine.is_none() { lazy } else { self.stored(gradient)? };
         let [mean, variance] = self.statistics_of(node, op.training_mode, &x, [mean, variance])?.map(|edge| edge.place);
         let (channels, epsilon) = (x.shape[1], op.epsilon);
         let pixels = x.len() / channels.max(1);
@@ -217,22 +220,17 @@ impl Lower<'_> {
     fn sum_to(&mut self, node: &Node, id: ValueId, like: ValueId) -> Lowered<()> {
         let (x, shape) = (self.shape(id)?, self.shape(like)?);
         let missing = x.len() - shape.len();
-        self.sum(node, id, |axis| axis >= missing && shape[axis - missing] == x[axis], 1.0)
+        let gone = |&axis: &usize| axis < missing || shape[axis - missing] != x[axis];
+        self.sum(node, id, &(0..x.len()).filter(gone).collect::<Vec<_>>(), 1.0)
     }
 
-    /// Sums over all axes but those that are `kept`, times a factor.
-    pub(in super::super) fn sum(
-        &mut self,
-        node: &Node,
-        id: ValueId,
-        kept: impl Fn(usize) -> bool,
-        factor: f32,
-    ) -> Lowered<()> {
+    /// Sums over `axes`, times a factor.
+    pub(in super::super) fn sum(&mut self, node: &Node, id: ValueId, axes: &[usize], factor: f32) -> Lowered<()> {
         let order = self.float(id)?.order;
         // Matrices that follow each other, whose columns are added up.
-        let most = order.len().saturating_sub(1);
-        let (outer, rest) = order.split_at((0..most).take_while(|&i| order[i] == i && kept(i)).count());
-        let (mut inner, reduced): (Vec<_>, Vec<_>) = rest.iter().copied().partition(|&axis| kept(axis));
+        let last = order.len().saturating_sub(1);
+        let (outer, rest) = order.split_at((0..last).take_while(|i| order[*i] == *i && !axes.contains(i)).count());
+        let (reduced, mut inner): (Vec<_>, Vec<_>) = rest.iter().partition(|axis| axes.contains(axis));
         inner.sort_unstable();
         let x = self.reorder(id, &[outer, &reduced, &inner].concat())?;
         let size = |axes: &[usize]| axes.iter().map(|&axis| x.shape[axis]).product::<usize>();

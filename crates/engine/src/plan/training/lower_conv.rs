@@ -138,6 +138,7 @@ impl Lower<'_> {
     pub(super) fn backward_sums(&mut self, node: &Node, x: &Edge, gradient: Lazy, mean: Place) -> Place {
         let (channels, pixels, slot) = (x.shape[1], x.len() / x.shape[1].max(1), self.slots.len());
         let sums = BackwardSums { slot, gradient, x: x.place, mean };
+        let whole = gradient.columns == [0, channels];
         let ready = |at: usize| {
             sums.reads().filter(|&place| place != gradient.x).all(|place| match place {
                 Place::Slot(slot) => self.slots[slot].first < at,
@@ -145,7 +146,7 @@ impl Lower<'_> {
             })
         };
         let writer = match gradient.x {
-            Place::Slot(from) => self.input_grads.get(&from).copied().filter(|&at| pixels > 0 && ready(at)),
+            Place::Slot(from) => self.input_grads.get(&from).copied().filter(|&at| pixels > 0 && whole && ready(at)),
             _ => None,
         };
         if let Some(at) = writer

@@ -107,7 +107,7 @@ impl Training {
         let whole = || unsafe { out.slice_mut(0..out.len()) };
         match self {
             Self::Store(x) => {
-                let (x, c) = (x.of(memory), x.channels.max(1));
+                let (x, c) = (x.of(memory), x.channels);
                 in_parts(pool, out, tasks(out.len(), ELEMENTS), c, &|range, to| {
                     gradient::load(isa, &x, range.start / c..range.end / c, 0..c, to, c);
                 });
