@@ -51,7 +51,7 @@ optimizer = { name = "adamw", beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 }
 epochs = 12
 batch = 8
 mixup = 0.2
-learning_rate = 1e-2
+learning_rate = 2e-3
 lowest_rate = 1.0
 schedule = { cosine = { warm_up = 0.1 } }
 weight_decay = 1e-4
