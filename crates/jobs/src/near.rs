@@ -127,6 +127,34 @@ pub(crate) fn unite(parent: &mut [usize], a: usize, b: usize) {
     parent[a.max(b)] = a.min(b);
 }
 
+/// Finds near duplicates before several questions are trained: their groups become one. Nothing is left out, since answers to pictures that are
+/// nearly the same may differ; those in another part of the table are counted.
+pub(crate) fn group(data: &mut DataSet, settings: &Settings, events: Events<'_>) -> Timing {
+    let total = format::count(data.pictures.len() as u64);
+    let mut phase = Phase::start(&mut *events, "Looking for copies", Some(data.pictures.len() as u64), "photos");
+    // A group of the table is no group of copies: each of its pictures is looked at.
+    let mut groups: Vec<usize> = data.pictures.iter().map(|picture| picture.group).collect();
+    data.pictures.iter_mut().enumerate().for_each(|(i, picture)| picture.group = i);
+    let found = sketches(data, settings, &mut phase);
+    join(data, &found.of, settings);
+    let pictures = || data.pictures.iter().enumerate().filter(|(i, picture)| picture.group != *i);
+    let copies = format::count(pictures().count() as u64);
+    let leaks = pictures().filter(|(_, picture)| data.pictures[picture.group].part != picture.part).count();
+    pictures().for_each(|(i, picture)| unite(&mut groups, i, picture.group));
+    for i in 0..groups.len() {
+        data.pictures[i].group = root(&mut groups, i);
+    }
+    let timing = phase.finish(format!("{copies} of {total} photos"));
+    if leaks > 0 {
+        let text = format!(
+            "{} photos are nearly the same picture as one in another part of the table: figures on that part are too good",
+            format::count(leaks as u64)
+        );
+        events(Event::Warning { text });
+    }
+    timing
+}
+
 /// Finds near duplicates before training: they get a common group, and those that contradict each other or would leak are left out.
 pub(crate) fn settle(data: &mut DataSet, settings: &Settings, events: Events<'_>) -> Result<Timing> {
     let total = data.pictures.len();
@@ -155,7 +183,7 @@ pub(crate) fn settle(data: &mut DataSet, settings: &Settings, events: Events<'_>
 mod tests {
     use super::*;
     use image::{RgbImage, imageops};
-    use percept_photos::scan::Picture;
+    use percept_photos::scan::{Part, Picture};
     use percept_photos::synthesise::{draw, products};
 
     fn data(count: usize) -> DataSet {
@@ -176,6 +204,31 @@ mod tests {
         let mut found = data(pictures.len());
         join(&mut found, &sketches, &settings);
         assert_eq!(found.copies(), [vec![7, 40], vec![11, 41, 42]]);
+    }
+
+    #[test]
+    fn groups_of_a_table_are_joined_by_copies() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut found = data(5);
+        for (i, picture) in found.pictures.iter_mut().enumerate() {
+            picture.path = folder.path().join(&picture.path);
+            // Of two persons the second pictures are one photo, the second time smaller.
+            let seed = if i == 3 { 1 } else { i };
+            let side = if i == 3 { 120 } else { 160 };
+            let photo = draw(&products()[seed % 3], 160, seed as u64);
+            let photo = imageops::resize(&photo, side, side, imageops::FilterType::Lanczos3);
+            photo.save(&picture.path).unwrap();
+            picture.group = [0, 0, 2, 2, 4][i];
+            picture.part = Some(if i < 2 { Part::Train } else { Part::Validation });
+        }
+        let mut warnings = Vec::new();
+        group(&mut found, &Settings::detect().unwrap(), &mut |event| {
+            if let Event::Warning { text } = event {
+                warnings.push(text);
+            }
+        });
+        assert_eq!(found.pictures.iter().map(|picture| picture.group).collect::<Vec<_>>(), [0, 0, 0, 0, 4]);
+        assert!(warnings.len() == 1 && warnings[0].starts_with("1 photos"), "{warnings:?}");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::{Run, fingerprint};
 use crate::event::{Event, Events, Phase};
 use crate::finetune::Epoch;
 use crate::targets::{Evaluation, Question, Questions};
-use crate::{Config, Error, Result, format};
+use crate::{Config, Error, Result, format, near};
 use percept_engine::Settings;
 use percept_graph::{Graph, Params};
 use percept_models::cache;
@@ -94,6 +94,8 @@ pub(super) fn run(
     folder.check_photos(&cache::sha256((photos + &answers).as_bytes()))?;
 
     let (mut run, frozen) = Run::begin(config, table.data, Some(questions), vec![timing], settings, &mut *events)?;
+    let looked = near::group(&mut run.data, settings, &mut *events);
+    run.timings.push(looked);
     if run.config.stages.is_none() {
         run.config.augment = whole(&run.config.augment);
     }
