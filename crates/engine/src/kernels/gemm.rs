@@ -144,6 +144,8 @@ impl Panel<'_> {
     /// that it goes to stay in the L1 cache.
     pub fn fill(&mut self, b: &[f32]) {
         let (Layout { first, rows, columns }, k) = (self.from, self.data.len() / self.width);
+        let last = first + rows.at(k - 1) + columns.at(self.columns.end - 1);
+        assert!(last < b.len(), "b of {}, which should reach to {last}", b.len());
         if columns.inner == usize::MAX && columns.steps[1] == 1 {
             for (i, row) in self.data.chunks_exact_mut(self.width).enumerate() {
                 let from = &b[first + rows.at(i) + self.columns.start..][..self.columns.len()];

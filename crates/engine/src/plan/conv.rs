@@ -38,7 +38,7 @@ pub(super) struct Conv {
 
 impl Lower<'_> {
     /// The step of the convolution or activation that makes a value, if the value is read once and has no other name.
-    fn sole_conv(&self, id: ValueId) -> Option<usize> {
+    fn sole_writer(&self, id: ValueId) -> Option<usize> {
         let edge = self.edges[id.index()].as_ref().filter(|edge| edge.order == CHANNELS_LAST)?;
         let Place::Slot(slot) = edge.place else { return None };
         let names = self.edges.iter().flatten().filter(|edge| edge.place == Place::Slot(slot)).count();
@@ -62,7 +62,7 @@ impl Lower<'_> {
     /// Lets the step that makes a value write it as the columns of `to` from `first` on, if nobody else reads the value; whether
     /// that is so.
     pub(super) fn write_columns(&mut self, id: ValueId, to: &Edge, first: usize) -> bool {
-        let Some(at) = self.sole_conv(id).filter(|_| to.order == CHANNELS_LAST) else { return false };
+        let Some(at) = self.sole_writer(id).filter(|_| to.order == CHANNELS_LAST) else { return false };
         self.steps[at].columns = Some([first, to.shape[1]]);
         self.redirect(at, to);
         true
@@ -70,7 +70,7 @@ impl Lower<'_> {
 
     /// Lets the convolution that makes a value take its maximum `y` too, if nobody else reads the value; whether that is so.
     pub(super) fn pool_conv(&mut self, id: ValueId, window: Window, y: ValueId) -> Lowered<bool> {
-        let Some(at) = self.sole_conv(id) else { return Ok(false) };
+        let Some(at) = self.sole_writer(id) else { return Ok(false) };
         let Kernel::Conv(conv) = &mut self.steps[at].kernel else { return Ok(false) };
         if conv.filters() > WEIGHTS || conv.fresh.is_some() || conv.tail.residual.is_some() {
             return Ok(false);

@@ -238,17 +238,11 @@ impl Lower<'_> {
         let parts = batch * count.div_ceil(ROWS).max(1);
         let mut from = x.place;
         if parts > batch {
-            from = self.list(node, parts * columns, Training::ColumnSums { x: from, columns, parts }).place;
+            from =
+                self.list(node, parts * columns, Training::ColumnSums { x: from, columns, parts, factor: 1.0 }).place;
         }
-        let shape = self.shape(node.outputs[0])?;
-        let mut y = self.slot(shape.clone(), plain(shape.len()));
-        self.push(&node.name, Kernel::Training(Training::ColumnSums { x: from, columns, parts: batch }), &y);
-        if factor != 1.0 {
-            let factor = self.constant(&[], &[factor]);
-            y = self.arithmetic(&node.name, BinaryOp::Mul, &y, &factor, &shape);
-        }
-        self.set(node.outputs[0], y);
-        Ok(())
+        let rank = self.graph.value(node.outputs[0]).ty.rank();
+        self.make(node, plain(rank), Training::ColumnSums { x: from, columns, parts: batch, factor })
     }
 
     /// What lies in a gradient from `begin` on, which says a position along each axis; zeros where there is nothing.

@@ -111,7 +111,7 @@ impl Lower<'_> {
             return Ok(());
         }
         let columns = shape.iter().product();
-        self.make(node, order, Training::ColumnSums { x: partial, columns, parts: 1 })
+        self.make(node, order, Training::ColumnSums { x: partial, columns, parts: 1, factor: 1.0 })
     }
 
     /// Partial sums of what a normalisation takes its statistics from, and over how many pixels each: from the step that makes it, or a

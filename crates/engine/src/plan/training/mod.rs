@@ -53,8 +53,8 @@ pub(super) enum Training {
     FusedConv(FusedConv),
     /// Its gradients.
     FusedConvGrad(Box<FusedConvGrad>),
-    /// The sums of each column of a matrix over so many parts of its rows, a part after the other.
-    ColumnSums { x: Place, columns: usize, parts: usize },
+    /// The sums of each column of a matrix over so many parts of its rows, a part after the other, times a factor.
+    ColumnSums { x: Place, columns: usize, parts: usize, factor: f32 },
     /// Gradient of a pooling.
     Pool { window: Window, kind: PoolKind, channels: usize, x: Option<Place>, gradient: Place },
 }
@@ -210,7 +210,7 @@ impl Training {
                     conv_weight_grad(isa, &grad, x, rows, outputs, scratch, to);
                 });
             }
-            Self::ColumnSums { x, columns, parts } => {
+            Self::ColumnSums { x, columns, parts, factor } => {
                 let (x, n, parts) = (read(*x), *columns, *parts);
                 let (across, down) = grid(parts, 1, n, 64, tasks(x.len(), 2 * ELEMENTS));
                 pool.run(across * down, &|task, _| {
@@ -222,6 +222,7 @@ impl Training {
                         for row in part(x.len() / n, 1, parts, i) {
                             to.iter_mut().zip(&x[row * n..][columns.clone()]).for_each(|(to, x)| *to += x);
                         }
+                        to.iter_mut().for_each(|sum| *sum *= *factor);
                     }
                 });
             }
