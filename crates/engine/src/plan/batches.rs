@@ -138,10 +138,7 @@ impl PartRun<'_> {
         let mut slices = Vec::with_capacity(self.inputs.len());
         for (input, spec) in self.inputs.iter().zip(&plan.inputs) {
             let begin = first * (spec.len / pictures);
-            slices.push(match input {
-                Input::F32(data) => Input::F32(&data[begin..begin + spec.len]),
-                Input::U8(data) => Input::U8(&data[begin..begin + spec.len]),
-            });
+            slices.push(input.slice(begin..begin + spec.len));
         }
         let ran = plan.run(&slices);
         for (i, begin) in self.begins.iter().enumerate() {

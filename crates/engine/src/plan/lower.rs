@@ -145,6 +145,12 @@ impl<'a> Lower<'a> {
         Ok(edge)
     }
 
+    /// The edge of integers: an input as it was given, which steps read by [`Memory::input`](super::step::Memory::input).
+    pub(super) fn integers(&self, id: ValueId) -> Lowered<Edge> {
+        let edge = self.edges[id.index()].clone().filter(|edge| matches!(edge.place, Place::Input(_)));
+        edge.ok_or_else(|| format!("\"{}\" must be an input of the network", self.graph.value(id).name))
+    }
+
     /// The tensor of a constant value; an error if the value depends on the inputs.
     pub(super) fn constant_tensor(&self, id: ValueId) -> Lowered<&'a Tensor> {
         let value = self.graph.value(id);

@@ -181,10 +181,7 @@ impl Plan {
             return Err(Error::Input { name: name.into(), reason });
         }
         for (spec, input) in self.inputs.iter().zip(inputs) {
-            let (dtype, len) = match input {
-                Input::F32(data) => (DType::F32, data.len()),
-                Input::U8(data) => (DType::U8, data.len()),
-            };
+            let (dtype, len) = input.spec();
             if (dtype, len) != (spec.dtype, spec.len) {
                 let reason = format!("needs {} elements of {}, not {len} of {dtype}", spec.len, spec.dtype);
                 return Err(Error::Input { name: spec.name.clone(), reason });

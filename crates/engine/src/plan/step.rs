@@ -10,6 +10,7 @@ use super::winograd::Winograd;
 use crate::Pool;
 use crate::kernels::{self, Activation, BinaryOp, DepthwiseWeights, Epilogue, Layout, Out, PackedB, PoolKind, Window};
 use crate::simd::{AlignedBuf, Isa};
+use percept_graph::DType;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -129,6 +130,40 @@ impl Kernel {
 pub enum Input<'a> {
     F32(&'a [f32]),
     U8(&'a [u8]),
+    I32(&'a [i32]),
+    I64(&'a [i64]),
+}
+
+impl Input<'_> {
+    /// The type of its elements, and how many there are.
+    pub(super) fn spec(&self) -> (DType, usize) {
+        match self {
+            Self::F32(data) => (DType::F32, data.len()),
+            Self::U8(data) => (DType::U8, data.len()),
+            Self::I32(data) => (DType::I32, data.len()),
+            Self::I64(data) => (DType::I64, data.len()),
+        }
+    }
+
+    /// Some of its elements.
+    pub(super) fn slice(&self, range: Range<usize>) -> Self {
+        match self {
+            Self::F32(data) => Self::F32(&data[range]),
+            Self::U8(data) => Self::U8(&data[range]),
+            Self::I32(data) => Self::I32(&data[range]),
+            Self::I64(data) => Self::I64(&data[range]),
+        }
+    }
+
+    /// An element of integers.
+    pub(super) fn integer(&self, i: usize) -> i64 {
+        match self {
+            Self::F32(_) => 0,
+            Self::U8(data) => data[i].into(),
+            Self::I32(data) => data[i].into(),
+            Self::I64(data) => data[i],
+        }
+    }
 }
 
 /// The memory that steps work on.
@@ -160,15 +195,19 @@ impl Memory<'_> {
             Place::Constant(i) => &self.constants[i],
             Place::Input(i) => match self.inputs[i] {
                 Input::F32(data) => data,
-                Input::U8(_) => &[],
+                _ => &[],
             },
         }
     }
 
+    /// An input as it was given.
+    pub(super) fn input(&self, place: Place) -> Input<'_> {
+        if let Place::Input(i) = place { self.inputs[i] } else { Input::U8(&[]) }
+    }
+
     /// An input of bytes.
     fn bytes(&self, place: Place) -> &[u8] {
-        let Place::Input(i) = place else { return &[] };
-        if let Input::U8(data) = self.inputs[i] { data } else { &[] }
+        if let Input::U8(data) = self.input(place) { data } else { &[] }
     }
 
     pub(super) fn write(&self, slot: usize) -> Out<'_> {
