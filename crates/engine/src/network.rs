@@ -61,6 +61,11 @@ impl Network {
         Ok(plan)
     }
 
+    /// The plan that ran last, or was asked for.
+    pub fn last(&self) -> Option<&Plan> {
+        self.plans.front().map(|(_, plan)| plan)
+    }
+
     /// The values of the graph's symbols for inputs of these shapes; an error naming the input that does not fit.
     pub fn bindings(&self, shapes: &[&[usize]]) -> Result<Bindings, Error> {
         bindings(&self.graph, shapes)

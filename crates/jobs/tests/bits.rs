@@ -4,7 +4,7 @@
 
 use percept_engine::simd::Isa;
 use percept_engine::{Input, Settings};
-use percept_learn::trainer::{BatchNorm, Trainer};
+use percept_learn::trainer::{BatchNorm, Loss, Step, Weights, with_losses};
 use percept_models::{Network, initialize};
 
 const SIZE: usize = 48;
@@ -16,20 +16,23 @@ fn train(name: &str, threads: usize, isa: Isa) -> (Vec<f32>, Vec<f32>, Vec<f32>)
     let params = initialize(&graph, 1).unwrap();
     let settings = Settings { isa, ..Settings::detect().unwrap() }.with_threads(threads).unwrap();
     let batch_norm = BatchNorm::Batch { momentum: 0.9 };
-    let mut trainer = Trainer::new(&graph, &params, batch_norm, |_| true, settings).unwrap();
+    let graph = with_losses(&graph, &[Loss::CrossEntropy]).unwrap();
+    let mut weights = Weights::new(&[&graph], &params, batch_norm, |_| true).unwrap();
+    let mut step = Step::new(&graph, &weights, |_| true, settings).unwrap();
     let (mut losses, mut gradients) = (Vec::new(), Vec::new());
     // The second batch is of another size.
     for batch in [6, 5] {
         let pictures: Vec<u8> = (0..batch * SIZE * SIZE * 3).map(|i| (i * 31 % 251 + i / 997 % 5) as u8).collect();
         let mut targets = vec![0.0; batch * CLASSES];
         (0..batch).for_each(|i| targets[i * CLASSES + i * 3 % CLASSES] = 1.0);
-        losses.push(trainer.gradients_of(&[batch, SIZE, SIZE, 3], Input::U8(&pictures), &targets).unwrap());
-        gradients.extend_from_slice(&trainer.gradients);
+        let pictures = Input::U8(&pictures);
+        losses.push(step.run_batch(&mut weights, &[batch, SIZE, SIZE, 3], pictures, &[&targets]).unwrap());
+        gradients.extend_from_slice(&weights.gradients);
         // So short that rounding does not grow: see bench/training/README.md. Gradients of untrained networks may be huge.
-        let rate = 1e-3 / norm(trainer.gradients.iter().copied()) as f32;
-        trainer.parameters.iter_mut().zip(&trainer.gradients).for_each(|(p, g)| *p -= rate * g);
+        let rate = 1e-3 / norm(weights.gradients.iter().copied()) as f32;
+        weights.parameters.iter_mut().zip(&weights.gradients).for_each(|(p, g)| *p -= rate * g);
     }
-    (losses, gradients, trainer.running)
+    (losses, gradients, weights.running)
 }
 
 fn bits(numbers: &[f32]) -> Vec<u32> {

@@ -11,7 +11,7 @@ use percept_engine::{Input, Settings};
 use percept_graph::DType;
 use percept_graph::onnx::Model;
 use percept_learn::optim::{Group, Optimizer, State};
-use percept_learn::trainer::{BatchNorm, Trainer};
+use percept_learn::trainer::{BatchNorm, Loss, Step, Weights, with_losses};
 use std::error::Error;
 
 const RATE: f32 = 1e-4;
@@ -23,12 +23,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: steps MODEL.onnx INPUT LABELS OUTPUT".into());
     };
     let Model { graph, params, .. } = Model::read(model.as_ref())?;
-    let mut trainer = Trainer::new(&graph, &params, BatchNorm::Batch { momentum: 0.9 }, |_| true, Settings::detect()?)?;
+    let classes =
+        graph.value(graph.outputs()[0]).ty.shape.get(1).and_then(|dim| dim.as_const()).ok_or("no classes")? as usize;
+    let graph = with_losses(&graph, &[Loss::CrossEntropy])?;
+    let mut weights = Weights::new(&[&graph], &params, BatchNorm::Batch { momentum: 0.9 }, |_| true)?;
+    let mut training = Step::new(&graph, &weights, |_| true, Settings::detect()?)?;
     let ty = &graph.value(graph.inputs()[0]).ty;
     let labels: Vec<usize> =
         std::fs::read(labels)?.as_chunks().0.iter().map(|&chunk| u32::from_le_bytes(chunk) as usize).collect();
-    let mut targets = vec![0.0; labels.len() * trainer.classes()];
-    for (row, &label) in targets.chunks_exact_mut(trainer.classes()).zip(&labels) {
+    let mut targets = vec![0.0; labels.len() * classes];
+    for (row, &label) in targets.chunks_exact_mut(classes).zip(&labels) {
         *row.get_mut(label).ok_or("a label that is no class")? = 1.0;
     }
     let rest = ty.shape[1..].iter().map(|dim| dim.as_const().and_then(|size| usize::try_from(size).ok()));
@@ -44,12 +48,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let pictures = if ty.dtype == DType::F32 { Input::F32(&floats) } else { Input::U8(&bytes) };
     let sgd = Optimizer::Sgd { momentum: 0.9, nesterov: false };
-    let mut state = State::new(&sgd, trainer.parameters.len());
-    let groups = [Group { range: 0..trainer.parameters.len(), rate: 1.0, weight_decay: 0.0 }];
+    let mut state = State::new(&sgd, weights.parameters.len());
+    let groups = [Group { range: 0..weights.parameters.len(), rate: 1.0, weight_decay: 0.0 }];
     let mut step = || -> Result<f32, Box<dyn Error>> {
-        let loss = trainer.gradients_of(&shape, pictures, &targets)?;
-        let Trainer { parameters, gradients, .. } = &mut trainer;
-        sgd.step(&mut state, &groups, RATE, parameters, gradients)?;
+        let loss = training.run_batch(&mut weights, &shape, pictures, &[&targets])?;
+        sgd.step(&mut state, &groups, RATE, &mut weights.parameters, &weights.gradients)?;
         Ok(loss)
     };
     let losses = (0..LOSSES).map(|_| step()).collect::<Result<Vec<_>, _>>()?;

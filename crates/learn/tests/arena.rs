@@ -5,7 +5,7 @@
 use percept_engine::{Network, Plan, Settings};
 use percept_graph::ops::Concat;
 use percept_graph::{Builder, DType, Graph, Var};
-use percept_learn::trainer::{BatchNorm, Trainer};
+use percept_learn::trainer::{BatchNorm, Loss, Step, Weights, with_losses};
 use percept_models::initialize;
 
 /// How much more than the least an arena may take.
@@ -93,14 +93,16 @@ fn arenas_are_hardly_larger_than_what_lives_at_once() {
     for graph in networks() {
         let (params, settings) = (initialize(&graph, 0).unwrap(), Settings::detect().unwrap());
         let mut network = Network::new(&graph, &params, settings.clone()).unwrap();
-        let mut trainer =
-            Trainer::new(&graph, &params, BatchNorm::Batch { momentum: 0.9 }, |_| true, settings).unwrap();
+        let training = with_losses(&graph, &[Loss::CrossEntropy]).unwrap();
+        let weights = Weights::new(&[&training], &params, BatchNorm::Batch { momentum: 0.9 }, |_| true).unwrap();
+        let mut step = Step::new(&training, &weights, |_| true, settings).unwrap();
         for batch in [1, 8] {
             check(network.plan(&[("N".into(), batch)].into()).unwrap(), &format!("{} of {batch}", graph.name));
         }
         let ty = &graph.value(graph.inputs()[0]).ty;
         let sizes = ty.shape[1..].iter().map(|dim| usize::try_from(dim.as_const().unwrap()).unwrap());
         let shape: Vec<_> = std::iter::once(8).chain(sizes).collect();
-        check(trainer.plan(&shape).unwrap(), &format!("{} while training", graph.name));
+        let classes = graph.value(graph.outputs()[0]).ty.shape[1].as_const().unwrap() as usize;
+        check(step.plan(&[&shape, &[8, classes]]).unwrap(), &format!("{} while training", graph.name));
     }
 }

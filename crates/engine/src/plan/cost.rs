@@ -199,7 +199,7 @@ impl Training {
                 Arithmetic::new(one.detail + beside, (usize::from(weight) + usize::from(input)) * one.flops)
             }
             Self::Fold { .. } | Self::FoldGradient { .. } => Arithmetic::new(" coefficients", 4 * out),
-            Self::Activation { .. } => Arithmetic::new("", 2 * out),
+            Self::Activation { .. } | Self::Dropout { .. } => Arithmetic::new("", 2 * out),
             Self::Store(_) | Self::Softmax { .. } | Self::CrossEntropyGrad { .. } => Arithmetic::new("", 4 * out),
             Self::CrossEntropy { from: [logits, _], .. } => Arithmetic::new("", 4 * len(*logits)),
             Self::ConvInput { conv: shape, .. } | Self::ConvWeight { conv: shape, .. } => conv(shape),

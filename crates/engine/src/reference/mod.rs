@@ -183,6 +183,7 @@ pub fn eval(op: &Op, inputs: &[Option<&Array>]) -> Result<Vec<Array>, String> {
         Op::MatMul(_) => linear::matmul(ty, &given),
         Op::Gemm(op) => linear::gemm(ty, &given, op),
         Op::Flatten(_) | Op::Reshape(_) | Op::Squeeze(_) | Op::Unsqueeze(_) => Array::like(ty, x.data.clone()),
+        Op::DropoutTraining(op) => Ok(training::dropout(&given, op)),
         Op::Identity(_) | Op::Dropout(_) => Ok(x.clone()),
         Op::Transpose(op) => layout::transpose(ty, x, op),
         Op::Concat(op) => layout::concat(ty, &given, op),

@@ -2,8 +2,9 @@
 
 use super::normalization::softmax;
 use super::{Array, from_fn, index, reduced, shown};
+use crate::kernels::gradient;
 use crate::plan::from_front;
-use percept_graph::{Op, TensorType};
+use percept_graph::{Op, TensorType, ops};
 
 pub(super) fn cross_entropy(ty: &TensorType, given: &[&Array]) -> Result<Array, String> {
     let [logits, targets] = given[..] else { return Err("takes 2 inputs".into()) };
@@ -15,6 +16,15 @@ pub(super) fn cross_entropy(ty: &TensorType, given: &[&Array]) -> Result<Array, 
         logits.iter().zip(targets).map(|(x, t)| t * (log_sum - x)).sum::<f64>()
     });
     Array::like(ty, vec![losses.sum::<f64>() / logits.shape[0] as f64])
+}
+
+/// What is dropped is drawn by the same function as in the plan: there is no other definition of it.
+pub(super) fn dropout(given: &[&Array], op: &ops::DropoutTraining) -> Array {
+    let (x, seed) = (given[0], gradient::dropout_seed(given[1].data[0] as i64, op.key));
+    let mut kept = vec![0.0; x.data.len()];
+    gradient::dropout(seed, op.ratio, 0, &vec![1.0; x.data.len()], &mut kept);
+    let data = x.data.iter().zip(kept).map(|(x, kept)| if kept == 0.0 { 0.0 } else { x / f64::from(1.0 - op.ratio) });
+    Array { data: data.collect(), ..x.clone() }
 }
 
 pub(super) fn cross_entropy_grad(given: &[&Array]) -> Result<Array, String> {

@@ -24,8 +24,8 @@ pub use normalization::BatchNormalization;
 pub use pool::{AveragePool, GlobalAveragePool, MaxPool, ReduceMean};
 pub use shape::{Flatten, Reshape, Squeeze, Unsqueeze};
 pub use training::{
-    ActivationGrad, AveragePoolGrad, BatchNormGrad, ConcatGrad, ConvInputGrad, ConvWeightGrad, MaxPoolGrad, MeanGrad,
-    PadGrad, ReshapeLike, SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, SoftmaxGrad, SumTo,
+    ActivationGrad, AveragePoolGrad, BatchNormGrad, ConcatGrad, ConvInputGrad, ConvWeightGrad, DropoutTraining,
+    MaxPoolGrad, MeanGrad, PadGrad, ReshapeLike, SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, SoftmaxGrad, SumTo,
 };
 pub use value::{Cast, Constant, Dropout, Identity};
 pub use window::{Padding, Steps};
@@ -117,8 +117,8 @@ operators! {
     GlobalAveragePool, HardSigmoid, HardSwish, Identity, LeakyRelu, MatMul, MaxPool, Mul, Pad, ReduceMean, Relu, Reshape,
     Sigmoid, Softmax, Squeeze, Sub, Tanh, Transpose, Unsqueeze;
     training:
-    ActivationGrad, AveragePoolGrad, BatchNormGrad, ConcatGrad, ConvInputGrad, ConvWeightGrad, MaxPoolGrad, MeanGrad,
-    PadGrad, ReshapeLike, SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, SoftmaxGrad, SumTo;
+    ActivationGrad, AveragePoolGrad, BatchNormGrad, ConcatGrad, ConvInputGrad, ConvWeightGrad, DropoutTraining,
+    MaxPoolGrad, MeanGrad, PadGrad, ReshapeLike, SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, SoftmaxGrad, SumTo;
 }
 
 /// The inputs as an array: `N` in all, of which the first `required` must be there.

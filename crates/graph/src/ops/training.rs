@@ -5,8 +5,8 @@
 //! for that, and no shape has to be a number before the graph is bound.
 
 use super::{AveragePool, BatchNormalization, Conv, Inferred, MaxPool, Op, Operator, Pad, arity, axis, expect_float};
-use crate::TensorType;
 use crate::onnx::{NodeReader, NodeWriter};
+use crate::{DType, TensorType};
 
 /// An operator of the private domain: inputs as named, and a rule for the types of the outputs.
 macro_rules! training {
@@ -161,6 +161,41 @@ impl Operator for ConcatGrad {
         same(&super::Concat { axis: self.axis }.infer(parts)?[0], gradient)?;
         let part = parts.get(self.index).copied().flatten();
         Ok(vec![part.ok_or_else(|| format!("has no part {}", self.index))?.clone()])
+    }
+
+    fn read(_: &NodeReader<'_>) -> Result<Self, String> {
+        Err("belongs to learning and is not read from files".into())
+    }
+
+    fn write(&self, _: &mut NodeWriter<'_>) -> Result<(), String> {
+        Err("belongs to learning and is not written to files: store the graph before gradients are added".into())
+    }
+}
+
+/// Dropout while a network is trained: each element is zero with a probability, or divided by what is left to 1 (Srivastava et al. 2014, JMLR
+/// 15). Inputs are the tensor and a seed, `i64[1]`; what is dropped is a function of seed, key and place, so the gradient is the operator
+/// itself with the same seed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DropoutTraining {
+    /// The share to drop, under 1.
+    pub ratio: f32,
+    /// Tells the dropouts of a network apart.
+    pub key: u64,
+}
+
+impl Operator for DropoutTraining {
+    const NAME: &'static str = "DropoutTraining";
+
+    fn infer(&self, inputs: &[Option<&TensorType>]) -> Inferred {
+        let [Some(x), Some(seed)] = arity(inputs, 2)? else { return Err("takes 2 inputs".into()) };
+        expect_float(x)?;
+        if *seed != TensorType::new(DType::I64, [1.into()]) {
+            return Err(format!("needs a seed i64[1], not {seed}"));
+        }
+        if !(0.0..1.0).contains(&self.ratio) {
+            return Err(format!("cannot drop a share of {}: give one from 0 to less than 1", self.ratio));
+        }
+        Ok(vec![x.clone()])
     }
 
     fn read(_: &NodeReader<'_>) -> Result<Self, String> {

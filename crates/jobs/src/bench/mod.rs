@@ -19,7 +19,7 @@ use crate::{Error, Result, output};
 use percept_engine::{Machine, Network, Settings, Work};
 use percept_graph::write_file;
 use percept_learn::optim::{Group, Optimizer, State};
-use percept_learn::trainer::{BatchNorm, Trainer};
+use percept_learn::trainer::{BatchNorm, Loss, Step, Weights, with_losses};
 use serde::Serialize;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -165,11 +165,15 @@ fn train(subject: &Subject, options: &Options, settings: &Settings) -> Result<Ti
     let forward = operations(&network.plan(&one)?.work().collect::<Vec<_>>()) * batch as f64 / rows as f64;
     drop(network);
     let statistics = BatchNorm::Batch { momentum: 0.9 };
-    let mut trainer =
-        Trainer::new(&graph, &subject.params, statistics, |name| trained.contains(name), settings.clone())?;
-    let (classes, parameters) = (trainer.classes(), trainer.parameters.len());
+    let graph = with_losses(&graph, &[Loss::CrossEntropy])?;
+    let mut weights = Weights::new(&[&graph], &subject.params, statistics, |name| trained.contains(name))?;
+    let mut step = Step::new(&graph, &weights, |_| true, settings.clone())?;
+    let targets = &graph.value(graph.inputs()[1]).ty.shape[1];
+    let classes = targets.as_const().and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
+    let parameters = weights.parameters.len();
     let targets: Vec<f32> = (0..batch * classes).map(|i| f32::from(i % classes == i / classes * 7 % classes)).collect();
-    let plan = trainer.plan(&pictures.shape)?;
+    let shapes: [&[usize]; 2] = [&pictures.shape, &[batch, classes]];
+    let plan = step.plan(&shapes)?;
     let mut work: Vec<Work> = plan.work().collect();
     if options.profile {
         plan.time_steps();
@@ -179,13 +183,12 @@ fn train(subject: &Subject, options: &Options, settings: &Settings) -> Result<Ti
     let groups = [Group { range: 0..parameters, rate: 1.0, weight_decay: 0.0 }];
     let mut state = State::new(&sgd, parameters);
     let (runs, parts) = clock(options.seconds, |parts| {
-        trainer.gradients_of(&pictures.shape, pictures.input(), &targets)?;
+        step.run_batch(&mut weights, &pictures.shape, pictures.input(), &[&targets])?;
         let begin = Instant::now();
-        let Trainer { parameters, gradients, .. } = &mut trainer;
-        sgd.step(&mut state, &groups, 1e-4, parameters, gradients)?;
+        sgd.step(&mut state, &groups, 1e-4, &mut weights.parameters, &weights.gradients)?;
         if options.profile {
             let end = begin.elapsed();
-            parts.extend(trainer.plan(&pictures.shape)?.step_times().iter().chain([&end]).map(Duration::as_secs_f64));
+            parts.extend(step.plan(&shapes)?.step_times().iter().chain([&end]).map(Duration::as_secs_f64));
         }
         Ok(())
     })?;

@@ -25,13 +25,13 @@ use percept_engine::{Network, Settings};
 use percept_graph::rewrite::fold_for_inference;
 use percept_graph::{Graph, Params};
 use percept_learn::optim::Group;
-use percept_learn::trainer::{Slice, Trainer};
+use percept_learn::trainer::{Slice, Step, Weights, with_losses};
 use percept_photos::scan::DataSet;
 use state::State;
 use std::path::Path;
 use std::thread;
 use std::time::Instant;
-use views::shuffled;
+use views::{mixed, shuffled};
 
 /// Photos that are looked at together when a network is checked.
 const GROUP: usize = 32;
@@ -74,9 +74,9 @@ impl Task<'_> {
         recipe.check()?;
         let in_epoch = self.in_epoch(recipe);
         let steps = u64::from(recipe.epochs) * in_epoch;
-        let mut trainer = self.trainer(recipe)?;
-        let groups = groups(&trainer, recipe);
-        let mut state = State::open(self.checkpoint, recipe, &mut trainer)?;
+        let (mut weights, mut step) = self.trainer(recipe)?;
+        let groups = groups(&weights, recipe);
+        let mut state = State::open(self.checkpoint, recipe, &mut weights)?;
         let mut phase = Phase::start(events, self.name, Some(steps), "steps");
         phase.progress(state.optim.step);
         let mut saved = Saved { at: Instant::now(), took: 0.0 };
@@ -86,40 +86,43 @@ impl Task<'_> {
                 let end = (state.about.curve.len() as u64 + 1) * in_epoch;
                 while state.optim.step < end {
                     let (batch, targets) = ahead.next()?;
-                    let loss = trainer.gradients_of_all(&batch.shape, batch.input(), &targets)?;
+                    step.seed = mixed(self.seed, state.optim.step) as i64;
+                    let loss = step.run_batch(&mut weights, &batch.shape, batch.input(), &targets)?;
                     if !loss.is_finite() {
                         return Err(Error::Setting("the loss is no longer a number: use a lower learning rate".into()));
                     }
                     state.about.losses += f64::from(loss);
                     let rate = recipe.learning_rate * recipe.schedule.factor(state.optim.step, steps);
-                    let Trainer { parameters, gradients, .. } = &mut trainer;
+                    let Weights { parameters, gradients, .. } = &mut weights;
                     recipe.optimizer.step(&mut state.optim, &groups, rate as f32, parameters, gradients)?;
-                    state.average(recipe, &trainer);
+                    state.average(recipe, &weights);
                     phase.progress(state.optim.step);
                     phase.metric(format!("{}/loss", self.curves), state.optim.step, loss.into());
                     phase.metric(format!("{}/learning_rate", self.curves), state.optim.step, rate);
-                    saved.tick(|| state.save(self.checkpoint, &trainer))?;
+                    saved.tick(|| state.save(self.checkpoint, &weights))?;
                 }
                 let loss = std::mem::take(&mut state.about.losses) / in_epoch as f64;
-                let (accuracy, nll) = self.checked(&state.params(&trainer)?)?;
+                let (accuracy, nll) = self.checked(&state.params(&weights)?)?;
                 for (name, value) in [("validation_accuracy", accuracy), ("validation_loss", nll)] {
                     if let Some(value) = value {
                         phase.metric(format!("{}/{name}", self.curves), state.optim.step, value);
                     }
                 }
-                state.finish_epoch(Epoch { loss, accuracy, nll }, &trainer);
+                state.finish_epoch(Epoch { loss, accuracy, nll }, &weights);
                 phase.note(state.about.line(recipe));
-                state.save(self.checkpoint, &trainer)?;
+                state.save(self.checkpoint, &weights)?;
             }
             Ok(())
         })?;
         phase.finish(format!("{} steps", format::count(state.optim.step)));
-        Ok(Finetuned { params: state.best(&trainer)?, curve: state.about.curve })
+        Ok(Finetuned { params: state.best(&weights)?, curve: state.about.curve })
     }
 
-    fn trainer(&self, recipe: &Recipe) -> Result<Trainer> {
-        let (losses, settings) = (self.answers.losses(), self.settings.clone());
-        Ok(Trainer::with_losses(self.graph, self.params, &losses, recipe.batch_norm, |_| true, settings)?)
+    fn trainer(&self, recipe: &Recipe) -> Result<(Weights, Step)> {
+        let graph = with_losses(self.graph, &self.answers.losses())?;
+        let weights = Weights::new(&[&graph], self.params, recipe.batch_norm, |_| true)?;
+        let step = Step::new(&graph, &weights, |_| true, self.settings.clone())?;
+        Ok((weights, step))
     }
 
     /// Accuracy and negative log-likelihood on the photos held out.
@@ -153,14 +156,14 @@ impl Task<'_> {
 
     /// Seconds that a step takes, measured.
     pub(crate) fn measure(&self, recipe: &Recipe) -> Result<f64> {
-        let mut trainer = self.trainer(recipe)?;
+        let (mut weights, mut step) = self.trainer(recipe)?;
         let batch = self.batch(recipe);
         let chosen: Vec<usize> = shuffled(self.data, self.photos, self.seed, 0).into_iter().take(batch).collect();
         let mut times = [0.0; 3];
         for time in &mut times {
             let start = Instant::now();
             let (batch, targets) = self.step(&self.settings.pool, recipe, 0, 0, &chosen)?;
-            trainer.gradients_of_all(&batch.shape, batch.input(), &targets)?;
+            step.run_batch(&mut weights, &batch.shape, batch.input(), &targets)?;
             *time = start.elapsed().as_secs_f64();
         }
         // The first makes the plan.
@@ -169,14 +172,14 @@ impl Task<'_> {
 }
 
 /// How the parameters are treated: by their depth, and whether they are weights.
-fn groups(trainer: &Trainer, recipe: &Recipe) -> Vec<Group> {
-    let last = trainer.slices().len().saturating_sub(1).max(1) as f64;
+fn groups(weights: &Weights, recipe: &Recipe) -> Vec<Group> {
+    let last = weights.slices().len().saturating_sub(1).max(1) as f64;
     let group = |(i, slice): (usize, &Slice)| Group {
         range: slice.range.clone(),
         rate: recipe.lowest_rate.powf(1.0 - i as f64 / last) as f32,
         weight_decay: if slice.shape.len() > 1 { recipe.weight_decay } else { 0.0 },
     };
-    trainer.slices().iter().enumerate().map(group).collect()
+    weights.slices().iter().enumerate().map(group).collect()
 }
 
 /// When the last checkpoint was written, and how many seconds that took.

@@ -4,7 +4,7 @@ use super::{Epoch, Recipe};
 use crate::{Error, Result, checkpoint, format};
 use percept_graph::Params;
 use percept_learn::optim;
-use percept_learn::trainer::Trainer;
+use percept_learn::trainer::Weights;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -36,27 +36,27 @@ impl About {
 }
 
 /// Parameters, then running statistics.
-type Weights = [Vec<f32>; 2];
+type Arenas = [Vec<f32>; 2];
 
 pub(super) struct State {
     pub(super) about: About,
     pub(super) optim: optim::State,
     /// The running mean of the weights, if the recipe has one.
-    average: Option<Weights>,
+    average: Option<Arenas>,
     /// The weights after the best epoch, if the recipe goes back to them.
-    best: Option<Weights>,
+    best: Option<Arenas>,
 }
 
 const AVERAGE: [&str; 2] = ["average.parameters", "average.running"];
 const BEST: [&str; 2] = ["best.parameters", "best.running"];
 
 impl State {
-    /// The state in the checkpoint, whose weights go into the trainer; the first state if there is none.
-    pub(super) fn open(path: Option<&Path>, recipe: &Recipe, trainer: &mut Trainer) -> Result<Self> {
+    /// The state in the checkpoint, which goes into `weights`; the first state if there is none.
+    pub(super) fn open(path: Option<&Path>, recipe: &Recipe, weights: &mut Weights) -> Result<Self> {
         let fresh = Self {
             about: About { recipe: recipe.clone(), step: 0, losses: 0.0, curve: Vec::new() },
-            optim: optim::State::new(&recipe.optimizer, trainer.parameters.len()),
-            average: (recipe.averaging > 0.0).then(|| [trainer.parameters.clone(), trainer.running.clone()]),
+            optim: optim::State::new(&recipe.optimizer, weights.parameters.len()),
+            average: (recipe.averaging > 0.0).then(|| [weights.parameters.clone(), weights.running.clone()]),
             best: None,
         };
         let Some(path) = path else { return Ok(fresh) };
@@ -66,33 +66,32 @@ impl State {
             Error::Setting(format!("{file} belongs to other settings: remove it to begin this stage anew"))
         };
         let mut take = |name: &str, len: usize| lists.remove(name).filter(|list| list.len() == len).ok_or_else(other);
-        let lens = [trainer.parameters.len(), trainer.running.len()];
-        let mut weights =
-            |names: [&str; 2]| -> Result<Weights> { Ok([take(names[0], lens[0])?, take(names[1], lens[1])?]) };
+        let lens = [weights.parameters.len(), weights.running.len()];
+        let mut arenas =
+            |names: [&str; 2]| -> Result<Arenas> { Ok([take(names[0], lens[0])?, take(names[1], lens[1])?]) };
         if about.recipe != *recipe {
             return Err(other());
         }
-        let average = fresh.average.is_some().then(|| weights(AVERAGE)).transpose()?;
-        let best = (recipe.patience > 0 && about.best().is_some()).then(|| weights(BEST)).transpose()?;
-        [trainer.parameters, trainer.running] = weights(["parameters", "running"])?;
+        let average = fresh.average.is_some().then(|| arenas(AVERAGE)).transpose()?;
+        let best = (recipe.patience > 0 && about.best().is_some()).then(|| arenas(BEST)).transpose()?;
+        [weights.parameters, weights.running] = arenas(["parameters", "running"])?;
         let moments =
             [take("moments.0", fresh.optim.moments[0].len())?, take("moments.1", fresh.optim.moments[1].len())?];
         Ok(Self { optim: optim::State { step: about.step, moments }, about, average, best })
     }
 
-    pub(super) fn save(&mut self, path: Option<&Path>, trainer: &Trainer) -> Result<()> {
+    pub(super) fn save(&mut self, path: Option<&Path>, weights: &Weights) -> Result<()> {
         let Some(path) = path else { return Ok(()) };
         self.about.step = self.optim.step;
         let [first, second] = &self.optim.moments;
         let mut lists: Vec<(&str, &[f32])> = vec![
-            ("parameters", &trainer.parameters),
-            ("running", &trainer.running),
+            ("parameters", &weights.parameters),
+            ("running", &weights.running),
             ("moments.0", first),
             ("moments.1", second),
         ];
-        for (names, weights) in [(AVERAGE, &self.average), (BEST, &self.best)] {
-            lists
-                .extend(weights.iter().flat_map(|weights| names.into_iter().zip(weights.iter().map(|list| &list[..]))));
+        for (names, arenas) in [(AVERAGE, &self.average), (BEST, &self.best)] {
+            lists.extend(arenas.iter().flat_map(|arenas| names.into_iter().zip(arenas.iter().map(|list| &list[..]))));
         }
         checkpoint::save(path, &self.about, &lists)
     }
@@ -106,38 +105,38 @@ impl State {
     }
 
     /// Moves the mean of the weights: quickly in the first steps, when there is little to remember.
-    pub(super) fn average(&mut self, recipe: &Recipe, trainer: &Trainer) {
+    pub(super) fn average(&mut self, recipe: &Recipe, weights: &Weights) {
         let Some(average) = &mut self.average else { return };
         let step = self.optim.step as f32;
         let keep = recipe.averaging.min(step / (step + 9.0));
-        for (mean, now) in average.iter_mut().zip([&trainer.parameters, &trainer.running]) {
+        for (mean, now) in average.iter_mut().zip([&weights.parameters, &weights.running]) {
             mean.iter_mut().zip(now).for_each(|(mean, now)| *mean += (1.0 - keep) * (now - *mean));
         }
     }
 
     /// Notes what an epoch came to, and its weights if they are the best.
-    pub(super) fn finish_epoch(&mut self, epoch: Epoch, trainer: &Trainer) {
+    pub(super) fn finish_epoch(&mut self, epoch: Epoch, weights: &Weights) {
         self.about.curve.push(epoch);
         if self.about.recipe.patience > 0 && self.about.best() == Some(self.about.curve.len() - 1) {
-            let now = || [trainer.parameters.clone(), trainer.running.clone()];
+            let now = || [weights.parameters.clone(), weights.running.clone()];
             self.best = Some(self.average.clone().unwrap_or_else(now));
         }
     }
 
     /// The parameters as they are now.
-    pub(super) fn params(&self, trainer: &Trainer) -> Result<Params> {
-        named(trainer, self.average.as_ref())
+    pub(super) fn params(&self, weights: &Weights) -> Result<Params> {
+        named(weights, self.average.as_ref())
     }
 
     /// The parameters that the training ends with.
-    pub(super) fn best(&self, trainer: &Trainer) -> Result<Params> {
-        named(trainer, self.best.as_ref().or(self.average.as_ref()))
+    pub(super) fn best(&self, weights: &Weights) -> Result<Params> {
+        named(weights, self.best.as_ref().or(self.average.as_ref()))
     }
 }
 
-fn named(trainer: &Trainer, weights: Option<&Weights>) -> Result<Params> {
-    Ok(match weights {
-        Some([parameters, running]) => trainer.params_from(parameters, running)?,
-        None => trainer.params()?,
+fn named(weights: &Weights, arenas: Option<&Arenas>) -> Result<Params> {
+    Ok(match arenas {
+        Some([parameters, running]) => weights.params_from(parameters, running)?,
+        None => weights.params()?,
     })
 }

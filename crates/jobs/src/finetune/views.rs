@@ -16,7 +16,7 @@ pub(super) fn shuffled(data: &DataSet, photos: &[usize], seed: u64, epoch: u32) 
 }
 
 /// Two numbers as one that looks random: the finaliser of SplitMix64 (Steele et al., OOPSLA 2014).
-fn mixed(a: u64, b: u64) -> u64 {
+pub(super) fn mixed(a: u64, b: u64) -> u64 {
     let z = a.wrapping_add(0x9e37_79b9_7f4a_7c15) ^ b;
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

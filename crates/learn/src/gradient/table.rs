@@ -56,6 +56,7 @@ pub(super) fn derive(tape: &mut Tape<'_>, node: &Node, dy: ValueId) -> Result<()
             tape.add(ops::Transpose { perm: Some(back) }, &[dy])?
         }
         Op::Pad(op) => tape.add(ops::PadGrad { of: op.clone() }, &[dy, x])?,
+        Op::DropoutTraining(op) => tape.add(op.clone(), &[dy, rest[0]])?,
         Op::Identity(_) | Op::Dropout(_) => dy,
         Op::Cast(_) if tape.graph.value(x).ty.dtype.is_float() => {
             let to = tape.graph.value(x).ty.dtype;

@@ -1,19 +1,20 @@
 use super::*;
-use percept_graph::{Builder, TensorType};
+use percept_engine::{Input, Settings};
+use percept_graph::{Builder, DType, Graph, Params, Tensor, TensorType};
 
 #[test]
 fn a_network_needs_a_loss_for_each_output() {
     let mut graph = Graph::new("net");
     let x = graph.add_input("x", TensorType::new(DType::F32, [1.into(), 2.into()])).unwrap();
     graph.set_outputs([x, x]);
-    let settings = Settings::detect().unwrap();
-    let made = Trainer::new(&graph, &Params::new(), BatchNorm::Frozen, |_| true, settings);
+    let made = with_losses(&graph, &[Loss::CrossEntropy]);
     assert!(made.err().unwrap().to_string().contains("one output"));
 }
 
 /// Three classes and a number from one hidden layer, for a batch of four of which some answers are missing.
 struct Questions {
-    trainer: Trainer,
+    weights: Weights,
+    step: Step,
     pictures: Vec<f32>,
     lists: Vec<Vec<f32>>,
 }
@@ -32,16 +33,16 @@ impl Questions {
             (value.name.clone(), Tensor::f32(shape.clone(), numbers(shape.iter().product(), seed)).unwrap())
         });
         let params: Params = params.collect();
-        let losses = [Loss::CrossEntropy, Loss::SquaredError];
-        let settings = Settings::detect().unwrap();
-        let trainer = Trainer::with_losses(&graph, &params, &losses, BatchNorm::Frozen, |_| true, settings).unwrap();
+        let graph = with_losses(&graph, &[Loss::CrossEntropy, Loss::SquaredError]).unwrap();
+        let weights = Weights::new(&[&graph], &params, BatchNorm::Frozen, |_| true).unwrap();
+        let step = Step::new(&graph, &weights, |_| true, Settings::detect().unwrap()).unwrap();
         let classes = vec![2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.2, 1.8, 0.0, 0.0, 0.0];
         let lists = vec![classes, vec![0.5, -1.0, 9.0, 0.3], vec![1.5, 1.0, 0.0, 1.5]];
-        Self { trainer, pictures: numbers(12, 5), lists }
+        Self { weights, step, pictures: numbers(12, 5), lists }
     }
 
     fn loss(&mut self) -> f32 {
-        self.trainer.gradients_of_all(&[4, 3], Input::F32(&self.pictures), &self.lists).unwrap()
+        self.step.run_batch(&mut self.weights, &[4, 3], Input::F32(&self.pictures), &self.lists).unwrap()
     }
 }
 
@@ -49,13 +50,13 @@ impl Questions {
 fn gradients_of_several_losses_agree_with_finite_differences() {
     let mut questions = Questions::new();
     questions.loss();
-    let gradients = questions.trainer.gradients.clone();
+    let gradients = questions.weights.gradients.clone();
     assert!(gradients.iter().any(|x| x.abs() > 0.1));
     for (i, gradient) in gradients.into_iter().enumerate() {
         const STEP: f32 = 1e-2;
-        let x = questions.trainer.parameters[i];
+        let x = questions.weights.parameters[i];
         let mut at = |x| {
-            questions.trainer.parameters[i] = x;
+            questions.weights.parameters[i] = x;
             questions.loss()
         };
         let expected = (at(x + STEP) - at(x - STEP)) / (2.0 * STEP);
@@ -73,7 +74,37 @@ fn a_missing_answer_has_no_part_in_the_loss() {
     assert_eq!(questions.loss(), loss);
     questions.lists[1][1] = -2.0;
     assert_ne!(questions.loss(), loss);
-    assert!(
-        questions.trainer.gradients_of_all(&[4, 3], Input::F32(&questions.pictures), &questions.lists[..2]).is_err()
+    let wrong = questions.step.run_batch(
+        &mut questions.weights,
+        &[4, 3],
+        Input::F32(&questions.pictures),
+        &questions.lists[..2],
     );
+    assert!(wrong.unwrap_err().to_string().contains("inputs"));
+}
+
+#[test]
+fn dropout_is_drawn_from_the_seed_and_its_gradient_from_the_same() {
+    let net = Builder::new("dropout");
+    let x = net.input("x", DType::F32, ["N".into(), 40.into()]);
+    let y = x.dropout(0.5).linear("fc", 1);
+    let graph = with_losses(&net.finish(&[("y", y)]).unwrap(), &[Loss::SquaredError]).unwrap();
+    let weight = Tensor::f32([1, 40], vec![0.0; 40]).unwrap();
+    let params = Params::from([("fc.weight".into(), weight), ("fc.bias".into(), Tensor::f32([1], vec![1.0]).unwrap())]);
+    let mut weights = Weights::new(&[&graph], &params, BatchNorm::Frozen, |_| true).unwrap();
+    let mut step = Step::new(&graph, &weights, |_| true, Settings::detect().unwrap()).unwrap();
+    let ones = [1.0; 40];
+    let mut gradients = |seed: i64| {
+        step.seed = seed;
+        let batch: [(&[usize], _); 3] =
+            [(&[1, 40], Input::F32(&ones)), (&[1, 1], Input::F32(&[0.0])), (&[1, 1], Input::F32(&[1.0]))];
+        step.run(&mut weights, &batch).unwrap();
+        weights.gradients[..40].to_vec()
+    };
+    let first = gradients(1);
+    // With the result 1 and the target 0, the gradient of a weight is what was left of its input.
+    assert!(first.iter().all(|&g| g == 0.0 || (g - 2.0).abs() < 1e-6), "{first:?}");
+    assert!((5..35).contains(&first.iter().filter(|&&g| g == 0.0).count()));
+    assert_ne!(first, gradients(2));
+    assert_eq!(first, gradients(1));
 }

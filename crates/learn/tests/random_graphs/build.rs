@@ -4,7 +4,7 @@
 //! start. What the trainer does to a graph is thus tested too.
 
 use crate::recipe::{Conv, Head, Layer, Recipe};
-use percept_graph::ops::{self, BatchNormalization};
+use percept_graph::ops::{self, BatchNormalization, DropoutTraining};
 use percept_graph::{DType, Graph, Op, Tensor, TensorType, ValueId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -100,6 +100,14 @@ impl Build {
         let y = match layer {
             Layer::Conv(conv) => self.conv(name, conv),
             &Layer::Norm { epsilon, twice } => Some(self.norm(name, epsilon, twice)),
+            Layer::Simple(Op::Dropout(op)) if self.form != Form::Plain => {
+                let seed = self.graph.find("dropout.seed").unwrap_or_else(|_| {
+                    let ty = TensorType::new(DType::I64, [1.into()]);
+                    self.graph.add_input("dropout.seed", ty).unwrap()
+                });
+                let key = self.graph.nodes().len() as u64;
+                Some(self.apply(DropoutTraining { ratio: op.ratio, key }, &[x, seed]))
+            }
             Layer::Simple(op) => self.fits(op, x, &[]).then(|| self.apply(op.clone(), &[x])),
             Layer::Join { op, back, tame } => Some(self.join(op, *back, *tame)),
             Layer::Scale { op, per_channel } => {

@@ -13,7 +13,7 @@ use percept_graph::ops::SoftmaxCrossEntropy;
 use percept_graph::{DType, Graph, Params, Tensor, ValueId};
 use percept_learn::gradient::gradients;
 use percept_learn::optim::{Group, Optimizer, State};
-use percept_learn::trainer::{BatchNorm, Trainer};
+use percept_learn::trainer::{BatchNorm, Loss, Step, Weights, with_losses};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// SplitMix64 (Steele et al. 2014).
@@ -76,6 +76,7 @@ impl Numbers {
         };
         let input = |&id: &ValueId| match graph.value(id).name.as_str() {
             "x" => array(&recipe.image, &self.image),
+            "dropout.seed" => Array { dtype: DType::I64, shape: vec![1], data: vec![0.0] },
             "targets" => array(&[recipe.image[0], recipe.classes], &self.targets),
             name => Array::from_tensor(&self.params[name]),
         };
@@ -93,12 +94,12 @@ fn trains(recipe: &Recipe, name: &str) -> bool {
 }
 
 /// A step of gradient descent that is short for every parameter.
-fn descend(trainer: &mut Trainer) {
-    let largest = trainer.gradients.iter().fold(1.0, |a: f32, b| a.max(b.abs()));
+fn descend(weights: &mut Weights) {
+    let largest = weights.gradients.iter().fold(1.0, |a: f32, b| a.max(b.abs()));
     let sgd = Optimizer::Sgd { momentum: 0.0, nesterov: false };
-    let groups = [Group { range: 0..trainer.gradients.len(), rate: 1.0, weight_decay: 0.0 }];
-    let mut state = State::new(&sgd, trainer.gradients.len());
-    let (parameters, slopes) = (&mut trainer.parameters, &trainer.gradients);
+    let groups = [Group { range: 0..weights.gradients.len(), rate: 1.0, weight_decay: 0.0 }];
+    let mut state = State::new(&sgd, weights.gradients.len());
+    let (parameters, slopes) = (&mut weights.parameters, &weights.gradients);
     sgd.step(&mut state, &groups, 0.01 / largest, parameters, slopes).unwrap();
 }
 
@@ -106,25 +107,26 @@ fn descend(trainer: &mut Trainer) {
 fn planned(recipe: &Recipe, graph: &Graph, numbers: &Numbers, settings: &Settings) -> Result<Results<f32>, String> {
     let batch_norm = if recipe.frozen { BatchNorm::Frozen } else { BatchNorm::Batch { momentum: MOMENTUM } };
     let train = |name: &str| trains(recipe, name);
-    let trainer = Trainer::new(graph, &numbers.params, batch_norm, train, settings.clone());
-    let mut trainer = trainer.map_err(|e| e.to_string())?;
-    let step = |trainer: &mut Trainer, [n, c, h, w]: [usize; 4]| {
+    let graph = with_losses(graph, &[Loss::CrossEntropy]).map_err(|e| e.to_string())?;
+    let mut weights = Weights::new(&[&graph], &numbers.params, batch_norm, train).map_err(|e| e.to_string())?;
+    let mut training = Step::new(&graph, &weights, |_| true, settings.clone()).map_err(|e| e.to_string())?;
+    let mut step = |weights: &mut Weights, [n, c, h, w]: [usize; 4]| {
         let image = &numbers.image[..n * c * h * w];
-        trainer.gradients_of(&[n, c, h, w], Input::F32(image), &numbers.targets[..n * recipe.classes])
+        training.run_batch(weights, &[n, c, h, w], Input::F32(image), &[&numbers.targets[..n * recipe.classes]])
     };
-    let loss = step(&mut trainer, recipe.image).map_err(|e| e.to_string())?;
+    let loss = step(&mut weights, recipe.image).map_err(|e| e.to_string())?;
     let mut results = Results::from([("loss".to_string(), vec![loss])]);
-    for slice in trainer.slices() {
-        results.insert(slice.name.clone(), trainer.gradients[slice.range.clone()].to_vec());
+    for slice in weights.slices() {
+        results.insert(slice.name.clone(), weights.gradients[slice.range.clone()].to_vec());
     }
-    let params = trainer.params().map_err(|e| e.to_string())?;
+    let params = weights.params().map_err(|e| e.to_string())?;
     for (name, tensor) in params.into_iter().filter(|(name, _)| name.contains("running")) {
         results.insert(name, tensor.as_f32().unwrap().to_vec());
     }
-    descend(&mut trainer);
+    descend(&mut weights);
     let [_, shape @ ..] = recipe.image;
     for batch in [recipe.image[0], 1] {
-        let loss = step(&mut trainer, [batch, shape[0], shape[1], shape[2]]).map_err(|e| e.to_string())?;
+        let loss = step(&mut weights, [batch, shape[0], shape[1], shape[2]]).map_err(|e| e.to_string())?;
         if !loss.is_finite() {
             return Err(format!("after a step, the loss of {batch} images is {loss}"));
         }
@@ -138,7 +140,9 @@ fn expected(recipe: &Recipe, numbers: &Numbers) -> Result<(Results<f64>, BTreeSe
     let logits = graph.outputs()[0];
     let targets = graph.add_input("targets", graph.value(logits).ty.clone()).unwrap();
     let loss = graph.add(SoftmaxCrossEntropy {}, &[logits, targets]).unwrap();
-    let trained = |name: &str| !["x", "targets"].contains(&name) && !name.contains("running") && trains(recipe, name);
+    let trained = |name: &str| {
+        !["x", "targets", "dropout.seed"].contains(&name) && !name.contains("running") && trains(recipe, name)
+    };
     let of: Vec<_> = graph.inputs().iter().copied().filter(|&id| trained(&graph.value(id).name)).collect();
     let mut forward = graph.clone();
     forward.set_outputs([loss]);

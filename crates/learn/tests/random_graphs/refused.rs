@@ -3,7 +3,7 @@
 use percept_engine::{Input, Settings};
 use percept_graph::ops::{self, PadMode, Padding};
 use percept_graph::{DType, Dim, Graph, Op, Params, Tensor, TensorType};
-use percept_learn::trainer::{BatchNorm, Trainer};
+use percept_learn::trainer::{BatchNorm, Loss, Step, Weights, with_losses};
 use proptest::prelude::*;
 use proptest::sample::select;
 use std::cell::Cell;
@@ -98,15 +98,22 @@ fn network((op, weight): &Strange) -> Result<(Graph, Params), percept_graph::Err
     Ok((graph, params))
 }
 
+fn training(graph: &Graph, params: &Params, settings: Settings) -> Result<(Weights, Step), String> {
+    let graph = with_losses(graph, &[Loss::CrossEntropy]).map_err(|e| e.to_string())?;
+    let weights = Weights::new(&[&graph], params, BatchNorm::Frozen, |_| true).map_err(|e| e.to_string())?;
+    let step = Step::new(&graph, &weights, |_| true, settings).map_err(|e| e.to_string())?;
+    Ok((weights, step))
+}
+
 /// Trains a step if all agree that it can be done.
 fn attempt(strange: &Strange, settings: &Settings) -> Result<f32, String> {
     let (graph, params) = network(strange).map_err(|e| e.to_string())?;
     let settings = Settings { memory_limit: MEMORY, ..settings.clone() };
-    let trainer = Trainer::new(&graph, &params, BatchNorm::Frozen, |_| true, settings);
-    let mut trainer = trainer.map_err(|e| e.to_string())?;
-    let classes = trainer.classes().min(1 << 16);
-    let (image, targets) = (vec![0.5; IMAGE.iter().product()], vec![0.5; IMAGE[0] * classes]);
-    trainer.gradients_of(&IMAGE, Input::F32(&image), &targets).map_err(|e| e.to_string())
+    let classes = graph.value(graph.outputs()[0]).ty.shape.get(1).and_then(|dim| dim.as_const()).unwrap_or(1);
+    let (mut weights, mut step) = training(&graph, &params, settings)?;
+    let (image, targets) =
+        (vec![0.5; IMAGE.iter().product()], vec![0.5; IMAGE[0] * classes.clamp(0, 1 << 16) as usize]);
+    step.run_batch(&mut weights, &IMAGE, Input::F32(&image), &[targets]).map_err(|e| e.to_string())
 }
 
 #[test]
@@ -125,11 +132,10 @@ fn strange_operators_do_not_panic() {
 #[test]
 fn inputs_that_do_not_fit_are_refused() {
     let (graph, mut params) = network(&(ops::Identity.into(), None)).unwrap();
-    let trainer = |params: &Params| {
-        Trainer::new(&graph, params, BatchNorm::Frozen, |_| true, Settings::detect().unwrap())
-            .map_err(|e| e.to_string())
-    };
-    let mut trained = trainer(&params).unwrap();
+    let settings = || Settings::detect().unwrap();
+    let (mut weights, mut step) = training(&graph, &params, settings()).unwrap();
+    let mut run =
+        |shape: &[usize], image: Input<'_>, targets: &[f32]| step.run_batch(&mut weights, shape, image, &[targets]);
     let numbers = vec![0.5; 4096];
     let shapes: [&[usize]; 9] = [
         &[],
@@ -143,17 +149,17 @@ fn inputs_that_do_not_fit_are_refused() {
         &[usize::MAX, 4, 7, 5],
     ];
     for shape in shapes {
-        assert!(trained.gradients_of(shape, Input::F32(&numbers[..280]), &numbers[..6]).is_err(), "{shape:?}");
+        assert!(run(shape, Input::F32(&numbers[..280]), &numbers[..6]).is_err(), "{shape:?}");
     }
     for (image, targets) in [(280, 5), (280, 0), (279, 6), (0, 6), (281, 7)] {
-        let step = trained.gradients_of(&IMAGE, Input::F32(&numbers[..image]), &numbers[..targets]);
+        let step = run(&IMAGE, Input::F32(&numbers[..image]), &numbers[..targets]);
         assert!(step.is_err(), "{image} and {targets} numbers");
     }
-    assert!(trained.gradients_of(&IMAGE, Input::U8(&[1; 280]), &numbers[..6]).is_err());
-    assert!(trained.gradients_of(&[0, 4, 7, 5], Input::F32(&[]), &[]).is_err(), "the mean loss of nothing");
-    assert!(trained.gradients_of(&IMAGE, Input::F32(&numbers[..280]), &numbers[..6]).is_ok());
+    assert!(run(&IMAGE, Input::U8(&[1; 280]), &numbers[..6]).is_err());
+    assert!(run(&[0, 4, 7, 5], Input::F32(&[]), &[]).is_err(), "the mean loss of nothing");
+    assert!(run(&IMAGE, Input::F32(&numbers[..280]), &numbers[..6]).is_ok());
     params.insert("head".into(), Tensor::f32([3, 140], vec![0.1; 420]).unwrap());
-    assert!(trainer(&params).is_err(), "a weight of another shape");
+    assert!(training(&graph, &params, settings()).is_err(), "a weight of another shape");
     params.remove("head");
-    assert!(trainer(&params).is_err(), "a weight that is missing");
+    assert!(training(&graph, &params, settings()).is_err(), "a weight that is missing");
 }

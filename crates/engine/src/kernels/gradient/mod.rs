@@ -7,6 +7,7 @@
 mod activation;
 mod conv;
 mod depthwise;
+mod dropout;
 mod load;
 mod norm;
 mod outer;
@@ -15,6 +16,7 @@ mod pool;
 pub use activation::{activation_grad, cross_entropy, cross_entropy_grad, softmax_grad};
 pub use conv::{ConvGrad, ConvShape, conv_input_grad, conv_weight_grad};
 pub use depthwise::{DepthwiseBlock, depthwise_input_grad, depthwise_weight_grad, seen_by};
+pub use dropout::{dropout, dropout_seed};
 pub use load::{Load, Mask, MaskOf, Recipe, load};
 pub use norm::{ChannelSums, channel_sums};
 pub use outer::{Outer, SLACK, add_outer};

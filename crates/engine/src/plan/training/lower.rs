@@ -31,6 +31,12 @@ impl Lower<'_> {
                 self.make(node, plain(2), Training::CrossEntropyGrad { classes: logits.shape[1], from })
             }
             (Op::ActivationGrad(op), &[x, gradient]) => self.activation_grad(node, &op.of, x, gradient),
+            (Op::DropoutTraining(op), &[x, seed]) => {
+                // Places are counted in the graph's order.
+                let (x, seed) = (self.plainly(x)?, self.integers(seed)?.place);
+                let dropout = Training::Dropout { x: x.place, seed, ratio: op.ratio, key: op.key };
+                self.make(node, plain(x.shape.len()), dropout)
+            }
             (Op::SoftmaxGrad(op), &[y, gradient]) => {
                 let shape = self.shape(y)?;
                 let axis = from_front(op.axis, shape.len());

@@ -38,6 +38,8 @@ pub(super) enum Training {
     FoldGradient { from: [Place; 4], epsilon: f32, pixels: usize },
     /// Gradient of a function of one number from x and the result's gradient.
     Activation { activation: Activation, from: [Place; 2] },
+    /// Drops a share, from a seed that is an input and the dropout's key.
+    Dropout { x: Place, seed: Place, ratio: f32, key: u64 },
     /// Gradient of softmax over runs of `n` from the result and its gradient.
     Softmax { n: usize, from: [Place; 2] },
     /// The loss of logits and targets.
@@ -68,6 +70,7 @@ impl Training {
             Self::FusedConvGrad(step) => step.reads(),
             Self::ForwardSums { x: from, .. }
             | Self::Statistics { partial: from, .. }
+            | Self::Dropout { x: from, .. }
             | Self::ColumnSums { x: from, .. } => vec![*from],
             Self::ParameterGradients { from, .. }
             | Self::Activation { from, .. }
@@ -171,6 +174,12 @@ impl Training {
                 let [x, dy] = from.map(read);
                 in_parts(pool, out, tasks(out.len(), ELEMENTS), 64, &|range, to| {
                     gradient::activation_grad(isa, *activation, &x[range.clone()], &dy[range], to);
+                });
+            }
+            Self::Dropout { x, seed, ratio, key } => {
+                let (x, seed) = (read(*x), gradient::dropout_seed(memory.input(*seed).integer(0), *key));
+                in_parts(pool, out, tasks(out.len(), ELEMENTS), 64, &|range, to| {
+                    gradient::dropout(seed, *ratio, range.start, &x[range], to);
                 });
             }
             Self::Softmax { n, from } => {
