@@ -3,6 +3,7 @@
 mod blocks;
 mod conv;
 mod depthwise;
+mod loss;
 mod lower;
 mod lower_conv;
 mod pointwise;
@@ -15,6 +16,7 @@ use crate::kernels::{Activation, Axis, Layout, Out, PackedB, Panel, PoolKind, Wi
 use crate::simd::Isa;
 use blocks::{BackwardSums, Part, forward_sums};
 use conv::{FusedConv, FusedConvGrad};
+use loss::Loss;
 
 /// Pixels whose gradient is computed at once for its sums.
 const BLOCK: usize = 64;
@@ -44,6 +46,8 @@ pub(super) enum Training {
     CrossEntropy { classes: usize, from: [Place; 2] },
     /// The gradient of the loss from logits, targets and a factor.
     CrossEntropyGrad { classes: usize, from: [Place; 3] },
+    /// Sums of a loss over parts of its rows, and its gradient.
+    Loss(Loss),
     /// Gradient of a convolution with respect to its input, from the weight and the result's gradient.
     ConvInput { conv: ConvShape, from: [Place; 2], packed: Vec<PackedB> },
     /// Partial gradients of a convolution with respect to its weight, from x and the result's gradient: over `parts` of the pixels, each in
@@ -66,6 +70,7 @@ impl Training {
             Self::BackwardSums { sums, .. } => sums.reads().collect(),
             Self::FusedConv(step) => step.reads(),
             Self::FusedConvGrad(step) => step.reads(),
+            Self::Loss(step) => step.reads(),
             Self::ForwardSums { x: from, .. }
             | Self::Statistics { partial: from, .. }
             | Self::ColumnSums { x: from, .. } => vec![*from],
@@ -86,6 +91,7 @@ impl Training {
         match self {
             Self::FusedConv(step) => step.sums.into_iter().collect(),
             Self::FusedConvGrad(step) => step.writes(),
+            Self::Loss(step) => step.writes(),
             _ => Vec::new(),
         }
     }
@@ -96,12 +102,14 @@ impl Training {
             Self::BackwardSums { sums, .. } => BLOCK * sums.gradient.channels,
             Self::FusedConv(step) => step.packed.scratch(&step.conv),
             Self::FusedConvGrad(step) => step.packed.grad_scratch(&step.conv),
+            Self::Loss(step) => step.scratch(),
             Self::ConvInput { conv, .. } | Self::ConvWeight { conv, .. } => conv.scratch_len(),
             _ => 0,
         }
     }
 
-    pub(super) fn run(&mut self, memory: &Memory<'_>, out: Out<'_>, pool: &Pool, isa: Isa) {
+    /// An error says which of the integers given as inputs makes no sense.
+    pub(super) fn run(&mut self, memory: &Memory<'_>, out: Out<'_>, pool: &Pool, isa: Isa) -> Result<(), String> {
         let read = |place: Place| memory.read(place);
         // SAFETY: small results are written by this thread alone.
         let whole = || unsafe { out.slice_mut(0..out.len()) };
@@ -134,6 +142,7 @@ impl Training {
             }
             Self::FusedConv(step) => step.run(memory, out, pool, isa),
             Self::FusedConvGrad(step) => step.run(memory, pool, isa),
+            Self::Loss(step) => return step.run(memory, out, pool, isa),
             Self::Statistics { partial, counts } => statistics(read(*partial), counts, whole()),
             Self::Fold { from, epsilon } => {
                 let [scale, bias, mean, variance] = from.map(read);
@@ -235,6 +244,7 @@ impl Training {
                 });
             }
         }
+        Ok(())
     }
 }
 
