@@ -4,8 +4,8 @@
 //! ([`ops::Loss`](percept_graph::ops::Loss)) that computes both in one pass, numerically stable in f32. Labels and lengths are inputs of the network,
 //! i64 or i32; what is no class is an error of the run.
 
-pub use percept_graph::ops::Reduction;
 use percept_graph::Var;
+pub use percept_graph::ops::Reduction;
 use percept_graph::ops::{Loss, LossKind};
 
 /// Settings of [`cross_entropy`].
@@ -255,5 +255,8 @@ pub fn ctc_loss<'b>(
     target_lengths: Var<'_>,
     Ctc { blank, zero_infinity, reduction }: Ctc,
 ) -> Var<'b> {
-    scores.apply(Loss { kind: LossKind::Ctc { blank, zero_infinity }, reduction }, &[targets, input_lengths, target_lengths])
+    scores.apply(
+        Loss { kind: LossKind::Ctc { blank, zero_infinity }, reduction },
+        &[targets, input_lengths, target_lengths],
+    )
 }

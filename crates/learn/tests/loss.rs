@@ -281,11 +281,8 @@ fn pictures_that_lie_channels_last_and_layers_before_a_loss_are_read_right() {
     graph.set_outputs([both.id(), slopes[0].unwrap(), slopes[1].unwrap()]);
     let lists = [floats(1, &[2, 3, 6, 5], 2.0), integers(2, &[2, 5, 4], 0, 3), floats(3, &[2, 3, 5, 4], 2.0)];
     let dtypes = [DType::F32, DType::I32, DType::F32];
-    let arrays = [0, 1, 2].map(|i| Array {
-        dtype: dtypes[i],
-        shape: lists[i].shape.clone(),
-        data: lists[i].data.clone(),
-    });
+    let arrays =
+        [0, 1, 2].map(|i| Array { dtype: dtypes[i], shape: lists[i].shape.clone(), data: lists[i].data.clone() });
     let expected = reference::run(&graph, &Params::new(), &arrays).unwrap();
     let [x, t] = [0, 2].map(|i| lists[i].data.iter().map(|&x| x as f32).collect::<Vec<_>>());
     let labels: Vec<_> = lists[1].data.iter().map(|&x| x as i32).collect();
@@ -327,16 +324,18 @@ fn labels_and_lengths_that_make_no_sense_are_errors_of_the_run() {
     wrong(ctc(labels, &[5, 5], &[-1, 1], 0), "sequence 0 has -1 labels: there are 0 to 3");
     let out = "sequence 1: label 9 at position 1 is none of 4 classes, which count from 0";
     wrong(ctc(labels, &[5, 5], &[3, 2], 0), out);
-    wrong(ctc(labels, &[5, 5], &[3, 1], 4), "the blank: label 4 at position 0 is none of 4 classes, which count from 0");
+    wrong(
+        ctc(labels, &[5, 5], &[3, 1], 4),
+        "the blank: label 4 at position 0 is none of 4 classes, which count from 0",
+    );
     assert!(ctc(labels, &[5, 5], &[3, 1], 0).run(settings()).is_ok());
 }
 
 #[test]
 fn what_does_not_fit_is_refused_when_the_graph_is_made() {
     let net = Builder::new("net");
-    let input = |name: &str, dtype: DType, shape: &[usize]| {
-        net.input(name, dtype, shape.iter().map(|&size| size.into()))
-    };
+    let input =
+        |name: &str, dtype: DType, shape: &[usize]| net.input(name, dtype, shape.iter().map(|&size| size.into()));
     let refused = |loss: Var<'_>, expected: &str| {
         let message = net.finish(&[("loss", loss)]).unwrap_err().to_string();
         assert!(message.ends_with(expected), "{message}");

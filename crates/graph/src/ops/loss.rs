@@ -132,7 +132,11 @@ impl LossKind {
 }
 
 fn within(name: &str, found: f32, low: f32, high: f32) -> Result<(), String> {
-    if found >= low && found <= high { Ok(()) } else { Err(format!("{name} is {found}: it must be from {low} to {high}")) }
+    if found >= low && found <= high {
+        Ok(())
+    } else {
+        Err(format!("{name} is {found}: it must be from {low} to {high}"))
+    }
 }
 
 fn expect_integers(ty: &TensorType) -> Result<(), String> {

@@ -89,7 +89,7 @@ impl TopK {
     /// Takes scores (n × `classes`, row-major) of a batch and its n labels.
     ///
     /// # Errors
-    /// As many scores as that are needed, and labels that are classes; the batch is then left out.
+    /// As many scores as that are needed, none of them NaN, and labels that are classes; the batch is then left out.
     pub fn update(&mut self, scores: &[f32], classes: usize, labels: &[usize]) -> Result<()> {
         self.right += rows(scores, classes, labels)?.filter(|&(row, label)| rank(row, label) < self.k).count();
         self.rows += labels.len();
@@ -143,8 +143,15 @@ impl ConfusionMatrix {
     }
 }
 
-fn rows<'a>(scores: &'a [f32], classes: usize, labels: &'a [usize]) -> Result<impl Iterator<Item = (&'a [f32], usize)>> {
+fn rows<'a>(
+    scores: &'a [f32],
+    classes: usize,
+    labels: &'a [usize],
+) -> Result<impl Iterator<Item = (&'a [f32], usize)>> {
     Error::check_size("scores", scores.len(), classes.saturating_mul(labels.len()))?;
     Error::check_labels(labels, classes)?;
+    if let Some(i) = scores.iter().position(|score| score.is_nan()) {
+        return Err(Error::NotFinite { row: i / classes, column: i % classes, value: f32::NAN });
+    }
     Ok(scores.chunks_exact(classes.max(1)).zip(labels.iter().copied()))
 }

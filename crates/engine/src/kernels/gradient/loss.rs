@@ -8,7 +8,9 @@ use percept_graph::ops::LossKind;
 pub fn check_labels(labels: impl Iterator<Item = i64>, classes: usize, ignored: Option<i64>) -> Result<(), String> {
     let is_class = |label: i64| usize::try_from(label).is_ok_and(|label| label < classes) || Some(label) == ignored;
     match labels.enumerate().find(|&(_, label)| !is_class(label)) {
-        Some((i, label)) => Err(format!("label {label} at position {i} is none of {classes} classes, which count from 0")),
+        Some((i, label)) => {
+            Err(format!("label {label} at position {i} is none of {classes} classes, which count from 0"))
+        }
         None => Ok(()),
     }
 }
@@ -230,7 +232,8 @@ impl Kernel for ElementLosses<'_> {
                     let away = S::sub(x, t);
                     let (size, delta) = (S::max(away, S::sub(zero, away)), S::splat(delta));
                     let parabola = S::mul(S::splat(steep), S::div(away, delta));
-                    let sign = S::select_lt(away, zero, S::splat(-steep), S::select_lt(zero, away, S::splat(steep), zero));
+                    let sign =
+                        S::select_lt(away, zero, S::splat(-steep), S::select_lt(zero, away, S::splat(steep), zero));
                     let half = S::splat(0.5);
                     let line = S::mul(S::splat(steep), S::sub(size, S::mul(half, delta)));
                     let inside = S::mul(half, S::mul(parabola, away));

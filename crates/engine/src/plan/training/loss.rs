@@ -8,7 +8,8 @@ use super::Training;
 use crate::Pool;
 use crate::kernels::Out;
 use crate::kernels::gradient::{
-    Ctc, Elements, Rows, Targets, check_labels, check_lengths, cross_entropy_rows, element_losses, exps, multi_margin_rows,
+    Ctc, Elements, Rows, Targets, check_labels, check_lengths, cross_entropy_rows, element_losses, exps,
+    multi_margin_rows,
 };
 use crate::simd::Isa;
 use percept_graph::ops::{self, LossKind, Reduction};
@@ -70,7 +71,8 @@ impl Lower<'_> {
             slope = if let Place::Slot(slot) = to.place { Some(slot) } else { None };
             self.set(node.outputs[1], to);
         }
-        let (op, x, most, targets) = (op.clone(), edge.place, targets.shape.last().copied().unwrap_or(0), targets.place);
+        let (op, x, most, targets) =
+            (op.clone(), edge.place, targets.shape.last().copied().unwrap_or(0), targets.place);
         let sums = Training::Loss(Loss { op, sizes, x, targets, hard, most, rest: others, slope, parts });
         let sums = self.list(node, parts, sums).place;
         self.make(node, Vec::new(), Training::ColumnSums { x: sums, columns: 1, parts: 1, factor: 1.0 })
@@ -132,7 +134,9 @@ impl Loss {
             (_, true, weight) if self.hard => {
                 (0..units).filter_map(counts).map(|label| weight.map_or(1.0, |w| f64::from(w[label as usize]))).sum()
             }
-            (_, true, Some(weight)) if !self.op.kind.is_by_class() => weight.iter().map(|&weight| f64::from(weight)).sum(),
+            (_, true, Some(weight)) if !self.op.kind.is_by_class() => {
+                weight.iter().map(|&weight| f64::from(weight)).sum()
+            }
             _ => units as f64,
         };
         pool.run(self.parts, &|task, _| {
@@ -180,7 +184,8 @@ impl Loss {
             let input = memory.input(place);
             (0..input.spec().1).map(|i| input.integer(i)).collect::<Vec<_>>()
         };
-        let (labels, [Some(inputs), Some(lengths)]) = (list(self.targets), self.rest.map(|place| place.map(list))) else {
+        let (labels, [Some(inputs), Some(lengths)]) = (list(self.targets), self.rest.map(|place| place.map(list)))
+        else {
             return Err("lacks the lengths".into());
         };
         let most = self.most;
@@ -190,7 +195,8 @@ impl Loss {
             let row = |t: usize| (t * batch + n) * classes..(t * batch + n + 1) * classes;
             // SAFETY: sequences are disjoint.
             let slope = |t: usize| slope.map(|slope| unsafe { slope.slice_mut(row(t)) });
-            let share = if self.op.reduction == Reduction::Mean { 1.0 / (labels.len().max(1) * batch) as f64 } else { 1.0 };
+            let share =
+                if self.op.reduction == Reduction::Mean { 1.0 / (labels.len().max(1) * batch) as f64 } else { 1.0 };
             // SAFETY: of the thread that runs this task, and asked for once, and aligned to 64 bytes; any bits are numbers.
             let (_, scratch, _) = unsafe { memory.scratch(thread).align_to_mut::<f64>() };
             let (log_sums, scratch) = scratch.split_at_mut(times);
