@@ -139,6 +139,15 @@ impl<'b> Var<'b> {
         })
     }
 
+    /// Any operator applied to this and further values, of which optional ones may be left out: its first output.
+    pub fn apply_optional(self, op: impl Into<Op>, others: &[Option<Var<'_>>]) -> Var<'b> {
+        self.builder.var(|graph| {
+            let op = op.into();
+            let inputs = std::iter::once(Some(self.id)).chain(others.iter().map(|var| var.map(|var| var.id)));
+            Ok(graph.add_node(format!("{}_{}", op.name(), graph.nodes().len()), op, inputs.collect(), &[])?[0])
+        })
+    }
+
     /// A layer: an operator on this value and on parameters whose shapes follow from this value's type.
     fn layer<O: Operator>(
         self,

@@ -13,6 +13,7 @@ pub mod gradient;
 mod kernels;
 mod lbfgs;
 pub mod logistic;
+pub mod loss;
 pub mod metrics;
 pub mod optim;
 pub mod ridge;

@@ -5,6 +5,7 @@ mod auc;
 mod binary;
 mod interval;
 mod regression;
+mod running;
 
 use crate::Result;
 use crate::calibrate::{ReliabilityBin, check, ece, reliability};
@@ -12,6 +13,7 @@ pub use auc::{Auc, auc, roc};
 pub use binary::Binary;
 pub use interval::wilson;
 pub use regression::Regression;
+pub use running::{ConfusionMatrix, MeanLoss, Perplexity, TopK};
 use serde::{Deserialize, Serialize};
 
 /// How good one class is recognised.

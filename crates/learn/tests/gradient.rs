@@ -5,7 +5,7 @@
 use percept_engine::reference::{self, Array};
 use percept_engine::simd::Isa;
 use percept_engine::{Input, Network, Settings};
-use percept_graph::ops::{self, PadMode, Padding};
+use percept_graph::ops::{self, LossKind, PadMode, Padding};
 use percept_graph::{DType, Graph, Op, Params, TensorType};
 use percept_learn::gradient::gradients;
 use std::collections::BTreeSet;
@@ -176,6 +176,10 @@ fn products() -> Vec<Case> {
     cases
 }
 
+fn elementwise(kind: LossKind) -> ops::Loss {
+    ops::Loss { kind, reduction: ops::Reduction::Mean }
+}
+
 fn cases() -> Vec<Case> {
     let broadcasts: [[&[usize]; 2]; 4] = [[&[2, 3], &[2, 3]], [&[2, 3, 4], &[3, 1]], [&[1], &[2, 3]], [&[], &[2]]];
     let arithmetic: [fn() -> Op; 4] = [|| ops::Add.into(), || ops::Sub.into(), || ops::Mul.into(), || ops::Div.into()];
@@ -194,6 +198,11 @@ fn cases() -> Vec<Case> {
         case(ops::Softmax { axis: -1 }, &[&[2, 3, 4]]),
         case(ops::Softmax { axis: 1 }, &[&[2, 3, 4]]),
         case(ops::SoftmaxCrossEntropy {}, &[&[3, 5], &[3, 5]]).fixed(&[1]),
+        case(elementwise(LossKind::SquaredError), &[&[3, 5], &[3, 5], &[5]]).fixed(&[2]),
+        case(elementwise(LossKind::AbsoluteError), &[&[3, 5], &[3, 5]]),
+        case(elementwise(LossKind::Huber { delta: 0.5, slope: 2.0 }), &[&[3, 5], &[3, 5], &[3, 1]]).fixed(&[2]),
+        case(elementwise(LossKind::BinaryCrossEntropyWithLogits), &[&[3, 5], &[3, 5], &[], &[5]]).fixed(&[1, 2, 3]),
+        case(elementwise(LossKind::Hinge), &[&[3, 5], &[3, 5]]).fixed(&[1]),
         case(norm(true), &[&[3, 2, 2, 3], &[2], &[2], &[2], &[2]]).fixed(&[3, 4]).around(1.5, 1.0),
         case(norm(false), &[&[3, 2, 2, 3], &[2], &[2], &[2], &[2]]).fixed(&[3, 4]).around(1.5, 1.0),
         case(norm(true), &[&[5, 3], &[3], &[3], &[3], &[3]]).fixed(&[3, 4]).around(1.5, 1.0),

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)] // A failed test helper is a failed test.
 
 use percept_learn::calibrate::{debiased, nll, temperature};
-use percept_learn::metrics::{Metrics, auc, wilson};
+use percept_learn::metrics::{ConfusionMatrix, MeanLoss, Metrics, Perplexity, TopK, auc, wilson};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -78,6 +78,37 @@ fn what_cannot_be_measured_is_an_error() {
     assert!(Metrics::new(&[0.5, 0.5], 2, &[2]).is_err());
     assert!(Metrics::new(&[0.5, f32::NAN], 2, &[0]).is_err());
     assert!(Metrics::new(&[0.5], 2, &[0]).is_err());
+}
+
+#[test]
+fn batch_by_batch_is_as_all_at_once() {
+    let golden = golden();
+    let classes = golden.metrics.classes;
+    let (mut accuracy, mut top5, mut matrix) = (TopK::accuracy(), TopK::new(5), ConfusionMatrix::new(classes));
+    let (mut loss, mut perplexity) = (MeanLoss::default(), Perplexity::default());
+    assert!(accuracy.compute().is_none() && loss.compute().is_none() && perplexity.compute().is_none());
+    // The last batch is shorter.
+    for (scores, labels) in golden.probabilities.chunks(50 * classes).zip(golden.labels.chunks(50)) {
+        accuracy.update(scores, classes, labels).unwrap();
+        top5.update(scores, classes, labels).unwrap();
+        matrix.update(scores, labels).unwrap();
+        let nll = labels.iter().enumerate().map(|(i, &label)| -scores[i * classes + label].max(f32::EPSILON).ln());
+        let mean = nll.sum::<f32>() / labels.len() as f32;
+        loss.update(mean, labels.len());
+        perplexity.update(mean, labels.len());
+    }
+    // All labels of a batch may be ignored.
+    loss.update(f32::NAN, 0);
+    near("accuracy", accuracy.compute().unwrap(), golden.metrics.accuracy);
+    near("top 5", top5.compute().unwrap(), golden.metrics.top5);
+    near("loss", loss.compute().unwrap(), golden.metrics.nll);
+    near("perplexity", perplexity.compute().unwrap().ln(), golden.metrics.nll);
+    assert_eq!(matrix.compute(), golden.metrics.confusion);
+    let before = (accuracy, matrix.clone());
+    assert!(accuracy.update(&[0.5, 0.5], 2, &[2]).is_err());
+    assert!(accuracy.update(&[0.5], 2, &[0]).is_err());
+    assert!(matrix.update(&[f32::NAN; 7], &[0]).is_err());
+    assert_eq!((accuracy, matrix), before);
 }
 
 #[test]

@@ -202,6 +202,8 @@ impl Training {
             Self::Activation { .. } | Self::Dropout { .. } => Arithmetic::new("", 2 * out),
             Self::Store(_) | Self::Softmax { .. } | Self::CrossEntropyGrad { .. } => Arithmetic::new("", 4 * out),
             Self::CrossEntropy { from: [logits, _], .. } => Arithmetic::new("", 4 * len(*logits)),
+            // Largest, difference, exponential, sum, factor; or of sequences, roughly, the same.
+            Self::Loss(step) => Arithmetic::new("", 5 * step.len()),
             Self::ConvInput { conv: shape, .. } | Self::ConvWeight { conv: shape, .. } => conv(shape),
             Self::ColumnSums { x, .. } => Arithmetic::new(" sums", len(*x)),
             Self::Pool { window, channels, .. } => Arithmetic::new("", window.pixels() * window.taps() * channels),

@@ -173,7 +173,7 @@ impl Plan {
         })
     }
 
-    /// Runs the network; an error if an input has another type or size than the plan was made for.
+    /// Runs the network; an error if an input has another type or size than the plan was made for, or a label is no class.
     pub fn run(&mut self, inputs: &[Input<'_>]) -> Result<(), Error> {
         if inputs.len() != self.inputs.len() {
             let name = self.inputs.get(inputs.len()).map_or("", |spec| &spec.name);
@@ -204,7 +204,11 @@ impl Plan {
         for (i, step) in self.steps.iter_mut().enumerate() {
             fence::around(&memory, step, &mut written);
             let begin = self.times.is_some().then(Instant::now);
-            step.run(&memory, &self.settings.pool, self.settings.isa);
+            let ran = step.run(&memory, &self.settings.pool, self.settings.isa);
+            if let Err(reason) = ran {
+                fence::open(&memory);
+                return Err(Error::Node { node: step.node.clone(), op: step.op, reason });
+            }
             if let (Some(times), Some(begin)) = (&mut self.times, begin) {
                 times[i] = begin.elapsed();
             }

@@ -293,10 +293,11 @@ pub(super) fn part_of(out: Out<'_>, columns: Option<[usize; 2]>, outputs: usize)
 }
 
 impl Step {
-    pub(super) fn run(&mut self, memory: &Memory<'_>, pool: &Pool, isa: Isa) {
+    /// An error says what the step cannot work with.
+    pub(super) fn run(&mut self, memory: &Memory<'_>, pool: &Pool, isa: Isa) -> Result<(), String> {
         let out = memory.write(self.output);
         if out.is_empty() {
-            return;
+            return Ok(());
         }
         match &mut self.kernel {
             Kernel::Conv(conv) => conv.run(memory, out, self.columns, pool),
@@ -391,8 +392,9 @@ impl Step {
                 winograd.run(memory, out, ldc, pool);
             }
             Kernel::Bottleneck(bottleneck) => bottleneck.run(memory, out, pool),
-            Kernel::Training(training) => training.run(memory, out, pool, isa),
+            Kernel::Training(training) => training.run(memory, out, pool, isa)?,
         }
+        Ok(())
     }
 }
 

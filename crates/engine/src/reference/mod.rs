@@ -6,6 +6,7 @@
 mod arithmetic;
 mod layout;
 mod linear;
+mod loss;
 mod normalization;
 mod training;
 mod window;
@@ -167,6 +168,7 @@ pub fn eval(op: &Op, inputs: &[Option<&Array>]) -> Result<Vec<Array>, String> {
         Op::ReduceMean(op) => normalization::reduce_mean(ty, x, op),
         Op::BatchNormalization(op) => return normalization::batch_norm(&given, op),
         Op::BatchNormGrad(op) => return normalization::batch_norm_grad(&given, &op.of),
+        Op::Loss(op) => return loss::loss(inputs, op),
         Op::SoftmaxCrossEntropy(_) => training::cross_entropy(ty, &given),
         Op::SoftmaxCrossEntropyGrad(_) => training::cross_entropy_grad(&given),
         Op::ActivationGrad(op) => training::activation_grad(&given, &op.of),

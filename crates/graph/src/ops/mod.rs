@@ -8,6 +8,7 @@ mod arithmetic;
 mod convolution;
 mod layout;
 mod linear;
+mod loss;
 mod normalization;
 mod pool;
 mod shape;
@@ -20,6 +21,7 @@ pub use arithmetic::{Add, Div, Mul, Sub, broadcast};
 pub use convolution::Conv;
 pub use layout::{Concat, Pad, PadMode, Transpose};
 pub use linear::{Gemm, MatMul};
+pub use loss::{Loss, LossKind, Reduction};
 pub use normalization::BatchNormalization;
 pub use pool::{AveragePool, GlobalAveragePool, MaxPool, ReduceMean};
 pub use shape::{Flatten, Reshape, Squeeze, Unsqueeze};
@@ -117,7 +119,7 @@ operators! {
     GlobalAveragePool, HardSigmoid, HardSwish, Identity, LeakyRelu, MatMul, MaxPool, Mul, Pad, ReduceMean, Relu, Reshape,
     Sigmoid, Softmax, Squeeze, Sub, Tanh, Transpose, Unsqueeze;
     training:
-    ActivationGrad, AveragePoolGrad, BatchNormGrad, ConcatGrad, ConvInputGrad, ConvWeightGrad, DropoutTraining,
+    ActivationGrad, AveragePoolGrad, BatchNormGrad, ConcatGrad, ConvInputGrad, ConvWeightGrad, DropoutTraining, Loss,
     MaxPoolGrad, MeanGrad, PadGrad, ReshapeLike, SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, SoftmaxGrad, SumTo;
 }
 

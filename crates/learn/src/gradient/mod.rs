@@ -45,8 +45,8 @@ pub fn gradients(graph: &mut Graph, loss: ValueId, of: &[ValueId]) -> Result<Vec
         }
     }
     let forward: Vec<Node> = graph.nodes().to_vec();
-    let mut tape = Tape { slopes: HashMap::new(), again: HashMap::new(), wanted, graph };
-    let one = tape.constant(1.0)?;
+    let one = graph.add(ops::Constant { value: Arc::new(Tensor::scalar(1.0)) }, &[])?;
+    let mut tape = Tape { slopes: HashMap::new(), again: HashMap::new(), wanted, one, graph };
     tape.slopes.insert(loss, one);
     for node in forward.iter().rev() {
         let slopes: Vec<_> = node.outputs.iter().map(|id| tape.slopes.get(id).copied()).collect();
@@ -72,6 +72,8 @@ struct Tape<'g> {
     again: HashMap<ValueId, ValueId>,
     /// For each value of the forward graph, whether it depends on what gradients are asked for.
     wanted: Vec<bool>,
+    /// The gradient of the loss with respect to itself.
+    one: ValueId,
 }
 
 impl Tape<'_> {

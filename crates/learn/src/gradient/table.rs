@@ -30,6 +30,7 @@ pub(super) fn derive(tape: &mut Tape<'_>, node: &Node, dy: ValueId) -> Result<()
         Op::SoftmaxCrossEntropy(_) if !tape.wants(rest[0]) => {
             tape.add(ops::SoftmaxCrossEntropyGrad {}, &[x, rest[0], dy])?
         }
+        Op::Loss(op) => return loss(tape, op, node, dy),
         Op::MaxPool(op) => {
             let x = tape.value(x)?;
             tape.add(ops::MaxPoolGrad { of: op.clone() }, &[x, dy])?
@@ -116,6 +117,21 @@ fn batch_norm(tape: &mut Tape<'_>, op: &ops::BatchNormalization, node: &Node, dy
         }
     }
     Ok(())
+}
+
+/// The gradient of a loss was made together with it.
+fn loss(tape: &mut Tape<'_>, op: &ops::Loss, node: &Node, dy: ValueId) -> Result<()> {
+    let wanted = |i: usize| node.inputs.get(i).copied().flatten().filter(|&id| tape.wants(id));
+    let (x, target) = (wanted(0), wanted(1));
+    if target.is_some() && !op.kind.is_symmetric() || (2..node.inputs.len()).any(|i| wanted(i).is_some()) {
+        return Err(Error::NoDerivative { node: node.name.clone(), op: node.op.name() });
+    }
+    let slope = if dy == tape.one { node.outputs[1] } else { tape.add(ops::Mul, &[node.outputs[1], dy])? };
+    if let Some(target) = target {
+        let negated = tape.scaled(slope, -1.0)?;
+        tape.give(target, negated)?;
+    }
+    x.map_or(Ok(()), |x| tape.give(x, slope))
 }
 
 fn concat(tape: &mut Tape<'_>, op: &ops::Concat, parts: &[ValueId], dy: ValueId) -> Result<()> {

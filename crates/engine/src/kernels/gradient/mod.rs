@@ -6,18 +6,24 @@
 
 mod activation;
 mod conv;
+mod ctc;
 mod depthwise;
 mod dropout;
 mod load;
+mod loss;
 mod norm;
 mod outer;
 mod pool;
 
 pub use activation::{activation_grad, cross_entropy, cross_entropy_grad, softmax_grad};
 pub use conv::{ConvGrad, ConvShape, conv_input_grad, conv_weight_grad};
+pub use ctc::Ctc;
 pub use depthwise::{DepthwiseBlock, depthwise_input_grad, depthwise_weight_grad, seen_by};
 pub use dropout::{dropout, dropout_seed};
 pub use load::{Load, Mask, MaskOf, Recipe, load};
+pub use loss::{
+    Elements, Rows, Targets, check_labels, check_lengths, cross_entropy_rows, element_losses, exps, multi_margin_rows,
+};
 pub use norm::{ChannelSums, channel_sums};
 pub use outer::{Outer, SLACK, add_outer};
 pub use pool::{PoolGrad, pool_grad};

@@ -30,6 +30,7 @@ impl Lower<'_> {
                 let from = [logits.place, targets.place, self.float(gradient)?.place];
                 self.make(node, plain(2), Training::CrossEntropyGrad { classes: logits.shape[1], from })
             }
+            (Op::Loss(op), _) => self.loss(node, op),
             (Op::ActivationGrad(op), &[x, gradient]) => self.activation_grad(node, &op.of, x, gradient),
             (Op::DropoutTraining(op), &[x, seed]) => {
                 // Places are counted in the graph's order.

@@ -3,6 +3,7 @@
 mod blocks;
 mod conv;
 mod depthwise;
+mod loss;
 mod lower;
 mod lower_conv;
 mod pointwise;
@@ -15,6 +16,7 @@ use crate::kernels::{Activation, Axis, Layout, Out, PackedB, Panel, PoolKind, Wi
 use crate::simd::Isa;
 use blocks::{BackwardSums, Part, forward_sums};
 use conv::{FusedConv, FusedConvGrad};
+use loss::Loss;
 
 /// Pixels whose gradient is computed at once for its sums.
 const BLOCK: usize = 64;
@@ -46,6 +48,8 @@ pub(super) enum Training {
     CrossEntropy { classes: usize, from: [Place; 2] },
     /// The gradient of the loss from logits, targets and a factor.
     CrossEntropyGrad { classes: usize, from: [Place; 3] },
+    /// Sums of a loss over parts of its rows, and its gradient.
+    Loss(Loss),
     /// Gradient of a convolution with respect to its input, from the weight and the result's gradient.
     ConvInput { conv: ConvShape, from: [Place; 2], packed: Vec<PackedB> },
     /// Partial gradients of a convolution with respect to its weight, from x and the result's gradient: over `parts` of the pixels, each in
@@ -68,6 +72,7 @@ impl Training {
             Self::BackwardSums { sums, .. } => sums.reads().collect(),
             Self::FusedConv(step) => step.reads(),
             Self::FusedConvGrad(step) => step.reads(),
+            Self::Loss(step) => step.reads(),
             Self::ForwardSums { x: from, .. }
             | Self::Statistics { partial: from, .. }
             | Self::Dropout { x: from, .. }
@@ -89,6 +94,7 @@ impl Training {
         match self {
             Self::FusedConv(step) => step.sums.into_iter().collect(),
             Self::FusedConvGrad(step) => step.writes(),
+            Self::Loss(step) => step.writes(),
             _ => Vec::new(),
         }
     }
@@ -99,12 +105,14 @@ impl Training {
             Self::BackwardSums { sums, .. } => BLOCK * sums.gradient.channels,
             Self::FusedConv(step) => step.packed.scratch(&step.conv),
             Self::FusedConvGrad(step) => step.packed.grad_scratch(&step.conv),
+            Self::Loss(step) => step.scratch(),
             Self::ConvInput { conv, .. } | Self::ConvWeight { conv, .. } => conv.scratch_len(),
             _ => 0,
         }
     }
 
-    pub(super) fn run(&mut self, memory: &Memory<'_>, out: Out<'_>, pool: &Pool, isa: Isa) {
+    /// An error says which of the integers given as inputs makes no sense.
+    pub(super) fn run(&mut self, memory: &Memory<'_>, out: Out<'_>, pool: &Pool, isa: Isa) -> Result<(), String> {
         let read = |place: Place| memory.read(place);
         // SAFETY: small results are written by this thread alone.
         let whole = || unsafe { out.slice_mut(0..out.len()) };
@@ -137,6 +145,7 @@ impl Training {
             }
             Self::FusedConv(step) => step.run(memory, out, pool, isa),
             Self::FusedConvGrad(step) => step.run(memory, pool, isa),
+            Self::Loss(step) => return step.run(memory, out, pool, isa),
             Self::Statistics { partial, counts } => statistics(read(*partial), counts, whole()),
             Self::Fold { from, epsilon } => {
                 let [scale, bias, mean, variance] = from.map(read);
@@ -244,6 +253,7 @@ impl Training {
                 });
             }
         }
+        Ok(())
     }
 }
 
