@@ -116,6 +116,11 @@ impl Error {
         if found == expected { Ok(()) } else { Err(Error::Size { what, found, expected }) }
     }
 
+    /// `Ok` if a setting is what it must be.
+    pub(crate) fn check_setting(name: &'static str, value: f64, ok: bool, must: &'static str) -> Result<()> {
+        if ok { Ok(()) } else { Err(Error::Setting { name, value, must }) }
+    }
+
     /// `Ok` if every label names one of the classes.
     pub(crate) fn check_labels(labels: &[usize], classes: usize) -> Result<()> {
         match labels.iter().position(|&label| label >= classes) {

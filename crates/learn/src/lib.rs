@@ -11,11 +11,12 @@ pub mod features;
 pub mod gaussian;
 pub mod gradient;
 mod kernels;
-mod lbfgs;
+pub mod lbfgs;
 pub mod logistic;
 pub mod metrics;
 pub mod optim;
 pub mod ridge;
+pub mod stopping;
 pub mod trainer;
 
 pub use error::{Error, Result};

@@ -24,8 +24,8 @@ use crate::{Error, Result, format};
 use percept_engine::{Network, Settings};
 use percept_graph::rewrite::fold_for_inference;
 use percept_graph::{Graph, Params};
-use percept_learn::optim::Group;
-use percept_learn::trainer::{Slice, Trainer};
+use percept_learn::optim::{Group, is_weight};
+use percept_learn::trainer::Trainer;
 use percept_photos::scan::DataSet;
 use state::State;
 use std::path::Path;
@@ -75,7 +75,7 @@ impl Task<'_> {
         let in_epoch = self.in_epoch(recipe);
         let steps = u64::from(recipe.epochs) * in_epoch;
         let mut trainer = self.trainer(recipe)?;
-        let groups = groups(&trainer, recipe);
+        let groups = Group::of_slices(trainer.slices(), recipe.lowest_rate, recipe.weight_decay, is_weight);
         let mut state = State::open(self.checkpoint, recipe, &mut trainer)?;
         let mut phase = Phase::start(events, self.name, Some(steps), "steps");
         phase.progress(state.optim.step);
@@ -94,7 +94,7 @@ impl Task<'_> {
                     let rate = recipe.learning_rate * recipe.schedule.factor(state.optim.step, steps);
                     let Trainer { parameters, gradients, .. } = &mut trainer;
                     recipe.optimizer.step(&mut state.optim, &groups, rate as f32, parameters, gradients)?;
-                    state.average(recipe, &trainer);
+                    state.average(recipe, &trainer)?;
                     phase.progress(state.optim.step);
                     phase.metric(format!("{}/loss", self.curves), state.optim.step, loss.into());
                     phase.metric(format!("{}/learning_rate", self.curves), state.optim.step, rate);
@@ -166,17 +166,6 @@ impl Task<'_> {
         // The first makes the plan.
         Ok((times[1] + times[2]) / 2.0)
     }
-}
-
-/// How the parameters are treated: by their depth, and whether they are weights.
-fn groups(trainer: &Trainer, recipe: &Recipe) -> Vec<Group> {
-    let last = trainer.slices().len().saturating_sub(1).max(1) as f64;
-    let group = |(i, slice): (usize, &Slice)| Group {
-        range: slice.range.clone(),
-        rate: recipe.lowest_rate.powf(1.0 - i as f64 / last) as f32,
-        weight_decay: if slice.shape.len() > 1 { recipe.weight_decay } else { 0.0 },
-    };
-    trainer.slices().iter().enumerate().map(group).collect()
 }
 
 /// When the last checkpoint was written, and how many seconds that took.

@@ -92,10 +92,10 @@ impl Recipe {
                 "frozen part must look at one view of each photo, or more",
             ),
         ];
-        match wrong.iter().find(|(wrong, _)| *wrong) {
-            Some((_, reason)) => Err(Error::Setting(format!("a stage's {reason}"))),
-            None => Ok(()),
+        if let Some((_, reason)) = wrong.iter().find(|(wrong, _)| *wrong) {
+            return Err(Error::Setting(format!("a stage's {reason}")));
         }
+        self.schedule.check().and_then(|()| self.optimizer.check()).map_err(|e| Error::Setting(format!("a stage's {e}")))
     }
 }
 
