@@ -95,7 +95,10 @@ impl Recipe {
         if let Some((_, reason)) = wrong.iter().find(|(wrong, _)| *wrong) {
             return Err(Error::Setting(format!("a stage's {reason}")));
         }
-        self.schedule.check().and_then(|()| self.optimizer.check()).map_err(|e| Error::Setting(format!("a stage's {e}")))
+        self.schedule
+            .check()
+            .and_then(|()| self.optimizer.check())
+            .map_err(|e| Error::Setting(format!("a stage's {e}")))
     }
 }
 

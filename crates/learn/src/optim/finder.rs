@@ -89,7 +89,8 @@ mod tests {
             Ok::<_, Error>(loss)
         };
         assert_eq!(find_rate(0.1, 1.0, 50, grows).unwrap().suggestion, None);
-        let curve = find_rate::<Error>(1.0, 100.0, 3, |rate| Ok(if rate < 50.0 { 2.0 - rate / 10.0 } else { f64::NAN }));
+        let curve =
+            find_rate::<Error>(1.0, 100.0, 3, |rate| Ok(if rate < 50.0 { 2.0 - rate / 10.0 } else { f64::NAN }));
         let curve = curve.unwrap();
         assert_eq!((curve.losses.len(), curve.suggestion.map(|rate| (10.0 * rate).round())), (2, Some(10.0)));
     }

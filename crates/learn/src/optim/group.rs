@@ -63,8 +63,11 @@ mod tests {
 
     #[test]
     fn rates_fall_in_equal_ratios_towards_the_input_and_biases_of_any_shape_do_not_decay() {
-        let slice =
-            |name: &str, shape: &[usize], begin| Slice { name: name.into(), shape: shape.into(), range: begin..begin + 8 };
+        let slice = |name: &str, shape: &[usize], begin| Slice {
+            name: name.into(),
+            shape: shape.into(),
+            range: begin..begin + 8,
+        };
         let slices = [slice("lstm.weight", &[1, 8], 0), slice("lstm.bias", &[1, 8], 8), slice("norm.weight", &[8], 16)];
         let groups = Group::of_slices(&slices, 0.01, 0.5, is_weight);
         assert_eq!(groups.iter().map(|group| group.weight_decay).collect::<Vec<_>>(), [0.5, 0.0, 0.0]);

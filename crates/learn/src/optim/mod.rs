@@ -16,9 +16,13 @@ pub use group::{Group, is_weight};
 pub use plateau::Plateau;
 pub use schedule::Schedule;
 
+use crate::checkpoint::Lists;
 use crate::{Error, Result};
 use rules::{Adagrad, Adam, RmsProp, Sgd};
 use serde::{Deserialize, Serialize};
+
+/// What the lists of a state are called.
+const NAMES: [&str; 3] = ["moments.0", "moments.1", "moments.2"];
 
 /// How gradients move parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -123,6 +127,19 @@ impl State {
     /// The state before the first step for so many parameters.
     pub fn new(optimizer: &Optimizer, parameters: usize) -> Self {
         Self { step: 0, moments: vec![vec![0.0; parameters]; optimizer.lists()] }
+    }
+
+    /// Its lists by name, for a [`checkpoint`](crate::checkpoint), which has to hold the step too.
+    pub fn lists(&self) -> Vec<(&'static str, &[f32])> {
+        NAMES.into_iter().zip(self.moments.iter().map(|list| &list[..])).collect()
+    }
+
+    /// The state after so many steps from a checkpoint's lists, which it takes out; nothing if they are not those of this optimiser with so
+    /// many parameters.
+    pub fn from_lists(optimizer: &Optimizer, parameters: usize, step: u64, lists: &mut Lists) -> Option<Self> {
+        let names = NAMES.into_iter().take(optimizer.lists());
+        let moments = names.map(|name| lists.remove(name).filter(|list| list.len() == parameters));
+        Some(Self { step, moments: moments.collect::<Option<_>>()? })
     }
 }
 

@@ -27,10 +27,14 @@ pub struct Plateau {
     pub cooldown: u32,
     /// The least share of the learning rate.
     pub least: f64,
-    share: f64,
-    best: Option<f64>,
-    worse: u32,
-    cooling: u32,
+    /// State: the share of the highest learning rate that is now taken.
+    pub share: f64,
+    /// State: the lowest loss so far.
+    pub best: Option<f64>,
+    /// State: observations in a row that were no better.
+    pub worse: u32,
+    /// State: observations that do not count yet.
+    pub cooling: u32,
 }
 
 impl Default for Plateau {
@@ -51,11 +55,6 @@ impl Default for Plateau {
 }
 
 impl Plateau {
-    /// The share of the highest learning rate that is now taken.
-    pub fn share(&self) -> f64 {
-        self.share
-    }
-
     /// Takes note of a loss, after an epoch for instance; gives back the share of the highest learning rate that the next steps take.
     ///
     /// A loss that is not a number is no better than any.

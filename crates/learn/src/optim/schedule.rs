@@ -104,7 +104,8 @@ impl Schedule {
     /// # Errors
     /// A warm-up that is not a share below 1, a `gamma` outside of 0 to 1, a cycle or interval of no steps.
     pub fn check(&self) -> Result<()> {
-        let gamma = |&gamma: &f64| Error::check_setting("gamma", gamma, gamma > 0.0 && gamma <= 1.0, "above 0 and at most 1");
+        let gamma =
+            |&gamma: &f64| Error::check_setting("gamma", gamma, gamma > 0.0 && gamma <= 1.0, "above 0 and at most 1");
         let count = |name, steps: u64| Error::check_setting(name, steps as f64, steps > 0, "at least 1");
         match self {
             Self::Constant | Self::Cosine | Self::OneCycle => Ok(()),
