@@ -24,17 +24,24 @@ impl Value for u8 {
     }
 }
 
+/// The least parameter of [`beta`].
+pub const LEAST_ALPHA: f32 = 0.05;
+
 /// A draw from Beta(alpha, alpha) for a step: the share that mixup and CutMix leave of a picture.
 ///
-/// Jöhnk's method ("Erzeugung von betaverteilten und gammaverteilten Zufallszahlen", Metrika 1964), which is quick for `alpha` from 0.05 to
-/// 1; below, there is hardly anything but 0 and 1.
-pub fn beta(alpha: f32, seed: u64, step: u64) -> f32 {
+/// Jöhnk's method ("Erzeugung von betaverteilten und gammaverteilten Zufallszahlen", Metrika 1964), which is quick for these `alpha`.
+///
+/// # Errors
+/// An `alpha` that is not at least 0.05, below which there is hardly anything but 0 and 1, and at most 1.
+pub fn beta(alpha: f32, seed: u64, step: u64) -> Result<f32> {
+    let must = "at least 0.05 and at most 1";
+    Error::check_setting("alpha of a beta distribution", alpha.into(), (LEAST_ALPHA..=1.0).contains(&alpha), must)?;
     let mut state = mixed(seed, step);
     let mut power = || uniform(&mut state).powf(1.0 / f64::from(alpha));
     loop {
         let (a, b) = (power(), power());
         if a + b > 0.0 && a + b <= 1.0 {
-            return (a / (a + b)) as f32;
+            return Ok((a / (a + b)) as f32);
         }
     }
 }
@@ -45,7 +52,7 @@ pub fn beta(alpha: f32, seed: u64, step: u64) -> f32 {
 /// ```
 /// use percept_learn::mix::{beta, mixup};
 ///
-/// let share = beta(0.2, 7, 0);
+/// let share = beta(0.2, 7, 0)?;
 /// assert!((0.0..=1.0).contains(&share));
 /// let (mut pictures, mut targets) = ([0u8, 100, 200, 40], [1.0, 0.0, 0.0, 1.0]);
 /// mixup(&mut pictures, 2, 0.75)?;
@@ -88,7 +95,7 @@ impl Cut {
     /// // Two pictures of 4 × 4 pixels with 3 channels.
     /// let mut pictures = [[0u8; 48], [9; 48]].concat();
     /// let mut targets = [1.0, 0.0, 0.0, 1.0];
-    /// let cut = Cut::draw(4, 4, beta(1.0, 7, 0), 7, 0);
+    /// let cut = Cut::draw(4, 4, beta(1.0, 7, 0)?, 7, 0);
     /// cut.apply(&mut pictures, 2, 1)?;
     /// mixup(&mut targets, 2, cut.share())?;
     /// let kept = pictures[..48].iter().filter(|&&value| value == 0).count();
@@ -153,7 +160,7 @@ mod tests {
     #[test]
     fn shares_have_the_mean_and_variance_of_the_beta_distribution() {
         for alpha in [0.05f32, 0.2, 1.0] {
-            let shares: Vec<f64> = (0..20_000).map(|step| beta(alpha, 3, step).into()).collect();
+            let shares: Vec<f64> = (0..20_000).map(|step| beta(alpha, 3, step).unwrap().into()).collect();
             let n = shares.len() as f64;
             let mean = shares.iter().sum::<f64>() / n;
             let variance = shares.iter().map(|share| (share - mean).powi(2)).sum::<f64>() / n;
@@ -161,6 +168,7 @@ mod tests {
             assert!((mean - 0.5).abs() < 5.0 * (expected / n).sqrt(), "{alpha}: {mean}");
             assert!((variance - expected).abs() < 0.02 * expected, "{alpha}: {variance}, not {expected}");
         }
+        assert!([0.0, 0.04, 1.1, f32::NAN].into_iter().all(|alpha| beta(alpha, 3, 0).is_err()));
     }
 
     #[test]
@@ -170,7 +178,7 @@ mod tests {
         let len = height * width * channels;
         let batch: Vec<f32> = (0..N * len).map(|i| i as f32).collect();
         for step in 0..200 {
-            let cut = Cut::draw(height, width, beta(1.0, 1, step), 1, step);
+            let cut = Cut::draw(height, width, beta(1.0, 1, step).unwrap(), 1, step);
             for planes in [1, channels] {
                 let mut values = batch.clone();
                 cut.apply(&mut values, N, planes).unwrap();

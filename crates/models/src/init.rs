@@ -14,6 +14,8 @@
 //!
 //! A number depends on the seed, the parameter's name and its place in the parameter alone, and is made of the operations that IEEE 754
 //! rounds correctly, not of a system's `ln` or `cos`: so it is the same on every machine.
+//!
+//! Other first values ([`Init`]) can be given to any parameter, with [`initialize_with`].
 
 mod draw;
 mod rule;

@@ -71,7 +71,7 @@ impl Task<'_> {
         let mut batch = self.feed.batch(pool, photos, Some(epoch + 1))?;
         let mut targets = self.answers.lists(photos, recipe.label_smoothing);
         if recipe.mixup > 0.0 {
-            let share = beta(recipe.mixup, self.seed, step);
+            let share = beta(recipe.mixup, self.seed, step)?;
             batch.mix(share)?;
             targets.iter_mut().try_for_each(|list| mixup(list, photos.len(), share))?;
         }

@@ -28,7 +28,7 @@ pub fn clip_by_value(gradients: &mut [f32], limit: f32) {
 pub fn clip_by_norm(gradients: &mut [f32], longest: f64) -> f64 {
     let norm = norm(gradients);
     let factor = longest / (norm + 1e-6);
-    if norm.is_finite() && factor < 1.0 {
+    if norm.is_finite() && (0.0..1.0).contains(&factor) {
         gradients.iter_mut().for_each(|g| *g *= factor as f32);
     }
     norm

@@ -66,7 +66,8 @@ pub enum Optimizer {
         /// Networks", 2013).
         centered: bool,
     },
-    /// Gradients divided by the root of the sum of all their squares (Duchi, Hazan and Singer, "Adaptive Subgradient Methods", JMLR 2011);
+    /// Gradients divided by the root of the sum of all their squares (Duchi, Hazan and Singer, "Adaptive Subgradient Methods for Online
+    /// Learning and Stochastic Optimization", JMLR 2011);
     /// weight decay is part of the gradient.
     Adagrad {
         /// Added to the root (1e-10 usually).

@@ -86,7 +86,7 @@ pub(super) fn fans(shape: &[usize]) -> [usize; 2] {
 }
 
 /// Normal vectors made orthogonal by Gram and Schmidt's method, in its modified form and twice, which leaves only rounding errors of the
-/// last digit (Giraud et al., "Rounding error analysis of the classical Gram-Schmidt orthogonalization process", 2005).
+/// last digit (Giraud, Langou and Rozložník, "The loss of orthogonality in the Gram-Schmidt orthogonalization process", 2005).
 fn orthogonal(key: u64, shape: &[usize], length: f64) -> Vec<f32> {
     let rows = shape.first().copied().unwrap_or(1);
     let columns: usize = shape.iter().skip(1).product();
