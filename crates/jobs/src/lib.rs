@@ -9,7 +9,6 @@ pub mod backbone;
 pub mod bench;
 pub mod calibration;
 pub mod check;
-mod checkpoint;
 pub mod classifier;
 pub mod config;
 pub mod demo;

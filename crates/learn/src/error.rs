@@ -38,6 +38,22 @@ pub enum Error {
         /// The key in the file.
         found: String,
     },
+    /// A file of tensors that cannot be read, or tensors that cannot be written.
+    #[error("{} cannot be used as safetensors: {reason}", path.display())]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file that is not a whole checkpoint.
+    #[error("{} is damaged ({reason}): remove it to begin anew", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// An operator whose gradient is asked for and not known.
     #[error(
         "node \"{node}\" ({op}) has no derivative for what is asked of it: freeze what lies before it, or write it with other operators"
@@ -114,6 +130,11 @@ impl Error {
     /// `Ok` if two sizes agree.
     pub(crate) fn check_size(what: &'static str, found: usize, expected: usize) -> Result<()> {
         if found == expected { Ok(()) } else { Err(Error::Size { what, found, expected }) }
+    }
+
+    /// `Ok` if a setting is what it must be.
+    pub(crate) fn check_setting(name: &'static str, value: f64, ok: bool, must: &'static str) -> Result<()> {
+        if ok { Ok(()) } else { Err(Error::Setting { name, value, must }) }
     }
 
     /// `Ok` if every label names one of the classes.

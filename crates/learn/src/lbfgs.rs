@@ -2,8 +2,10 @@
 //!
 //! The line search brackets a step that satisfies the weak Wolfe conditions: enough descent, and a slope that has flattened, which
 //! keeps the curvature positive. On convex functions such a step always exists and bisection finds it (Lewis & Overton 2013).
+//!
+//! It takes the function as a whole, not batches of it: for [`logistic`](crate::logistic) regression, or for a small network with all
+//! of its data, whose arena of parameters is then `x`. It is deterministic if the function is.
 
-use crate::Result;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -30,12 +32,18 @@ pub enum Stopped {
 }
 
 /// Where a search ended.
-pub(crate) struct Minimum {
-    pub(crate) x: Vec<f64>,
-    pub(crate) value: f64,
-    pub(crate) iterations: usize,
-    pub(crate) evaluations: usize,
-    pub(crate) stopped: Stopped,
+#[derive(Clone, Debug, PartialEq)]
+pub struct Minimum {
+    /// The arguments.
+    pub x: Vec<f64>,
+    /// The function's value there.
+    pub value: f64,
+    /// Steps taken.
+    pub iterations: usize,
+    /// How often the function was asked.
+    pub evaluations: usize,
+    /// Why it ended.
+    pub stopped: Stopped,
 }
 
 /// A point on the way.
@@ -46,13 +54,35 @@ struct Point {
 }
 
 /// Minimises `f`, which returns value and gradient, from `x`; `on_iteration` gets (iteration, value, largest gradient component).
-pub(crate) fn minimize(
+///
+/// It has converged when no component of the gradient is larger than `tolerance`. A function whose gradient is computed in 32 bits may
+/// end earlier, with [`Stopped::Precision`].
+///
+/// ```
+/// use percept_learn::lbfgs::{Stopped, minimize};
+/// use std::ops::ControlFlow;
+///
+/// // Rosenbrock's valley, "An Automatic Method for Finding the Greatest or Least Value of a Function", 1960.
+/// let rosenbrock = |x: &[f64]| {
+///     let (a, b) = (1.0 - x[0], x[1] - x[0] * x[0]);
+///     Ok((a * a + 100.0 * b * b, vec![-2.0 * a - 400.0 * x[0] * b, 200.0 * b]))
+/// };
+/// let go_on = |_, _, _| ControlFlow::Continue(());
+/// let found = minimize::<percept_learn::Error>(vec![-1.2, 1.0], 100, 1e-8, rosenbrock, go_on)?;
+/// assert_eq!(found.stopped, Stopped::Converged);
+/// assert!(found.x.iter().all(|x| (x - 1.0).abs() < 1e-7));
+/// # Ok::<(), percept_learn::Error>(())
+/// ```
+///
+/// # Errors
+/// What `f` says.
+pub fn minimize<E>(
     x: Vec<f64>,
     max_iterations: usize,
     tolerance: f64,
-    mut f: impl FnMut(&[f64]) -> Result<(f64, Vec<f64>)>,
+    mut f: impl FnMut(&[f64]) -> Result<(f64, Vec<f64>), E>,
     mut on_iteration: impl FnMut(usize, f64, f64) -> ControlFlow<()>,
-) -> Result<Minimum> {
+) -> Result<Minimum, E> {
     let (value, gradient) = f(&x)?;
     let mut at = Point { x, value, gradient };
     let mut history = History::default();
@@ -80,13 +110,13 @@ pub(crate) fn minimize(
 }
 
 /// A point along `direction` that satisfies the weak Wolfe conditions.
-fn line_search(
+fn line_search<E>(
     from: &Point,
     direction: &[f64],
     mut step: f64,
     evaluations: &mut usize,
-    f: &mut impl FnMut(&[f64]) -> Result<(f64, Vec<f64>)>,
-) -> Result<Option<Point>> {
+    f: &mut impl FnMut(&[f64]) -> Result<(f64, Vec<f64>), E>,
+) -> Result<Option<Point>, E> {
     let start_slope = dot(&from.gradient, direction);
     let (mut low, mut value, mut slope) = (0.0, from.value, start_slope);
     let mut high = f64::INFINITY;
@@ -178,6 +208,7 @@ fn add(a: &mut [f64], factor: f64, b: &[f64]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Error;
 
     fn go_on(_: usize, _: f64, _: f64) -> ControlFlow<()> {
         ControlFlow::Continue(())
@@ -189,7 +220,7 @@ mod tests {
             let (a, b) = (1.0 - x[0], x[1] - x[0] * x[0]);
             Ok((a * a + 100.0 * b * b, vec![-2.0 * a - 400.0 * x[0] * b, 200.0 * b]))
         };
-        let found = minimize(vec![-1.2, 1.0], 100, 1e-8, f, go_on).unwrap();
+        let found = minimize::<Error>(vec![-1.2, 1.0], 100, 1e-8, f, go_on).unwrap();
         assert_eq!(found.stopped, Stopped::Converged);
         assert!(found.iterations < 60, "{}", found.iterations);
         assert!(found.x.iter().all(|x| (x - 1.0).abs() < 1e-7), "{:?}", found.x);
@@ -202,7 +233,7 @@ mod tests {
             let gradient: Vec<f64> = x.iter().zip(&scales).map(|(x, s)| s * (x - 3.0)).collect();
             Ok((dot(&difference(x, &[3.0; 40]), &gradient) / 2.0, gradient))
         };
-        let found = minimize(vec![0.0; 40], 2000, 1e-6, f, go_on).unwrap();
+        let found = minimize::<Error>(vec![0.0; 40], 2000, 1e-6, f, go_on).unwrap();
         assert_eq!(found.stopped, Stopped::Converged);
         assert!(found.evaluations < 2 * found.iterations, "{} {}", found.evaluations, found.iterations);
     }
@@ -214,12 +245,12 @@ mod tests {
             if i == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         // A line has no minimum: the search for a flatter slope gives up.
-        let found = minimize(vec![0.0], 50, 1e-8, slope, stop).unwrap();
+        let found = minimize::<Error>(vec![0.0], 50, 1e-8, slope, stop).unwrap();
         assert_eq!((found.stopped, found.iterations), (Stopped::Precision, 0));
         let bowl = |x: &[f64]| Ok((x[0].powi(4), vec![4.0 * x[0].powi(3)]));
-        let found = minimize(vec![5.0], 50, 1e-12, bowl, stop).unwrap();
+        let found = minimize::<Error>(vec![5.0], 50, 1e-12, bowl, stop).unwrap();
         assert_eq!((found.stopped, found.iterations), (Stopped::Interrupted, 3));
-        let found = minimize(vec![5.0], 2, 1e-12, bowl, go_on).unwrap();
+        let found = minimize::<Error>(vec![5.0], 2, 1e-12, bowl, go_on).unwrap();
         assert_eq!((found.stopped, found.iterations), (Stopped::Iterations, 2));
     }
 }

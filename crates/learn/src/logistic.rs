@@ -165,7 +165,7 @@ impl Problem<'_> {
             return Err(Error::Setting { name: "C", value: c, must: "a positive number" });
         }
         let penalty = 1.0 / (c * self.total_weight());
-        let found = minimize(
+        let found = minimize::<Error>(
             start,
             max_iterations,
             tolerance,

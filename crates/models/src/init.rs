@@ -14,34 +14,19 @@
 //!
 //! A number depends on the seed, the parameter's name and its place in the parameter alone, and is made of the operations that IEEE 754
 //! rounds correctly, not of a system's `ln` or `cos`: so it is the same on every machine.
+//!
+//! Other first values ([`Init`]) can be given to any parameter, with [`initialize_with`].
 
 mod draw;
+mod rule;
+
+pub use rule::{Fan, Init};
 
 use crate::Error;
-use draw::{key, normal, uniform};
+use draw::key;
 use percept_graph::{Graph, Node, Op, Params, Source, Tensor};
+use rule::fans;
 use std::collections::HashMap;
-
-/// How the elements of a parameter begin.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum First {
-    Value(f32),
-    /// With this standard deviation around 0.
-    Normal(f64),
-    /// Within so much of 0.
-    Uniform(f64),
-}
-
-impl First {
-    fn draw(self, key: u64, elements: usize) -> Vec<f32> {
-        let all = 0..elements as u64;
-        match self {
-            Self::Value(value) => vec![value; elements],
-            Self::Normal(deviation) => all.map(|i| (deviation * normal(key, i)) as f32).collect(),
-            Self::Uniform(bound) => all.map(|i| (bound * (2.0 * uniform(key, i) - 1.0)) as f32).collect(),
-        }
-    }
-}
 
 /// First values for all parameters of a graph: the same for the same seed, on every machine.
 ///
@@ -61,27 +46,62 @@ impl First {
 ///
 /// If a parameter is neither part of a convolution, a linear layer nor a batch normalisation, or its size is not known.
 pub fn initialize(graph: &Graph, seed: u64) -> Result<Params, Error> {
-    let mut rules = HashMap::new();
+    initialize_with(graph, seed, |_, _| None)
+}
+
+/// The same with other rules for some parameters: `rule` gets name and shape, and says nothing about those that begin as usual.
+///
+/// ```
+/// use percept_models::init::{Init, initialize_with};
+/// use percept_models::Network;
+///
+/// let graph = Network::find("lenet")?.build(28, 10)?;
+/// let params = initialize_with(&graph, 7, |name, shape| match shape {
+///     [_, _] => Some(Init::XavierUniform),
+///     _ => name.ends_with("bias").then_some(Init::Constant(0.0)),
+/// })?;
+/// let bound = (6.0 / (84.0 + 10.0_f32)).sqrt();
+/// assert!(params["fc3.weight"].as_f32()?.iter().all(|value| value.abs() <= bound));
+/// assert!(params["fc3.bias"].as_f32()?.iter().all(|&value| value == 0.0));
+/// # Ok::<(), percept_models::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// If neither `rule` nor a node that reads it says how a parameter begins, or its size is not known.
+pub fn initialize_with(
+    graph: &Graph,
+    seed: u64,
+    rule: impl Fn(&str, &[usize]) -> Option<Init>,
+) -> Result<Params, Error> {
+    let mut usual = HashMap::new();
     for node in graph.nodes() {
-        for (place, first) in rules_of(graph, node)? {
+        for (place, init, fans) in rules_of(graph, node)? {
             if let Some(&Some(id)) = node.inputs.get(place) {
-                rules.entry(graph.value(id).name.as_str()).or_insert(first);
+                usual.entry(graph.value(id).name.as_str()).or_insert((init, fans));
             }
         }
     }
     let mut params = Params::new();
     for value in graph.parameters() {
-        let first = rules.get(value.name.as_str()).ok_or_else(|| no_rule(graph, &value.name))?;
         let shape = value.ty.concrete()?;
-        let values = first.draw(key(seed, &value.name), shape.iter().product());
+        let usual = usual.get(value.name.as_str()).copied();
+        let init = rule(&value.name, &shape).or(usual.map(|(init, _)| init));
+        let init = init.ok_or_else(|| no_rule(graph, &value.name))?;
+        let fans = usual.and_then(|(_, fans)| fans).unwrap_or_else(|| fans(&shape));
+        let values = init.values(key(seed, &value.name), &shape, fans);
         params.insert(value.name.clone(), Tensor::f32(shape, values)?);
     }
     Ok(params)
 }
 
-/// How a node's inputs begin if they are parameters.
-fn rules_of(graph: &Graph, node: &Node) -> Result<Vec<(usize, First)>, Error> {
-    let constants = |values: [f32; 4]| values.into_iter().enumerate().map(|(i, v)| (i + 1, First::Value(v))).collect();
+/// What a parameter reads and what it feeds: numbers of values; nothing if they follow from the shape as usual.
+type Fans = Option<[usize; 2]>;
+
+/// How a node's inputs begin if they are parameters, by their places.
+fn rules_of(graph: &Graph, node: &Node) -> Result<Vec<(usize, Init, Fans)>, Error> {
+    let constants =
+        |values: [f32; 4]| values.into_iter().enumerate().map(|(i, v)| (i + 1, Init::Constant(v), None)).collect();
     match &node.op {
         Op::BatchNormalization(_) => Ok(constants([1.0, 0.0, 0.0, 1.0])),
         Op::Conv(_) | Op::Gemm(_) | Op::MatMul(_) => {
@@ -96,18 +116,16 @@ fn rules_of(graph: &Graph, node: &Node) -> Result<Vec<(usize, First)>, Error> {
 }
 
 /// How weight (input 1) and bias (input 2) begin if the weight has this shape.
-fn weighted(op: &Op, shape: &[usize]) -> Vec<(usize, First)> {
-    let (fan_in, weight) = match (op, shape) {
-        (Op::Conv(_), [to, from, kernel @ ..]) => {
-            let taps: usize = kernel.iter().product();
-            (from * taps, Some(First::Normal((2.0 / (to * taps) as f64).sqrt())))
-        }
-        (Op::Gemm(op), &[_, from]) if op.trans_b => (from, None),
-        (_, &[.., from, _]) => (from, None),
+fn weighted(op: &Op, shape: &[usize]) -> Vec<(usize, Init, Fans)> {
+    let [fan_in, fan_out] = match (op, shape) {
+        (Op::Conv(_), [_, _, ..]) => fans(shape),
+        (Op::Gemm(op), &[to, from]) if op.trans_b => [from, to],
+        (_, &[.., from, to]) => [from, to],
         _ => return Vec::new(),
     };
-    let bias = First::Uniform(1.0 / (fan_in as f64).sqrt());
-    vec![(1, weight.unwrap_or(bias)), (2, bias)]
+    let bias = Init::Uniform(1.0 / (fan_in as f64).sqrt());
+    let weight = if let Op::Conv(_) = op { Init::KaimingNormal(Fan::Out) } else { bias };
+    vec![(1, weight, Some([fan_in, fan_out])), (2, bias, None)]
 }
 
 fn no_rule(graph: &Graph, name: &str) -> Error {

@@ -3,11 +3,12 @@
 //! Its pool is as large as the network's: the system shares the cores between them, and whoever has to wait for the other leaves them to
 //! it. What a batch holds depends on its place alone, so running ahead changes nothing.
 
-use super::feed::{Batch, blend};
-use super::views::{beta, shuffled};
+use super::feed::Batch;
+use super::views::shuffled;
 use super::{Recipe, Task};
 use crate::{Error, Result};
 use percept_engine::Pool;
+use percept_learn::mix::{beta, mixup};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::Scope;
 
@@ -70,12 +71,9 @@ impl Task<'_> {
         let mut batch = self.feed.batch(pool, photos, Some(epoch + 1))?;
         let mut targets = self.answers.lists(photos, recipe.label_smoothing);
         if recipe.mixup > 0.0 {
-            let share = beta(recipe.mixup, self.seed, step);
-            batch.mix(share);
-            for list in &mut targets {
-                let width = list.len() / photos.len().max(1);
-                blend(list, photos.len(), width, |a, b| share * a + (1.0 - share) * b);
-            }
+            let share = beta(recipe.mixup, self.seed, step)?;
+            batch.mix(share)?;
+            targets.iter_mut().try_for_each(|list| mixup(list, photos.len(), share))?;
         }
         Ok((batch, targets))
     }

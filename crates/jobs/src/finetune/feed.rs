@@ -4,6 +4,7 @@ use super::views::Views;
 use crate::{Result, parallel};
 use percept_engine::{Input, Pool};
 use percept_learn::features::{FeatureFile, Features};
+use percept_learn::mix::mixup;
 use percept_photos::decode;
 use percept_photos::resize::Preprocess;
 use percept_photos::scan::DataSet;
@@ -63,25 +64,13 @@ impl Batch {
         }
     }
 
-    /// Blends each photo with one of another place: the first with the last, the second with the last but one.
-    pub(super) fn mix(&mut self, share: f32) {
-        let (photos, len) = (self.shape[0], self.shape[1..].iter().product());
-        match &mut self.values {
-            Values::U8(values) => {
-                blend(values, photos, len, |a, b| (share * f32::from(a) + (1.0 - share) * f32::from(b)).round() as u8)
-            }
-            Values::F32(values) => blend(values, photos, len, |a, b| share * a + (1.0 - share) * b),
-        }
-    }
-}
-
-/// Each of `rows` rows becomes `f` of itself and the row at the same distance from the other end.
-pub(super) fn blend<T: Copy>(values: &mut [T], rows: usize, len: usize, f: impl Fn(T, T) -> T) {
-    for i in 0..rows.div_ceil(2) {
-        for k in 0..len {
-            let (a, b) = (i * len + k, (rows - 1 - i) * len + k);
-            (values[a], values[b]) = (f(values[a], values[b]), f(values[b], values[a]));
-        }
+    /// Blends each photo with another one of the batch.
+    pub(super) fn mix(&mut self, share: f32) -> Result<()> {
+        let photos = self.shape[0];
+        Ok(match &mut self.values {
+            Values::U8(values) => mixup(values, photos, share),
+            Values::F32(values) => mixup(values, photos, share),
+        }?)
     }
 }
 
@@ -125,14 +114,6 @@ mod tests {
     use super::*;
     use percept_engine::Settings;
     use percept_learn::features::FeatureWriter;
-
-    #[test]
-    fn pairs_are_blended_and_the_one_in_the_middle_stays() {
-        let mut batch = Batch { shape: vec![3, 2], values: Values::U8(vec![0, 8, 5, 7, 100, 108]) };
-        batch.mix(0.75);
-        let Values::U8(values) = batch.values else { unreachable!() };
-        assert_eq!(values, [25, 33, 5, 7, 75, 83]);
-    }
 
     #[test]
     fn views_are_taken_in_turn_and_the_plain_photo_is_not_among_them() {

@@ -24,14 +24,15 @@ use crate::{Error, Result, format};
 use percept_engine::{Network, Settings};
 use percept_graph::rewrite::fold_for_inference;
 use percept_graph::{Graph, Params};
-use percept_learn::optim::Group;
-use percept_learn::trainer::{Slice, Step, Weights, with_losses};
+use percept_learn::optim::{Group, is_weight};
+use percept_learn::random::mixed;
+use percept_learn::trainer::{Step, Weights, with_losses};
 use percept_photos::scan::DataSet;
 use state::State;
 use std::path::Path;
 use std::thread;
 use std::time::Instant;
-use views::{mixed, shuffled};
+use views::shuffled;
 
 /// Photos that are looked at together when a network is checked.
 const GROUP: usize = 32;
@@ -75,7 +76,7 @@ impl Task<'_> {
         let in_epoch = self.in_epoch(recipe);
         let steps = u64::from(recipe.epochs) * in_epoch;
         let (mut weights, mut step) = self.trainer(recipe)?;
-        let groups = groups(&weights, recipe);
+        let groups = Group::of_slices(weights.slices(), recipe.lowest_rate, recipe.weight_decay, is_weight);
         let mut state = State::open(self.checkpoint, recipe, &mut weights)?;
         let mut phase = Phase::start(events, self.name, Some(steps), "steps");
         phase.progress(state.optim.step);
@@ -95,7 +96,7 @@ impl Task<'_> {
                     let rate = recipe.learning_rate * recipe.schedule.factor(state.optim.step, steps);
                     let Weights { parameters, gradients, .. } = &mut weights;
                     recipe.optimizer.step(&mut state.optim, &groups, rate as f32, parameters, gradients)?;
-                    state.average(recipe, &weights);
+                    state.average(recipe, &weights)?;
                     phase.progress(state.optim.step);
                     phase.metric(format!("{}/loss", self.curves), state.optim.step, loss.into());
                     phase.metric(format!("{}/learning_rate", self.curves), state.optim.step, rate);
@@ -169,17 +170,6 @@ impl Task<'_> {
         // The first makes the plan.
         Ok((times[1] + times[2]) / 2.0)
     }
-}
-
-/// How the parameters are treated: by their depth, and whether they are weights.
-fn groups(weights: &Weights, recipe: &Recipe) -> Vec<Group> {
-    let last = weights.slices().len().saturating_sub(1).max(1) as f64;
-    let group = |(i, slice): (usize, &Slice)| Group {
-        range: slice.range.clone(),
-        rate: recipe.lowest_rate.powf(1.0 - i as f64 / last) as f32,
-        weight_decay: if slice.shape.len() > 1 { recipe.weight_decay } else { 0.0 },
-    };
-    weights.slices().iter().enumerate().map(group).collect()
 }
 
 /// When the last checkpoint was written, and how many seconds that took.

@@ -1,12 +1,10 @@
 //! The settings of one training, and what an epoch of it came to.
 
 use crate::{Error, Result};
+use percept_learn::mix::LEAST_ALPHA;
 use percept_learn::optim::{Optimizer, Schedule};
 use percept_learn::trainer::BatchNorm;
 use serde::{Deserialize, Serialize};
-
-/// Below this, Beta(mixup, mixup) gives hardly anything but 0 and 1.
-const LEAST_MIXUP: f32 = 0.05;
 
 /// The settings of a training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -83,7 +81,7 @@ impl Recipe {
             (!(self.weight_decay >= 0.0 && self.weight_decay.is_finite()), "weight_decay must not be negative"),
             (!share(self.label_smoothing), "label_smoothing must be at least 0 and below 1"),
             (
-                self.mixup != 0.0 && !(LEAST_MIXUP..=1.0).contains(&self.mixup),
+                self.mixup != 0.0 && !(LEAST_ALPHA..=1.0).contains(&self.mixup),
                 "mixup must be 0, or at least 0.05 and at most 1",
             ),
             (!share(self.averaging), "averaging must be at least 0 and below 1"),
@@ -92,10 +90,13 @@ impl Recipe {
                 "frozen part must look at one view of each photo, or more",
             ),
         ];
-        match wrong.iter().find(|(wrong, _)| *wrong) {
-            Some((_, reason)) => Err(Error::Setting(format!("a stage's {reason}"))),
-            None => Ok(()),
+        if let Some((_, reason)) = wrong.iter().find(|(wrong, _)| *wrong) {
+            return Err(Error::Setting(format!("a stage's {reason}")));
         }
+        self.schedule
+            .check()
+            .and_then(|()| self.optimizer.check())
+            .map_err(|e| Error::Setting(format!("a stage's {e}")))
     }
 }
 

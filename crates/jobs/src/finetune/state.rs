@@ -1,10 +1,11 @@
 //! How far a training is: everything that its next step depends on, and the checkpoint that holds it.
 
 use super::{Epoch, Recipe};
-use crate::{Error, Result, checkpoint, format};
+use crate::{Error, Result, format};
 use percept_graph::Params;
-use percept_learn::optim;
+use percept_learn::stopping::EarlyStopping;
 use percept_learn::trainer::Weights;
+use percept_learn::{checkpoint, optim};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -27,12 +28,6 @@ impl About {
         let checked = checked.or_else(|| last.nll.map(|nll| format!(", {nll:.3} on the photos held out")));
         format!("Epoch {} of {}: loss {:.3}{}", self.curve.len(), recipe.epochs, last.loss, checked.unwrap_or_default())
     }
-
-    /// The epoch with the lowest negative log-likelihood.
-    fn best(&self) -> Option<usize> {
-        let nlls = self.curve.iter().enumerate().filter_map(|(i, epoch)| Some((i, epoch.nll?)));
-        nlls.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(i, _)| i)
-    }
 }
 
 /// Parameters, then running statistics.
@@ -41,6 +36,8 @@ type Arenas = [Vec<f32>; 2];
 pub(super) struct State {
     pub(super) about: About,
     pub(super) optim: optim::State,
+    /// Which epoch had the lowest negative log-likelihood on the photos held out.
+    stopping: EarlyStopping,
     /// The running mean of the weights, if the recipe has one.
     average: Option<Arenas>,
     /// The weights after the best epoch, if the recipe goes back to them.
@@ -56,6 +53,7 @@ impl State {
         let fresh = Self {
             about: About { recipe: recipe.clone(), step: 0, losses: 0.0, curve: Vec::new() },
             optim: optim::State::new(&recipe.optimizer, weights.parameters.len()),
+            stopping: EarlyStopping::new(recipe.patience, 0.0),
             average: (recipe.averaging > 0.0).then(|| [weights.parameters.clone(), weights.running.clone()]),
             best: None,
         };
@@ -72,52 +70,46 @@ impl State {
         if about.recipe != *recipe {
             return Err(other());
         }
+        let mut stopping = fresh.stopping;
+        about.curve.iter().filter_map(|epoch| epoch.nll).for_each(|nll| {
+            stopping.observe(nll);
+        });
         let average = fresh.average.is_some().then(|| arenas(AVERAGE)).transpose()?;
-        let best = (recipe.patience > 0 && about.best().is_some()).then(|| arenas(BEST)).transpose()?;
+        let best = (recipe.patience > 0 && stopping.best().is_some()).then(|| arenas(BEST)).transpose()?;
         [weights.parameters, weights.running] = arenas(["parameters", "running"])?;
-        let moments =
-            [take("moments.0", fresh.optim.moments[0].len())?, take("moments.1", fresh.optim.moments[1].len())?];
-        Ok(Self { optim: optim::State { step: about.step, moments }, about, average, best })
+        let optim = optim::State::from_lists(&recipe.optimizer, lens[0], about.step, &mut lists).ok_or_else(other)?;
+        Ok(Self { optim, stopping, about, average, best })
     }
 
     pub(super) fn save(&mut self, path: Option<&Path>, weights: &Weights) -> Result<()> {
         let Some(path) = path else { return Ok(()) };
         self.about.step = self.optim.step;
-        let [first, second] = &self.optim.moments;
-        let mut lists: Vec<(&str, &[f32])> = vec![
-            ("parameters", &weights.parameters),
-            ("running", &weights.running),
-            ("moments.0", first),
-            ("moments.1", second),
-        ];
+        let mut lists = self.optim.lists();
+        lists.extend([("parameters", &weights.parameters[..]), ("running", &weights.running)]);
         for (names, arenas) in [(AVERAGE, &self.average), (BEST, &self.best)] {
             lists.extend(arenas.iter().flat_map(|arenas| names.into_iter().zip(arenas.iter().map(|list| &list[..]))));
         }
-        checkpoint::save(path, &self.about, &lists)
+        Ok(checkpoint::save(path, &self.about, &lists)?)
     }
 
     /// Whether all epochs are over, or the last ones did not help.
     pub(super) fn is_over(&self, recipe: &Recipe) -> bool {
-        let epochs = self.about.curve.len();
-        let patience = recipe.patience as usize;
-        epochs >= recipe.epochs as usize
-            || patience > 0 && self.about.best().is_some_and(|best| epochs - 1 - best >= patience)
+        self.about.curve.len() >= recipe.epochs as usize || self.stopping.is_over()
     }
 
-    /// Moves the mean of the weights: quickly in the first steps, when there is little to remember.
-    pub(super) fn average(&mut self, recipe: &Recipe, weights: &Weights) {
-        let Some(average) = &mut self.average else { return };
-        let step = self.optim.step as f32;
-        let keep = recipe.averaging.min(step / (step + 9.0));
-        for (mean, now) in average.iter_mut().zip([&weights.parameters, &weights.running]) {
-            mean.iter_mut().zip(now).for_each(|(mean, now)| *mean += (1.0 - keep) * (now - *mean));
+    /// Moves the mean of the weights.
+    pub(super) fn average(&mut self, recipe: &Recipe, weights: &Weights) -> Result<()> {
+        for (means, now) in self.average.iter_mut().flatten().zip([&weights.parameters, &weights.running]) {
+            optim::average(means, now, recipe.averaging, self.optim.step)?;
         }
+        Ok(())
     }
 
     /// Notes what an epoch came to, and its weights if they are the best.
     pub(super) fn finish_epoch(&mut self, epoch: Epoch, weights: &Weights) {
+        let is_best = epoch.nll.is_some_and(|nll| self.stopping.observe(nll));
         self.about.curve.push(epoch);
-        if self.about.recipe.patience > 0 && self.about.best() == Some(self.about.curve.len() - 1) {
+        if self.about.recipe.patience > 0 && is_best {
             let now = || [weights.parameters.clone(), weights.running.clone()];
             self.best = Some(self.average.clone().unwrap_or_else(now));
         }

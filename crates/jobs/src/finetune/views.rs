@@ -3,6 +3,7 @@
 use crate::features::identity;
 use crate::{Result, parallel};
 use percept_engine::Pool;
+use percept_learn::random::mixed;
 use percept_photos::augment::{Augment, Scratch, Source};
 use percept_photos::decode;
 use percept_photos::scan::DataSet;
@@ -13,14 +14,6 @@ pub(super) fn shuffled(data: &DataSet, photos: &[usize], seed: u64, epoch: u32) 
     let mut order = photos.to_vec();
     order.sort_by_cached_key(|&i| (mixed(mixed(seed, epoch.into()), identity(data, &data.pictures[i])), i));
     order
-}
-
-/// Two numbers as one that looks random: the finaliser of SplitMix64 (Steele et al., OOPSLA 2014).
-pub(super) fn mixed(a: u64, b: u64) -> u64 {
-    let z = a.wrapping_add(0x9e37_79b9_7f4a_7c15) ^ b;
-    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 /// The probabilities that photos are learned with.
@@ -62,22 +55,6 @@ impl<'a> Views<'a> {
     }
 }
 
-/// A draw from Beta(alpha, alpha) for a step: Jöhnk's method ("Erzeugung von betaverteilten und gammaverteilten Zufallszahlen", Metrika
-/// 1964), which is quick for alpha up to 1.
-pub(super) fn beta(alpha: f32, seed: u64, step: u64) -> f32 {
-    let mut state = mixed(seed, step);
-    let mut power = || {
-        state = mixed(state, 1);
-        ((state >> 11) as f64 / (1u64 << 53) as f64).powf(1.0 / f64::from(alpha))
-    };
-    loop {
-        let (a, b) = (power(), power());
-        if a + b > 0.0 && a + b <= 1.0 {
-            return (a / (a + b)) as f32;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,17 +75,6 @@ mod tests {
         let mut sorted = first;
         sorted.sort_unstable();
         assert_eq!(sorted, photos);
-    }
-
-    #[test]
-    fn shares_have_the_moments_of_a_beta_distribution() {
-        for alpha in [0.2f32, 0.5, 1.0] {
-            let shares: Vec<f64> = (0..20_000).map(|step| f64::from(beta(alpha, 9, step))).collect();
-            let mean = shares.iter().sum::<f64>() / shares.len() as f64;
-            let variance = shares.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / shares.len() as f64;
-            let expected = 1.0 / (4.0 * (2.0 * f64::from(alpha) + 1.0));
-            assert!((mean - 0.5).abs() < 0.01 && (variance - expected).abs() < 0.005, "{alpha}: {mean}, {variance}");
-        }
     }
 
     #[test]

@@ -4,16 +4,16 @@ use super::Stage;
 use std::fmt::Write;
 
 /// The picture, and the field in it between the axes.
-const SIZE: (f64, f64) = (360.0, 220.0);
-const FIELD: Field = Field { left: 46.0, right: 344.0, top: 32.0, bottom: 180.0 };
+pub(super) const SIZE: (f64, f64) = (360.0, 220.0);
+pub(super) const FIELD: Field = Field { left: 46.0, right: 344.0, top: 32.0, bottom: 180.0 };
 /// An axis has no more labels than these, give or take one.
 const TICKS: f64 = 5.0;
 
-struct Field {
-    left: f64,
-    right: f64,
-    top: f64,
-    bottom: f64,
+pub(super) struct Field {
+    pub(super) left: f64,
+    pub(super) right: f64,
+    pub(super) top: f64,
+    pub(super) bottom: f64,
 }
 
 /// What an epoch came to, of one kind.
@@ -79,15 +79,7 @@ impl Curve<'_> {
     /// Grid and labels.
     fn axes(&self, axis: &Axis, svg: &mut String) {
         let Field { left, right, bottom, .. } = FIELD;
-        for tick in axis.ticks() {
-            let (y, label, unit) = (axis.y(tick), axis.label(tick), self.unit);
-            let _ = write!(
-                svg,
-                r#"<line class="grid" x1="{left}" x2="{right}" y1="{y:.1}" y2="{y:.1}"/><text x="{}" y="{:.1}" text-anchor="end">{label}{unit}</text>"#,
-                left - 6.0,
-                y + 4.0
-            );
-        }
+        axis.grid(self.unit, svg);
         let step = (nice(self.epochs as f64 / (2.0 * TICKS)).ceil() as usize).max(1);
         for epoch in (1..=self.epochs).filter(|&epoch| epoch == 1 || epoch % step == 0) {
             let x = self.x(epoch);
@@ -132,14 +124,14 @@ impl Curve<'_> {
 }
 
 /// The vertical axis: from a multiple of its step to another.
-struct Axis {
+pub(super) struct Axis {
     low: f64,
     high: f64,
     step: f64,
 }
 
 impl Axis {
-    fn new(values: impl Iterator<Item = f64>) -> Self {
+    pub(super) fn new(values: impl Iterator<Item = f64>) -> Self {
         let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
         let span = if high > low { high - low } else { high.abs() / 2.0 };
         let step = nice(span / TICKS);
@@ -152,12 +144,26 @@ impl Axis {
         Self { low, high, step }
     }
 
+    /// Its lines and labels.
+    pub(super) fn grid(&self, unit: &str, svg: &mut String) {
+        let Field { left, right, .. } = FIELD;
+        for tick in self.ticks() {
+            let (y, label) = (self.y(tick), self.label(tick));
+            let _ = write!(
+                svg,
+                r#"<line class="grid" x1="{left}" x2="{right}" y1="{y:.1}" y2="{y:.1}"/><text x="{}" y="{:.1}" text-anchor="end">{label}{unit}</text>"#,
+                left - 6.0,
+                y + 4.0
+            );
+        }
+    }
+
     fn ticks(&self) -> impl Iterator<Item = f64> {
         let (low, step) = (self.low, self.step);
         (0..=((self.high - low) / step).round() as usize).map(move |i| low + i as f64 * step)
     }
 
-    fn y(&self, value: f64) -> f64 {
+    pub(super) fn y(&self, value: f64) -> f64 {
         FIELD.bottom - (FIELD.bottom - FIELD.top) * (value - self.low) / (self.high - self.low)
     }
 

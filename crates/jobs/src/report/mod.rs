@@ -5,10 +5,12 @@
 
 mod charts;
 mod curves;
+mod rates;
 mod stages;
 pub mod targets;
 
 pub(crate) use charts::{confusion, reliability};
+pub use rates::learning_rates;
 pub use stages::Stage;
 
 use crate::calibration::Calibration;

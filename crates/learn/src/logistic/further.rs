@@ -84,7 +84,7 @@ pub fn further(settings: &Settings, samples: &Samples<'_>, offsets: &[f64], opti
     };
     let start = vec![0.0; width + 1];
     let go_on = |_, _, _| ControlFlow::Continue(());
-    let found = minimize(start, options.max_iterations, options.tolerance, evaluate, go_on)?.x;
+    let found = minimize::<crate::Error>(start, options.max_iterations, options.tolerance, evaluate, go_on)?.x;
     let (mut intercept, mut coefficients) = (found[width], Vec::with_capacity(width));
     for (i, w) in found[..width].iter().enumerate() {
         let w = if scale.deviation[i] > 0.0 { w / scale.deviation[i] } else { 0.0 };

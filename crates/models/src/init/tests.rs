@@ -1,3 +1,4 @@
+use super::draw::normal;
 use super::*;
 use crate::{NETWORKS, Network};
 use percept_graph::{Builder, DType};
@@ -108,4 +109,83 @@ fn a_parameter_without_a_rule_is_named() {
     let graph = net.finish(&[("y", x * net.parameter("scale", [6.into()]))]).unwrap();
     let message = initialize(&graph, 0).unwrap_err().to_string();
     assert!(message.contains("\"scale\": it is read by \"Mul_0\" (Mul)"), "{message}");
+}
+
+/// 300 × 200, as a matrix and as a filter of 5 × 5 taps.
+const SHAPES: [&[usize]; 2] = [&[300, 200], &[300, 8, 5, 5]];
+
+#[test]
+fn rules_have_the_variance_of_their_papers() {
+    for shape in SHAPES {
+        let [fan_in, fan_out] = [200.0, if shape.len() == 2 { 300.0 } else { 7500.0 }];
+        let rules = [
+            (Init::XavierUniform, 2.0 / (fan_in + fan_out), 1.8),
+            (Init::XavierNormal, 2.0 / (fan_in + fan_out), 3.0),
+            (Init::KaimingUniform(Fan::In), 2.0 / fan_in, 1.8),
+            (Init::KaimingNormal(Fan::In), 2.0 / fan_in, 3.0),
+            (Init::KaimingUniform(Fan::Out), 2.0 / fan_out, 1.8),
+            (Init::KaimingNormal(Fan::Out), 2.0 / fan_out, 3.0),
+            (Init::Uniform(0.3), 0.03, 1.8),
+            (Init::Normal(0.02), 4e-4, 3.0),
+        ];
+        for (init, variance, kurtosis) in rules {
+            let values = init.draw(4, "weight", shape);
+            assert_moments(&values, variance, kurtosis, &format!("{init:?} {shape:?}"));
+            assert_eq!(values, init.draw(4, "weight", shape));
+            assert_ne!(values, init.draw(5, "weight", shape));
+            assert_ne!(values, init.draw(4, "other", shape));
+        }
+    }
+    assert_eq!(Init::Constant(0.5).draw(0, "bias", &[3]), [0.5; 3]);
+}
+
+#[test]
+fn matrices_are_orthogonal_along_their_shorter_side() {
+    for shape in [&[24, 24][..], &[40, 7], &[7, 40], &[6, 2, 3, 3], &[1, 5], &[5]] {
+        let (rows, columns) = (shape[0], shape[1..].iter().product::<usize>());
+        let values = Init::Orthogonal(2.0).draw(1, "weight", shape);
+        let at = |vector: usize, i: usize| {
+            f64::from(if rows <= columns { values[vector * columns + i] } else { values[i * columns + vector] })
+        };
+        for (a, b) in (0..rows.min(columns)).flat_map(|a| (0..=a).map(move |b| (a, b))) {
+            let product: f64 = (0..rows.max(columns)).map(|i| at(a, i) * at(b, i)).sum();
+            let expected = if a == b { 4.0 } else { 0.0 };
+            assert!((product - expected).abs() < 1e-6, "{shape:?}, {a} and {b}: {product}");
+        }
+    }
+    assert!(Init::Orthogonal(1.0).draw(1, "weight", &[0, 3]).is_empty());
+}
+
+#[test]
+fn orthogonal_matrices_have_no_preferred_direction() {
+    // The mean of an entry over draws is 0, that of its square one over the side.
+    let entries: Vec<f32> = (0..4000).map(|seed| Init::Orthogonal(1.0).draw(seed, "weight", &[4, 4])[0]).collect();
+    // The square of a coordinate on the sphere of 4 dimensions is Beta(1/2, 3/2): its fourth standardised moment is 2.
+    assert_moments(&entries, 0.25, 2.0, "an entry");
+}
+
+#[test]
+fn forget_gates_of_an_lstm_begin_open() {
+    let bias = Init::LstmBias.draw(1, "bias", &[2, 8 * 3]);
+    let ones: Vec<usize> = (0..48).filter(|&i| bias[i] == 1.0).collect();
+    assert_eq!(ones, [6, 7, 8, 30, 31, 32]);
+    assert_eq!(bias.iter().sum::<f32>(), 6.0);
+}
+
+#[test]
+fn rules_of_ones_own_come_first_and_know_which_way_a_matrix_lies() {
+    let net = Builder::new("product");
+    let x = net.input("x", DType::F32, ["N".into(), 400.into()]);
+    let graph = net
+        .finish(&[("y", x.apply(percept_graph::ops::MatMul, &[net.parameter("w", [400.into(), 50.into()])]))])
+        .unwrap();
+    let rule = |fan| initialize_with(&graph, 1, move |name, _| (name == "w").then_some(Init::KaimingNormal(fan)));
+    for (fan, size) in [(Fan::In, 400.0), (Fan::Out, 50.0)] {
+        assert_moments(rule(fan).unwrap()["w"].as_f32().unwrap(), 2.0 / size, 3.0, "w");
+    }
+    let scaled = Builder::new("scaled");
+    let x = scaled.input("x", DType::F32, ["N".into(), 6.into()]);
+    let graph = scaled.finish(&[("y", x * scaled.parameter("scale", [6.into()]))]).unwrap();
+    let params = initialize_with(&graph, 1, |_, _| Some(Init::Constant(1.0))).unwrap();
+    assert_eq!(params["scale"].as_f32().unwrap(), [1.0; 6]);
 }

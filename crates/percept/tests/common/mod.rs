@@ -53,7 +53,7 @@ batch = 8
 mixup = 0.2
 learning_rate = 2e-3
 lowest_rate = 1.0
-schedule = { cosine = { warm_up = 0.1 } }
+schedule = { warm_up = { share = 0.1, then = "cosine" } }
 weight_decay = 1e-4
 label_smoothing = 0.0
 averaging = 0.0
