@@ -205,6 +205,35 @@ impl<'b> Var<'b> {
         })
     }
 
+    /// For each of these integers a row of the table `NAME.weight`, which is `[entries, features]`.
+    ///
+    /// # Shapes
+    /// `[N, T]` becomes `[N, T, features]`, and so on for any number of axes. An integer that names no entry is an error of the run.
+    ///
+    /// ```
+    /// use percept_graph::{Builder, DType};
+    ///
+    /// let net = Builder::new("words");
+    /// let words = net.input("words", DType::I64, ["N".into(), "T".into()]);
+    /// let graph = net.finish(&[("vectors", words.embedding("embed", 1000, 16))])?;
+    /// assert_eq!(graph.value(graph.find("vectors")?).ty.to_string(), "f32[N, T, 16]");
+    /// # Ok::<(), percept_graph::Error>(())
+    /// ```
+    pub fn embedding(self, name: &str, entries: usize, features: usize) -> Self {
+        self.builder.var(|graph| {
+            let ty = TensorType::new(DType::F32, [entries.into(), features.into()]);
+            let table = graph.add_parameter(&format!("{name}.weight"), ty)?;
+            let inputs = vec![Some(table), Some(self.id)];
+            Ok(graph.add_node(name, ops::Gather { axis: 0 }.into(), inputs, &[])?[0])
+        })
+    }
+
+    /// The entries `range` along an axis; negative bounds count from the end, and `i64::MAX` goes to it.
+    pub fn slice(self, axis: i64, range: std::ops::Range<i64>) -> Self {
+        let op = ops::Slice { starts: vec![range.start], ends: vec![range.end], axes: vec![axis], steps: vec![1] };
+        self.apply(op, &[])
+    }
+
     /// Largest entry of square windows.
     pub fn max_pool(self, kernel: usize, stride: usize) -> Self {
         self.max_pool_padded(kernel, stride, 0)

@@ -6,7 +6,7 @@
 //! Kernels give the same bits however their work is cut, so neither parts nor threads change a result.
 
 use super::arena::Slot;
-use super::edge::{from_front, plain};
+use super::edge::from_front;
 use super::fuse;
 use super::lower::Packed;
 use super::{Input, OutputSpec, Plan, Settings};
@@ -199,11 +199,13 @@ fn by_row(graph: &Graph, node: &Node, rows: &HashSet<ValueId>) -> bool {
     let wide = node.outputs.first().map_or(0, rank);
     let axis = |axis: i64| from_front(axis, wide);
     match &node.op {
-        Op::Add(_) | Op::Sub(_) | Op::Mul(_) | Op::Div(_) => node.inputs.iter().flatten().all(|id| {
-            let own = rank(id) == wide;
-            let one = |id: &ValueId| graph.value(*id).ty.shape[0] == 1.into();
-            if rows.contains(id) { own } else { !own || one(id) }
-        }),
+        Op::Add(_) | Op::Sub(_) | Op::Mul(_) | Op::Div(_) | Op::Max(_) | Op::Min(_) => {
+            node.inputs.iter().flatten().all(|id| {
+                let own = rank(id) == wide;
+                let one = |id: &ValueId| graph.value(*id).ty.shape[0] == 1.into();
+                if rows.contains(id) { own } else { !own || one(id) }
+            })
+        }
         Op::Identity(_) | Op::Dropout(_) | Op::Cast(_) => true,
         op if fuse::activation(op).is_some() => true,
         Op::Conv(_) | Op::MaxPool(_) | Op::AveragePool(_) | Op::GlobalAveragePool(_) => first_only,
@@ -218,12 +220,15 @@ fn by_row(graph: &Graph, node: &Node, rows: &HashSet<ValueId>) -> bool {
         Op::Flatten(_) | Op::Reshape(_) | Op::Squeeze(_) | Op::Unsqueeze(_) => first_only,
         Op::Transpose(op) => op.permutation(wide).first() == Some(&0),
         Op::Softmax(op) => axis(op.axis) != 0,
-        Op::Concat(op) => axis(op.axis) != 0 && (0..node.inputs.len()).all(is_row),
-        Op::ReduceMean(op) => {
-            let all = node.inputs[0].map_or(0, |id| rank(&id));
-            let axes = op.axes.clone().unwrap_or_else(|| plain(all).iter().map(|&axis| axis as i64).collect());
-            axes.iter().all(|&axis| from_front(axis, all) != 0)
+        Op::Gather(op) => {
+            let axis = from_front(op.axis, node.inputs[0].map_or(0, |id| rank(&id)));
+            if is_row(0) { first_only && axis != 0 } else { axis == 0 }
         }
+        Op::Slice(op) => !op.axes.iter().any(|&at| axis(at) == 0),
+        Op::Concat(op) => axis(op.axis) != 0 && (0..node.inputs.len()).all(is_row),
+        Op::ReduceMean(op) => !op.axes(node.inputs[0].map_or(0, |id| rank(&id))).contains(&0),
+        Op::ReduceSum(op) => !op.axes(node.inputs[0].map_or(0, |id| rank(&id))).contains(&0),
+        Op::ReduceMax(op) => !op.axes(node.inputs[0].map_or(0, |id| rank(&id))).contains(&0),
         Op::Pad(op) => op.pads[0] == 0 && op.pads[wide] == 0,
         _ => false,
     }

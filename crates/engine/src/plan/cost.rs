@@ -105,6 +105,7 @@ impl Step {
                 let moved = float * tables.iter().map(Vec::len).product::<usize>();
                 (moved.min(all), moved)
             }
+            Kernel::Lookup { ids, .. } => (plan.bytes(*ids) + float * out, float * out),
             _ => (all + float * weights, written),
         };
         Work {
@@ -165,9 +166,11 @@ impl Kernel {
             Self::Softmax { .. } => Arithmetic::new("", 4 * out),
             Self::Normalize { .. } => Arithmetic::new(" and scale", 2 * out),
             Self::Gather { .. } => {
-                let own = ["Concat", "Pad", "ConcatGrad", "PadGrad", "MeanGrad"].contains(&op);
+                let own = ["Concat", "Pad", "Slice", "ConcatGrad", "PadGrad", "MeanGrad", "ExpandLike", "SliceGrad"]
+                    .contains(&op);
                 Arithmetic::new(if own { "" } else { " moves" }, 0)
             }
+            Self::Lookup { .. } => Arithmetic::new("", 0),
             Self::Transpose { .. } => Arithmetic::new(" moves", 0),
             Self::Training(training) => training.arithmetic(out, len),
         }
@@ -203,6 +206,7 @@ impl Training {
             Self::Store(_) | Self::Softmax { .. } | Self::CrossEntropyGrad { .. } => Arithmetic::new("", 4 * out),
             Self::CrossEntropy { from: [logits, _], .. } => Arithmetic::new("", 4 * len(*logits)),
             Self::ConvInput { conv: shape, .. } | Self::ConvWeight { conv: shape, .. } => conv(shape),
+            Self::Scatter { gradient, .. } => Arithmetic::new("", len(*gradient)),
             Self::ColumnSums { x, .. } => Arithmetic::new(" sums", len(*x)),
             Self::Pool { window, channels, .. } => Arithmetic::new("", window.pixels() * window.taps() * channels),
         }

@@ -52,6 +52,15 @@ pub(super) fn activation(op: &Op) -> Option<Activation> {
         Op::HardSigmoid(op) => Activation::HardSigmoid { alpha: op.alpha, beta: op.beta },
         Op::HardSwish(_) => Activation::HardSwish,
         Op::Tanh(_) => Activation::Tanh,
+        Op::Exp(_) => Activation::Exp,
+        Op::Log(_) => Activation::Log,
+        Op::Sqrt(_) => Activation::Sqrt,
+        Op::Abs(_) => Activation::Abs,
+        Op::Neg(_) => Activation::Neg,
+        Op::Softplus(_) => Activation::Softplus,
+        Op::Erf(_) => Activation::Erf,
+        Op::Gelu(_) => Activation::Gelu,
+        Op::Pow(op) => Activation::Pow(op.exponent),
         _ => return None,
     })
 }

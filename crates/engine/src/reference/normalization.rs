@@ -3,19 +3,13 @@
 use super::{Array, from_fn, index, position, reduced, sum_to};
 use crate::plan::from_front;
 use percept_graph::TensorType;
-use percept_graph::ops::{BatchNormalization, ReduceMean};
+use percept_graph::ops::BatchNormalization;
 
 /// The mean over `axes`, whether the result keeps them or not.
 pub(super) fn mean(ty: &TensorType, x: &Array, axes: &[usize]) -> Result<Array, String> {
     let sums = sum_to(&reduced(&x.shape, axes), x);
     let count: usize = axes.iter().map(|&axis| x.shape[axis]).product();
     Array::like(ty, sums.into_iter().map(|sum| sum / count as f64).collect())
-}
-
-pub(super) fn reduce_mean(ty: &TensorType, x: &Array, op: &ReduceMean) -> Result<Array, String> {
-    let rank = x.shape.len();
-    let axes = op.axes.as_ref().map(|axes| axes.iter().map(|&axis| from_front(axis, rank)).collect::<Vec<_>>());
-    mean(ty, x, &axes.unwrap_or((0..rank).collect()))
 }
 
 /// The mean and the variance that a normalisation uses: those of the batch in training, otherwise those given.

@@ -128,6 +128,7 @@ impl<'a> NodeReader<'a> {
         match tensor.data() {
             crate::TensorData::F32(data) if data.len() == 1 => Ok(Some(data[0])),
             crate::TensorData::F64(data) if data.len() == 1 => Ok(Some(data[0] as f32)),
+            crate::TensorData::I64(data) if data.len() == 1 => Ok(Some(data[0] as f32)),
             _ => Err(format!("input {i} is {}, one number is expected", tensor.ty())),
         }
     }
@@ -144,6 +145,7 @@ impl<'a> NodeReader<'a> {
 
 /// A node of an ONNX file while its operator is written.
 pub struct NodeWriter<'a> {
+    pub(super) opset: i64,
     pub(super) proto: &'a mut NodeProto,
     pub(super) initializers: &'a mut Vec<TensorProto>,
     /// Tells the names of this node's constants from those of others.
@@ -151,6 +153,11 @@ pub struct NodeWriter<'a> {
 }
 
 impl NodeWriter<'_> {
+    /// The version of the operator set that is written.
+    pub fn opset(&self) -> i64 {
+        self.opset
+    }
+
     fn attribute(&mut self, name: &str, kind: i32) -> &mut AttributeProto {
         let attribute = AttributeProto { name: name.into(), r#type: kind, ..AttributeProto::default() };
         let at = self.proto.attribute.len();

@@ -5,7 +5,7 @@
 
 use crate::recipe::{Conv, Head, Layer, Recipe};
 use percept_graph::ops::{self, BatchNormalization};
-use percept_graph::{DType, Graph, Op, Tensor, TensorType, ValueId};
+use percept_graph::{DType, Graph, Op, Tensor, TensorData, TensorType, ValueId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -100,7 +100,7 @@ impl Build {
         let y = match layer {
             Layer::Conv(conv) => self.conv(name, conv),
             &Layer::Norm { epsilon, twice } => Some(self.norm(name, epsilon, twice)),
-            Layer::Simple(op) => self.fits(op, x, &[]).then(|| self.apply(op.clone(), &[x])),
+            Layer::Simple(op) => self.fits(op, x, &[]).then(|| self.simple(op, x)),
             Layer::Join { op, back, tame } => Some(self.join(op, *back, *tame)),
             Layer::Scale { op, per_channel } => {
                 let shape = if *per_channel { vec![self.size(x, 1), 1, 1] } else { vec![1] };
@@ -108,8 +108,33 @@ impl Build {
                 Some(self.binary(op, x, factor, true))
             }
             Layer::Gate => Some(self.gate(name)),
+            Layer::Gather { axis, ids } => {
+                let size = self.size(x, *axis as usize) as i64;
+                let ids = ids.iter().map(|id| id % size).collect::<Vec<_>>();
+                let ids = Tensor::new([ids.len()], TensorData::I64(ids)).unwrap();
+                let op = Op::from(ops::Gather { axis: *axis });
+                self.fits(&op, x, &[ids.ty()]).then(|| {
+                    let ids = self.apply(ops::Constant { value: Arc::new(ids) }, &[]);
+                    self.apply(op, &[x, ids])
+                })
+            }
         };
         self.values.extend(y);
+    }
+
+    /// An operator on what it is made for: some grow without bounds, or take positive numbers only.
+    fn simple(&mut self, op: &Op, x: ValueId) -> ValueId {
+        let x = match op {
+            Op::Exp(_) => self.apply(ops::Tanh {}, &[x]),
+            Op::Log(_) | Op::Sqrt(_) | Op::Pow(_) => self.positive(x),
+            _ => x,
+        };
+        self.apply(op.clone(), &[x])
+    }
+
+    fn positive(&mut self, x: ValueId) -> ValueId {
+        let (positive, half) = (self.apply(ops::Sigmoid {}, &[x]), self.number(0.5));
+        self.apply(ops::Add, &[half, positive])
     }
 
     fn conv(&mut self, name: &str, layer: &Conv) -> Option<ValueId> {
@@ -180,10 +205,7 @@ impl Build {
                 self.wild = true;
                 other
             }
-            Op::Div(_) => {
-                let (positive, half) = (self.apply(ops::Sigmoid {}, &[other]), self.number(0.5));
-                self.apply(ops::Add, &[half, positive])
-            }
+            Op::Div(_) => self.positive(other),
             _ => other,
         };
         self.apply(op.clone(), &[x, other])

@@ -46,6 +46,11 @@ pub(crate) enum Layer {
     },
     /// Channels weighted by a function of their means.
     Gate,
+    /// Entries of an axis by numbers, which count from both ends.
+    Gather {
+        axis: i64,
+        ids: Vec<i64>,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -123,6 +128,16 @@ fn activation() -> impl Strategy<Value = Op> {
         ops::HardSigmoid { alpha: 0.2, beta: 0.5 }.into(),
         ops::HardSwish {}.into(),
         ops::Tanh {}.into(),
+        ops::Abs {}.into(),
+        ops::Neg {}.into(),
+        ops::Softplus {}.into(),
+        ops::Erf {}.into(),
+        ops::Gelu.into(),
+        ops::Exp {}.into(),
+        ops::Log {}.into(),
+        ops::Sqrt {}.into(),
+        ops::Pow { exponent: 2.0 }.into(),
+        ops::Pow { exponent: -0.7 }.into(),
     ])
 }
 
@@ -136,7 +151,13 @@ fn rearrangement() -> impl Strategy<Value = Op> {
         ops::Transpose { perm: Some(vec![0, 2, 3, 1]) }.into(),
         ops::Reshape { shape: vec![0.into(), 0.into(), (-1).into(), 1.into()], allowzero: false }.into(),
         ops::ReduceMean { axes: Some(vec![2]), keepdims: true }.into(),
+        ops::ReduceMax { axes: Some(vec![3]), keepdims: true }.into(),
+        ops::ReduceMax { axes: Some(vec![1]), keepdims: true }.into(),
+        ops::ReduceSum { axes: Some(vec![2, 3]), keepdims: true }.into(),
+        ops::ReduceSum { axes: Some(vec![1]), keepdims: true }.into(),
         ops::GlobalAveragePool.into(),
+        slice(&[1, -1], &[i64::MAX, i64::MIN], &[2, 3], &[2, -1]),
+        slice(&[1], &[-1], &[1], &[1]),
     ]);
     let pads = prop::collection::vec(-1..=2i64, 4).prop_map(|pads| {
         let pads = [0, 0, pads[0], pads[1], 0, 0, pads[2], pads[3]].to_vec();
@@ -145,8 +166,14 @@ fn rearrangement() -> impl Strategy<Value = Op> {
     prop_oneof![3 => fixed, 1 => pads]
 }
 
+fn slice(starts: &[i64], ends: &[i64], axes: &[i64], steps: &[i64]) -> Op {
+    let [starts, ends, axes, steps] = [starts, ends, axes, steps].map(<[i64]>::to_vec);
+    ops::Slice { starts, ends, axes, steps }.into()
+}
+
 fn arithmetic() -> impl Strategy<Value = Op> {
-    select(vec![Op::from(ops::Add), ops::Sub.into(), ops::Mul.into(), ops::Div.into()])
+    let all = [ops::Add.into(), ops::Sub.into(), ops::Mul.into(), ops::Div.into(), ops::Max.into(), ops::Min.into()];
+    select(Vec::<Op>::from(all))
 }
 
 fn layer() -> impl Strategy<Value = Layer> {
@@ -154,12 +181,13 @@ fn layer() -> impl Strategy<Value = Layer> {
     prop_oneof![
         6 => conv(),
         3 => (select(vec![1e-3, 0.1]), prop::bool::weighted(0.2)).prop_map(|(epsilon, twice)| Layer::Norm { epsilon, twice }),
-        4 => activation().prop_map(Layer::Simple),
+        5 => activation().prop_map(Layer::Simple),
         2 => pool().prop_map(Layer::Simple),
-        2 => rearrangement().prop_map(Layer::Simple),
+        3 => rearrangement().prop_map(Layer::Simple),
         3 => (joined, 0..5usize, prop::bool::weighted(0.7)).prop_map(|(op, back, tame)| Layer::Join { op, back, tame }),
         1 => (arithmetic(), any::<bool>()).prop_map(|(op, per_channel)| Layer::Scale { op, per_channel }),
         1 => Just(Layer::Gate),
+        1 => (1..=3i64, prop::collection::vec(-9..9i64, 1..6)).prop_map(|(axis, ids)| Layer::Gather { axis, ids }),
     ]
 }
 

@@ -44,7 +44,31 @@ impl Lower<'_> {
             (Op::MaxPoolGrad(op), &[x, gradient]) => self.max_pool_grad(node, &op.of, x, gradient),
             (Op::AveragePoolGrad(op), &[gradient, like]) => self.average_pool_grad(node, &op.of, gradient, like),
             (Op::MeanGrad(op), &[gradient, like]) => self.mean_grad(node, &op.axes, gradient, like),
+            (Op::ReduceMaxGrad(op), &[x, gradient]) => {
+                let (x, window, channels) = self.reduction(x, &op.axes)?;
+                let gradient = self.plainly(gradient)?.place;
+                let pool = Training::Pool { window, kind: PoolKind::Max, channels, x: Some(x.place), gradient };
+                self.make(node, x.order, pool)
+            }
+            (Op::ExpandLike(_), &[x, like]) => {
+                let (x, shape) = (self.float(x)?, self.shape(like)?);
+                self.expand(node, &x, shape)
+            }
             (Op::SumTo(_), &[x, like]) => self.sum_to(node, x, like),
+            (Op::GatherGrad(op), &[gradient, indices, like]) => {
+                let shape = self.shape(like)?;
+                let (ids, [outer, size, inner], order) = self.table(node, &op.of, indices, &shape)?;
+                let gradient = self.reorder(gradient, &order)?.place;
+                self.make(node, plain(shape.len()), Training::Scatter { gradient, ids, outer, size, inner })
+            }
+            (Op::SliceGrad(op), &[gradient, like]) => {
+                let ranges = op.of.ranges(&self.shape(like)?);
+                self.scattered(node, gradient, |axis, i| {
+                    let ((start, step, count), i) = (ranges[axis], i as i64);
+                    let at = usize::try_from((i - start) / step).ok().filter(|&at| at < count);
+                    at.filter(|_| (i - start) % step == 0)
+                })
+            }
             (Op::PadGrad(op), &[gradient, _]) => match op.of.mode {
                 PadMode::Constant(_) => self.cut(node, gradient, &op.of.pads),
                 _ => Err("has a gradient only where it pads with a constant".into()),
@@ -210,9 +234,14 @@ impl Lower<'_> {
         let count: usize = axes.iter().map(|&axis| shape[axis]).product();
         let factor = self.constant(&[], &[1.0 / count as f32]);
         let share = self.arithmetic(&node.name, BinaryOp::Mul, &dy, &factor, &wide);
+        self.expand(node, &share, shape)
+    }
+
+    /// A value repeated along its axes of size 1.
+    fn expand(&mut self, node: &Node, x: &Edge, shape: Vec<usize>) -> Lowered<()> {
         let order = if shape.len() == 4 { CHANNELS_LAST.to_vec() } else { plain(shape.len()) };
-        let y = self.slot(shape.clone(), order);
-        self.gather(&node.name, &share, &y, (&shape, 0), 0.0, |axis, i| Some(if wide[axis] == 1 { 0 } else { i }));
+        let y = self.slot(shape, order);
+        self.gather(&node.name, x, &y, (&y.shape, 0), 0.0, |axis, i| Some(if x.shape[axis] == 1 { 0 } else { i }));
         self.set(node.outputs[0], y);
         Ok(())
     }
@@ -226,15 +255,7 @@ impl Lower<'_> {
 
     /// Sums over `axes`, times a factor.
     pub(in super::super) fn sum(&mut self, node: &Node, id: ValueId, axes: &[usize], factor: f32) -> Lowered<()> {
-        let order = self.float(id)?.order;
-        // Matrices that follow each other, whose columns are added up.
-        let last = order.len().saturating_sub(1);
-        let (outer, rest) = order.split_at((0..last).take_while(|i| order[*i] == *i && !axes.contains(i)).count());
-        let (reduced, mut inner): (Vec<_>, Vec<_>) = rest.iter().partition(|axis| axes.contains(axis));
-        inner.sort_unstable();
-        let x = self.reorder(id, &[outer, &reduced, &inner].concat())?;
-        let size = |axes: &[usize]| axes.iter().map(|&axis| x.shape[axis]).product::<usize>();
-        let (batch, count, columns) = (size(outer), size(&reduced), size(&inner));
+        let (x, [batch, count, columns]) = self.matrices(id, axes, false)?;
         let parts = batch * count.div_ceil(ROWS).max(1);
         let mut from = x.place;
         if parts > batch {
@@ -245,13 +266,46 @@ impl Lower<'_> {
         self.make(node, plain(rank), Training::ColumnSums { x: from, columns, parts: batch, factor })
     }
 
+    /// A value as matrices that follow each other, whose columns run along `axes`, on request in the graph's order: how many there are, and
+    /// their rows and columns.
+    fn matrices(&mut self, id: ValueId, axes: &[usize], in_order: bool) -> Lowered<(Edge, [usize; 3])> {
+        let order = self.float(id)?.order;
+        let last = order.len().saturating_sub(1);
+        let (outer, rest) = order.split_at((0..last).take_while(|i| order[*i] == *i && !axes.contains(i)).count());
+        let (mut reduced, mut inner): (Vec<_>, Vec<_>) = rest.iter().partition(|axis| axes.contains(axis));
+        inner.sort_unstable();
+        if in_order {
+            reduced.sort_unstable();
+        }
+        let x = self.reorder(id, &[outer, &reduced, &inner].concat())?;
+        let size = |axes: &[usize]| axes.iter().map(|&axis| x.shape[axis]).product::<usize>();
+        let sizes = [size(outer), size(&reduced), size(&inner)];
+        Ok((x, sizes))
+    }
+
+    /// The same as pictures of one column, for a pooling over all of their rows, and their channels.
+    pub(in super::super) fn reduction(&mut self, id: ValueId, axes: &[usize]) -> Lowered<(Edge, Window, usize)> {
+        let (x, [batch, rows, channels]) = self.matrices(id, axes, true)?;
+        if rows == 0 {
+            return Err("has nothing to take the greatest of".into());
+        }
+        let (input, output) = ([rows, 1], [1, 1]);
+        let window = Window { batch, input, output, kernel: input, stride: [1; 2], dilation: [1; 2], pad: [0; 2] };
+        Ok((x, window, channels))
+    }
+
     /// What lies in a gradient from `begin` on, which says a position along each axis; zeros where there is nothing.
     fn cut(&mut self, node: &Node, dy: ValueId, begin: &[i64]) -> Lowered<()> {
+        let size = self.shape(dy)?;
+        let at = |axis: usize, i: usize| usize::try_from(i as i64 + begin[axis]).ok();
+        self.scattered(node, dy, |axis, i| at(axis, i).filter(|&at| at < size[axis]))
+    }
+
+    /// What a gradient has for each position along each axis; zeros where `source` names nothing.
+    fn scattered(&mut self, node: &Node, dy: ValueId, source: impl Fn(usize, usize) -> Option<usize>) -> Lowered<()> {
         let gradient = self.float(dy)?;
         let y = self.slot(self.shape(node.outputs[0])?, gradient.order.clone());
-        let at = |axis: usize, i: usize| usize::try_from(i as i64 + begin[axis]).ok();
-        let entry = |axis: usize, i: usize| at(axis, i).filter(|&at| at < gradient.shape[axis]);
-        self.gather(&node.name, &gradient, &y, (&y.shape, 0), 0.0, entry);
+        self.gather(&node.name, &gradient, &y, (&y.shape, 0), 0.0, source);
         self.set(node.outputs[0], y);
         Ok(())
     }

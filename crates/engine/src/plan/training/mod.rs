@@ -55,6 +55,8 @@ pub(super) enum Training {
     FusedConvGrad(Box<FusedConvGrad>),
     /// The sums of each column of a matrix over so many parts of its rows, a part after the other, times a factor.
     ColumnSums { x: Place, columns: usize, parts: usize, factor: f32 },
+    /// Gradient of a lookup: each row is added to that which its integer names, of `outer` tables of `size` rows of `inner`.
+    Scatter { gradient: Place, ids: Place, outer: usize, size: usize, inner: usize },
     /// Gradient of a pooling.
     Pool { window: Window, kind: PoolKind, channels: usize, x: Option<Place>, gradient: Place },
 }
@@ -77,6 +79,7 @@ impl Training {
             | Self::ConvWeight { from, .. } => from.to_vec(),
             Self::CrossEntropyGrad { from, .. } => from.to_vec(),
             Self::Fold { from, .. } | Self::FoldGradient { from, .. } => from.to_vec(),
+            Self::Scatter { gradient, ids, .. } => vec![*gradient, *ids],
             Self::Pool { x, gradient, .. } => x.iter().chain([gradient]).copied().collect(),
         }
     }
@@ -223,6 +226,27 @@ impl Training {
                             to.iter_mut().zip(&x[row * n..][columns.clone()]).for_each(|(to, x)| *to += x);
                         }
                         to.iter_mut().for_each(|sum| *sum *= *factor);
+                    }
+                });
+            }
+            Self::Scatter { gradient, ids, outer, size, inner } => {
+                let (dy, ids, size, inner) = (read(*gradient), memory.input(*ids), *size, *inner);
+                let count = dy.len() / inner / *outer;
+                let (across, down) = grid(inner, 64, *outer * size, 1, tasks(out.len() + dy.len(), ELEMENTS));
+                pool.run(across * down, &|task, _| {
+                    let (columns, rows) =
+                        (part(inner, 64, across, task / down), part(*outer * size, 1, down, task % down));
+                    // SAFETY: the parts of the grid are disjoint.
+                    let to =
+                        |row: usize| unsafe { out.slice_mut(row * inner + columns.start..row * inner + columns.end) };
+                    rows.clone().for_each(|row| to(row).fill(0.0));
+                    for i in rows.start / size * count..rows.end.div_ceil(size) * count {
+                        // Plans look at all integers before they run.
+                        let row = i / count * size + ids.entry(i % count, size).unwrap_or(0);
+                        if rows.contains(&row) {
+                            let dy = &dy[i * inner..][columns.clone()];
+                            to(row).iter_mut().zip(dy).for_each(|(to, dy)| *to += dy);
+                        }
                     }
                 });
             }
