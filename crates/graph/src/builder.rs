@@ -25,34 +25,49 @@ pub struct Var<'b> {
     id: ValueId,
 }
 
-impl ops::Conv {
-    /// Sets the stride along both axes.
-    pub fn stride(mut self, stride: usize) -> Self {
-        self.strides.fill(stride);
-        self
-    }
+/// The settings that convolution and transposed convolution share.
+macro_rules! settings {
+    ($($op:ident)*) => {$(
+        impl ops::$op {
+            /// Sets the stride along both axes.
+            pub fn stride(mut self, stride: usize) -> Self {
+                self.strides.fill(stride);
+                self
+            }
 
-    /// Pads all sides by so many.
-    pub fn padding(mut self, padding: usize) -> Self {
-        self.padding = Padding::Explicit(vec![padding; 2 * self.strides.len()]);
-        self
-    }
+            /// Pads all sides by so many.
+            pub fn padding(mut self, padding: usize) -> Self {
+                self.padding = Padding::Explicit(vec![padding; 2 * self.strides.len()]);
+                self
+            }
 
-    /// Pads so that the output has `ceil(input / stride)` rows and columns, the odd row or column at the end.
-    pub fn same_upper(mut self) -> Self {
-        self.padding = Padding::SameUpper;
-        self
-    }
+            /// Pads so that the output has `ceil(input / stride)` rows and columns, the odd row or column at the end.
+            pub fn same_upper(mut self) -> Self {
+                self.padding = Padding::SameUpper;
+                self
+            }
 
-    /// Sets the distance of the kernel's taps along both axes.
-    pub fn dilation(mut self, dilation: usize) -> Self {
-        self.dilations.fill(dilation);
-        self
-    }
+            /// Sets the distance of the kernel's taps along both axes.
+            pub fn dilation(mut self, dilation: usize) -> Self {
+                self.dilations.fill(dilation);
+                self
+            }
 
-    /// Splits the channels into groups.
-    pub fn group(mut self, group: usize) -> Self {
-        self.group = group;
+            /// Splits the channels into groups.
+            pub fn group(mut self, group: usize) -> Self {
+                self.group = group;
+                self
+            }
+        }
+    )*};
+}
+
+settings!(Conv ConvTranspose);
+
+impl ops::ConvTranspose {
+    /// Adds so many rows and columns at the end of the output.
+    pub fn output_padding(mut self, added: usize) -> Self {
+        self.output_padding.fill(added);
         self
     }
 }
@@ -189,11 +204,56 @@ impl<'b> Var<'b> {
         self.layer(name, op, |x| Ok(vec![weight(x)?]))
     }
 
+    /// Two-dimensional transposed convolution to `channels` with a square kernel, `NAME.weight`, which is `[channels in, channels / group,
+    /// kernel, kernel]`, and `NAME.bias`.
+    ///
+    /// ```
+    /// use percept_graph::{Builder, DType};
+    ///
+    /// let net = Builder::new("twice");
+    /// let x = net.input("x", DType::F32, ["N".into(), 64.into(), 8.into(), 8.into()]);
+    /// let graph = net.finish(&[("y", x.conv_transpose("up", 32, 4, |conv| conv.stride(2).padding(1)))])?;
+    /// assert_eq!(graph.value(graph.find("y")?).ty.to_string(), "f32[N, 32, 16, 16]");
+    /// # Ok::<(), percept_graph::Error>(())
+    /// ```
+    pub fn conv_transpose(
+        self,
+        name: &str,
+        channels: usize,
+        kernel: usize,
+        settings: impl FnOnce(ops::ConvTranspose) -> ops::ConvTranspose,
+    ) -> Self {
+        let op = settings(ops::ConvTranspose::new_2d(1, 0));
+        let weight = transposed_weight(channels, kernel, op.group);
+        self.layer(name, op, |x| Ok(vec![weight(x)?, ("bias", vec![channels.into()])]))
+    }
+
+    /// The same without a bias, for one that a batch normalisation follows.
+    pub fn conv_transpose_without_bias(
+        self,
+        name: &str,
+        channels: usize,
+        kernel: usize,
+        settings: impl FnOnce(ops::ConvTranspose) -> ops::ConvTranspose,
+    ) -> Self {
+        let op = settings(ops::ConvTranspose::new_2d(1, 0));
+        let weight = transposed_weight(channels, kernel, op.group);
+        self.layer(name, op, |x| Ok(vec![weight(x)?]))
+    }
+
     /// Batch normalisation with `NAME.weight`, `NAME.bias`, `NAME.running_mean` and `NAME.running_var`.
     pub fn batch_norm(self, name: &str, epsilon: f32) -> Self {
         self.layer(name, ops::BatchNormalization::new(epsilon), |x| {
             let channels = vec![axis_size(x, 1)?];
             Ok(["weight", "bias", "running_mean", "running_var"].map(|suffix| (suffix, channels.clone())).to_vec())
+        })
+    }
+
+    /// Layer normalisation over the last axis, with `NAME.weight` and `NAME.bias`.
+    pub fn layer_norm(self, name: &str, epsilon: f32) -> Self {
+        self.layer(name, ops::LayerNormalization { axis: -1, epsilon }, |x| {
+            let features = vec![x.shape.last().cloned().ok_or("a number has no axis to normalise")?];
+            Ok(vec![("weight", features.clone()), ("bias", features)])
         })
     }
 
@@ -343,6 +403,18 @@ fn conv_weight(
         let per_group =
             incoming.exact_div(&group.into()).ok_or(format!("{incoming} channels are not {group} groups"))?;
         Ok(("weight", vec![channels.into(), per_group, kernel.into(), kernel.into()]))
+    }
+}
+
+fn transposed_weight(
+    channels: usize,
+    kernel: usize,
+    group: usize,
+) -> impl FnOnce(&TensorType) -> Result<(&'static str, Vec<Dim>), String> {
+    move |x| {
+        let per_group = channels.checked_div(group).filter(|n| n * group == channels);
+        let per_group = per_group.ok_or(format!("{channels} channels are not {group} groups"))?;
+        Ok(("weight", vec![axis_size(x, 1)?, per_group.into(), kernel.into(), kernel.into()]))
     }
 }
 

@@ -137,7 +137,19 @@ fn conv(strides: [usize; 2], dilations: [usize; 2], padding: Padding, group: usi
 
 fn convolutions() -> Vec<Case> {
     let pads = |pads: [usize; 4]| Padding::Explicit(pads.to_vec());
+    let plain = ops::ConvTranspose::new_2d;
+    let widened =
+        ops::ConvTranspose { output_padding: vec![2, 1], padding: pads([1, 0, 0, 2]), ..plain(3, 0).group(2) };
+    let same = |strides: [usize; 2]| ops::ConvTranspose { strides: strides.to_vec(), ..plain(1, 0).same_upper() };
     vec![
+        case(plain(2, 1), &[&[2, 3, 4, 2], &[3, 2, 4, 4], &[2]]),
+        case(plain(1, 0), &[&[2, 3, 1, 1], &[3, 5, 4, 3]]),
+        case(plain(1, 1).dilation(2), &[&[1, 2, 3, 4], &[2, 3, 3, 3]]),
+        case(widened, &[&[2, 4, 3, 3], &[4, 2, 3, 4], &[4]]),
+        case(same([2, 3]), &[&[1, 2, 3, 3], &[2, 2, 3, 3]]),
+        case(plain(1, 0), &[&[2, 3, 4, 3], &[3, 2, 1, 1], &[2]]),
+        case(plain(2, 1).group(3), &[&[2, 3, 3, 4], &[3, 1, 4, 4], &[3]]),
+        case(plain(1, 1), &[&[1, 18, 9, 9], &[18, 17, 3, 3], &[17]]),
         case(conv([1, 1], [1, 1], pads([0; 4]), 1), &[&[2, 3, 1, 1], &[4, 3, 1, 1]]),
         case(conv([1, 1], [1, 1], pads([1; 4]), 1), &[&[2, 2, 5, 3], &[3, 2, 3, 3], &[3]]),
         case(conv([2, 1], [1, 1], pads([0, 1, 2, 0]), 1), &[&[1, 2, 6, 4], &[3, 2, 3, 2]]),
@@ -242,6 +254,10 @@ fn cases() -> Vec<Case> {
         case(norm(true), &[&[3, 2, 2, 3], &[2], &[2], &[2], &[2]]).fixed(&[3, 4]).around(1.5, 1.0),
         case(norm(false), &[&[3, 2, 2, 3], &[2], &[2], &[2], &[2]]).fixed(&[3, 4]).around(1.5, 1.0),
         case(norm(true), &[&[5, 3], &[3], &[3], &[3], &[3]]).fixed(&[3, 4]).around(1.5, 1.0),
+        case(ops::LayerNormalization { axis: -1, epsilon: 1e-3 }, &[&[2, 3, 7], &[7], &[7]]),
+        case(ops::LayerNormalization { axis: 1, epsilon: 0.1 }, &[&[3, 2, 4, 2], &[2, 4, 2], &[2, 4, 2]]),
+        case(ops::LayerNormalization { axis: -1, epsilon: 0.1 }, &[&[4, 19], &[19]]),
+        case(ops::LayerNormalization { axis: 2, epsilon: 1e-3 }, &[&[7, 250, 80], &[80], &[80]]),
         case(ops::GlobalAveragePool, &[&[2, 3, 4, 5]]),
         case(ops::ReduceMean { axes: Some(vec![-1, 0]), keepdims: false }, &[&[2, 3, 4]]),
         case(ops::ReduceMean { axes: Some(vec![1]), keepdims: true }, &[&[2, 3, 4]]),

@@ -208,7 +208,9 @@ fn by_row(graph: &Graph, node: &Node, rows: &HashSet<ValueId>) -> bool {
         }
         Op::Identity(_) | Op::Dropout(_) | Op::Cast(_) => true,
         op if fuse::activation(op).is_some() => true,
-        Op::Conv(_) | Op::MaxPool(_) | Op::AveragePool(_) | Op::GlobalAveragePool(_) => first_only,
+        Op::Conv(_) | Op::ConvTranspose(_) | Op::MaxPool(_) | Op::AveragePool(_) | Op::GlobalAveragePool(_) => {
+            first_only
+        }
         Op::BatchNormalization(op) => first_only && !op.training_mode,
         Op::Gemm(op) => {
             let summand = node.inputs.get(2).copied().flatten();
@@ -219,6 +221,7 @@ fn by_row(graph: &Graph, node: &Node, rows: &HashSet<ValueId>) -> bool {
         // The first axis stays the first and as long as it was, and the order of the elements is the same.
         Op::Flatten(_) | Op::Reshape(_) | Op::Squeeze(_) | Op::Unsqueeze(_) => first_only,
         Op::Transpose(op) => op.permutation(wide).first() == Some(&0),
+        Op::LayerNormalization(op) => first_only && axis(op.axis) != 0,
         Op::Softmax(op) => axis(op.axis) != 0,
         Op::Gather(op) => {
             let axis = from_front(op.axis, node.inputs[0].map_or(0, |id| rank(&id)));

@@ -164,6 +164,7 @@ impl Kernel {
             }
             Self::Activate { .. } => Arithmetic::new("", out),
             Self::Softmax { .. } => Arithmetic::new("", 4 * out),
+            Self::LayerNorm { .. } => Arithmetic::new("", 8 * out),
             Self::Normalize { .. } => Arithmetic::new(" and scale", 2 * out),
             Self::Gather { .. } => {
                 let own = ["Concat", "Pad", "Slice", "ConcatGrad", "PadGrad", "MeanGrad", "ExpandLike", "SliceGrad"]
@@ -206,6 +207,7 @@ impl Training {
             Self::Store(_) | Self::Softmax { .. } | Self::CrossEntropyGrad { .. } => Arithmetic::new("", 4 * out),
             Self::CrossEntropy { from: [logits, _], .. } => Arithmetic::new("", 4 * len(*logits)),
             Self::ConvInput { conv: shape, .. } | Self::ConvWeight { conv: shape, .. } => conv(shape),
+            Self::LayerNorm { from: [x, ..], .. } => Arithmetic::new("", 16 * len(*x)),
             Self::Scatter { gradient, .. } => Arithmetic::new("", len(*gradient)),
             Self::ColumnSums { x, .. } => Arithmetic::new(" sums", len(*x)),
             Self::Pool { window, channels, .. } => Arithmetic::new("", window.pixels() * window.taps() * channels),

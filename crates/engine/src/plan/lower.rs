@@ -24,6 +24,8 @@ pub(crate) struct Packed {
     /// By the names of all layers' weights.
     pub(super) bottleneck: HashMap<[String; 3], Arc<BottleneckWeights>>,
     pub(super) dense: HashMap<(String, bool), Arc<PackedB>>,
+    /// For the gradient of the input, by the number of groups, too.
+    pub(super) transposed: HashMap<(String, usize), Arc<Vec<PackedB>>>,
     /// As they are.
     pub(super) values: HashMap<String, Arc<AlignedBuf>>,
 }

@@ -52,6 +52,7 @@ impl Lower<'_> {
         let epilogue = fuse::has_epilogue(self.graph, self.params, node);
         match &node.op {
             Op::Conv(op) => self.conv(node, op, last, fused),
+            Op::ConvTranspose(op) => self.conv_transpose(node, op, last, fused),
             Op::Gemm(op) if epilogue => self.dense(node, op, last, fused),
             Op::Gemm(op) => self.gemm_in_parts(node, op),
             _ if epilogue => {

@@ -52,6 +52,14 @@ impl Lower<'_> {
             Op::Flatten(_) | Op::Reshape(_) | Op::Squeeze(_) | Op::Unsqueeze(_) | Op::ReshapeLike(_) => {
                 self.reshape(node)
             }
+            Op::LayerNormalization(op) => {
+                let inputs = node.inputs.iter().flatten().map(|&id| Ok(self.plainly(id)?.place));
+                let (places, shape) = (inputs.collect::<Lowered<Vec<_>>>()?, self.shape(node.outputs[0])?);
+                let n = shape[from_front(op.axis, shape.len())..].iter().product();
+                let (x, scale, bias) = (places[0], places[1], places.get(2).copied());
+                let norm = Kernel::LayerNorm { n, x, scale, bias, epsilon: op.epsilon };
+                self.emit(&node.name, node.outputs[0], plain(shape.len()), norm)
+            }
             Op::Gather(op) => self.lookup(node, op),
             Op::Slice(op) => {
                 let [(_, x)] = self.inputs(node)?;
@@ -73,7 +81,9 @@ impl Lower<'_> {
             Op::Cast(op) if matches!(op.to, DType::I32 | DType::I64) => self.alias(node),
             Op::Cast(op) => Err(format!("casts to {} at run time: the engine computes with f32", op.to)),
             Op::BatchNormalization(op) => self.batch_norm(node, op),
-            Op::Constant(_) | Op::Conv(_) | Op::Gemm(_) | Op::MatMul(_) => Err("is handled elsewhere".into()),
+            Op::Constant(_) | Op::Conv(_) | Op::ConvTranspose(_) | Op::Gemm(_) | Op::MatMul(_) => {
+                Err("is handled elsewhere".into())
+            }
             _ => self.training(node),
         }
     }

@@ -58,6 +58,8 @@ pub(super) enum Kernel {
     Activate { activation: Activation, x: Place },
     /// Softmax over runs of `n`.
     Softmax { n: usize, x: Place },
+    /// Layer normalisation of rows of `n`.
+    LayerNorm { n: usize, x: Place, scale: Place, bias: Option<Place>, epsilon: f32 },
     /// Bytes to floats: a factor and a summand for each channel.
     Normalize { x: Place, scale: Vec<f32>, shift: Vec<f32> },
     /// Moves elements: for each axis of the output, in memory order, the offsets into `x`, or `OUTSIDE` for the filling.
@@ -97,6 +99,7 @@ impl Kernel {
             Self::Conv(Conv { x, fresh, tail, .. }) | Self::Depthwise { x, fresh, tail, .. } => tail.reads(*x, *fresh),
             Self::Gemm { x, tail, .. } => tail.reads(*x, None),
             Self::MatMul { a, b, .. } | Self::Binary { a, b, .. } | Self::Lookup { x: a, ids: b, .. } => vec![*a, *b],
+            Self::LayerNorm { x, scale, bias, .. } => [Some(*x), Some(*scale), *bias].into_iter().flatten().collect(),
             Self::Pool { x, .. }
             | Self::Activate { x, .. }
             | Self::Softmax { x, .. }
@@ -381,6 +384,13 @@ impl Step {
             Kernel::Softmax { n, x } => {
                 let (x, parts) = (memory.read(*x), tasks(out.len(), ELEMENTS).min(out.len() / *n));
                 in_parts(pool, out, parts, *n, &|range, y| kernels::softmax(isa, *n, &x[range], y));
+            }
+            Kernel::LayerNorm { n, x, scale, bias, epsilon } => {
+                let (n, x, scale, epsilon) = (*n, memory.read(*x), memory.read(*scale), *epsilon);
+                let bias = bias.map(|bias| memory.read(bias));
+                in_parts(pool, out, tasks(out.len(), ELEMENTS), n, &|range, y| {
+                    kernels::layer_norm(isa, &kernels::LayerNorm { n, x: &x[range], scale, epsilon }, bias, y);
+                });
             }
             Kernel::Normalize { x, scale, shift } => {
                 let x = memory.bytes(*x);

@@ -210,6 +210,28 @@ for opset in (11, 13, 22):
     case("Slice", opset, [x], [i64(0, 2), i64(100, 1), i64(0, 2), i64(3, 1)])
     case("Slice", opset, [numbers(2, 7)], [i64(-4), i64(2**31 - 1), i64(-1)])
 
+for opset in (11, 22):
+    for shape, weight, attributes in (
+        ((2, 3, 4, 5), (3, 2, 4, 4), dict(strides=[2, 2], pads=[1, 1, 1, 1])),
+        ((1, 3, 4, 5), (3, 2, 3, 2), dict(strides=[3, 2], pads=[1, 0, 0, 1], output_padding=[2, 1])),
+        ((1, 4, 3, 3), (4, 3, 3, 3), dict(group=2, dilations=[2, 1])),
+        ((1, 4, 3, 3), (4, 1, 3, 3), dict(group=4, strides=[2, 2], pads=[1, 1, 1, 1])),
+        ((2, 2, 3, 4), (2, 3, 3, 3), dict(strides=[2, 2], auto_pad="SAME_UPPER")),
+        ((1, 2, 3, 4), (2, 3, 4, 3), dict(strides=[3, 2], auto_pad="SAME_LOWER", output_padding=[0, 1])),
+        ((1, 2, 3, 4), (2, 3, 3, 3), dict(strides=[2, 2], output_shape=[6, 8])),
+        ((1, 2, 3, 3), (2, 3, 3, 3), dict(auto_pad="VALID")),
+        ((1, 5, 1, 1), (5, 6, 4, 4), {}),
+        ((1, 3, 5, 4), (3, 2, 1, 1), {}),
+    ):
+        case("ConvTranspose", opset, [numbers(*shape)], [numbers(*weight)], **attributes)
+        outputs = weight[1] * attributes.get("group", 1)
+        case("ConvTranspose", opset, [numbers(*shape)], [numbers(*weight), numbers(outputs)], **attributes)
+
+for opset in (17, 22):
+    case("LayerNormalization", opset, [numbers(2, 3, 5)], [numbers(5), numbers(5)])
+    case("LayerNormalization", opset, [numbers(2, 3, 19)], [numbers(19)], epsilon=0.01)
+    case("LayerNormalization", opset, [numbers(2, 3, 5)], [numbers(3, 5), numbers(3, 5)], axis=1)
+
 path = pathlib.Path(__file__).with_name("operators.json")
 path.write_text("[\n" + ",\n".join(json.dumps(c) for c in cases) + "\n]\n")
 sources = [c["source"] for c in cases]

@@ -22,17 +22,17 @@ pub use activation::{
     Sqrt, Tanh,
 };
 pub use arithmetic::{Add, Div, Max, Min, Mul, Sub, broadcast};
-pub use convolution::Conv;
+pub use convolution::{Conv, ConvTranspose};
 pub use layout::{Concat, Pad, PadMode, Transpose};
 pub use linear::{Gemm, MatMul};
-pub use normalization::BatchNormalization;
+pub use normalization::{BatchNormalization, LayerNormalization};
 pub use pool::{AveragePool, GlobalAveragePool, MaxPool};
 pub use reduce::{ReduceMax, ReduceMean, ReduceSum};
 pub use select::{Gather, Slice};
 pub use shape::{Flatten, Reshape, Squeeze, Unsqueeze};
 pub use training::{
     ActivationGrad, AveragePoolGrad, BatchNormGrad, ConcatGrad, ConvInputGrad, ConvWeightGrad, ExpandLike, GatherGrad,
-    MaxPoolGrad, MeanGrad, PadGrad, ReduceMaxGrad, ReshapeLike, SliceGrad, SoftmaxCrossEntropy,
+    LayerNormGrad, MaxPoolGrad, MeanGrad, PadGrad, ReduceMaxGrad, ReshapeLike, SliceGrad, SoftmaxCrossEntropy,
     SoftmaxCrossEntropyGrad, SoftmaxGrad, SumTo,
 };
 pub use value::{Cast, Constant, Dropout, Identity};
@@ -133,13 +133,14 @@ macro_rules! operators {
 
 operators! {
     onnx:
-    Abs, Add, AveragePool, BatchNormalization, Cast, Clip, Concat, Constant, Conv, Div, Dropout, Erf, Exp, Flatten,
-    Gather, Gelu, Gemm, GlobalAveragePool, HardSigmoid, HardSwish, Identity, LeakyRelu, Log, MatMul, Max, MaxPool, Min, Mul, Neg, Pad,
-    Pow, ReduceMax, ReduceMean, ReduceSum, Relu, Reshape, Sigmoid, Slice, Softmax, Softplus, Sqrt, Squeeze, Sub, Tanh,
-    Transpose, Unsqueeze;
+    Abs, Add, AveragePool, BatchNormalization, Cast, Clip, Concat, Constant, Conv, ConvTranspose, Div, Dropout, Erf,
+    Exp, Flatten, Gather, Gelu, Gemm, GlobalAveragePool, HardSigmoid, HardSwish, Identity, LayerNormalization,
+    LeakyRelu, Log, MatMul, Max, MaxPool, Min, Mul, Neg, Pad, Pow, ReduceMax, ReduceMean, ReduceSum, Relu, Reshape,
+    Sigmoid, Slice, Softmax, Softplus, Sqrt, Squeeze, Sub, Tanh, Transpose, Unsqueeze;
     training:
-    ActivationGrad, AveragePoolGrad, BatchNormGrad, ConcatGrad, ConvInputGrad, ConvWeightGrad, ExpandLike, GatherGrad, MaxPoolGrad,
-    MeanGrad, PadGrad, ReduceMaxGrad, ReshapeLike, SliceGrad, SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, SoftmaxGrad, SumTo;
+    ActivationGrad, AveragePoolGrad, BatchNormGrad, ConcatGrad, ConvInputGrad, ConvWeightGrad, ExpandLike,
+    GatherGrad, LayerNormGrad, MaxPoolGrad, MeanGrad, PadGrad, ReduceMaxGrad, ReshapeLike, SliceGrad,
+    SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, SoftmaxGrad, SumTo;
 }
 
 /// The inputs as an array: `N` in all, of which the first `required` must be there.

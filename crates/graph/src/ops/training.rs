@@ -5,8 +5,8 @@
 //! for that, and no shape has to be a number before the graph is bound.
 
 use super::{
-    AveragePool, BatchNormalization, Conv, Gather, Inferred, MaxPool, Op, Operator, Pad, Slice, arity, axis,
-    expect_float,
+    AveragePool, BatchNormalization, Conv, Gather, Inferred, LayerNormalization, MaxPool, Op, Operator, Pad, Slice,
+    arity, axis, expect_float,
 };
 use crate::TensorType;
 use crate::onnx::{NodeReader, NodeWriter};
@@ -104,6 +104,15 @@ training! {
     } (x, scale, mean, variance, gradient) |op, x, scale, mean, variance, gradient| {
         same(x, gradient)?;
         op.of.infer(&[Some(x), Some(scale), Some(scale), Some(mean), Some(variance)])?;
+        Ok(vec![x.clone(), scale.clone(), scale.clone()])
+    };
+    /// Gradients of a layer normalisation with respect to `x`, scale and bias.
+    LayerNormGrad {
+        /// The normalisation.
+        of: LayerNormalization,
+    } (x, scale, gradient) |op, x, scale, gradient| {
+        same(x, gradient)?;
+        op.of.infer(&[Some(x), Some(scale)])?;
         Ok(vec![x.clone(), scale.clone(), scale.clone()])
     };
     /// Gradient of MaxPool: it goes to the first of the greatest entries of a window.

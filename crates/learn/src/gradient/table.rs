@@ -31,7 +31,9 @@ pub(super) fn derive(tape: &mut Tape<'_>, node: &Node, dy: ValueId) -> Result<()
         Op::MatMul(_) => return products::matmul(tape, [x, rest[0]], dy),
         Op::Gemm(op) => return products::gemm(tape, op, &inputs, dy),
         Op::Conv(op) => return products::conv(tape, op, &inputs, dy),
+        Op::ConvTranspose(op) => return products::conv_transpose(tape, op, node, &inputs, dy),
         Op::BatchNormalization(op) => return batch_norm(tape, op, node, dy),
+        Op::LayerNormalization(op) => return layer_norm(tape, op, node, dy),
         Op::Concat(op) => return concat(tape, op, &inputs, dy),
         op if is_activation(op) => {
             let x = tape.value(x)?;
@@ -147,6 +149,19 @@ fn batch_norm(tape: &mut Tape<'_>, op: &ops::BatchNormalization, node: &Node, dy
     let name = format!("{}.gradient", node.name);
     let slopes = tape.graph.add_node(name, ops::BatchNormGrad { of: op.clone() }.into(), inputs, &[])?;
     for (id, slope) in [x, scale, bias].into_iter().zip(slopes) {
+        if tape.wants(id) {
+            tape.give(id, slope)?;
+        }
+    }
+    Ok(())
+}
+
+fn layer_norm(tape: &mut Tape<'_>, op: &ops::LayerNormalization, node: &Node, dy: ValueId) -> Result<()> {
+    let [Some(x), Some(scale), ..] = node.inputs[..] else { return Ok(()) };
+    let inputs = [tape.value(x)?, scale, dy].map(Some).to_vec();
+    let name = format!("{}.gradient", node.name);
+    let slopes = tape.graph.add_node(name, ops::LayerNormGrad { of: op.clone() }.into(), inputs, &[])?;
+    for (id, slope) in node.inputs.iter().flatten().copied().zip(slopes) {
         if tape.wants(id) {
             tape.give(id, slope)?;
         }

@@ -108,6 +108,13 @@ impl Build {
                 Some(self.binary(op, x, factor, true))
             }
             Layer::Gate => Some(self.gate(name)),
+            &Layer::LayerNorm { axis, bias } => {
+                self.normed = true;
+                let shape: Vec<_> = (axis as usize..4).map(|axis| self.size(x, axis)).collect();
+                let mut inputs = vec![x, self.parameter(name, "weight", &shape)];
+                inputs.extend(bias.then(|| self.parameter(name, "bias", &shape)));
+                Some(self.apply(ops::LayerNormalization { axis, epsilon: 0.1 }, &inputs))
+            }
             Layer::Gather { axis, ids } => {
                 let size = self.size(x, *axis as usize) as i64;
                 let ids = ids.iter().map(|id| id % size).collect::<Vec<_>>();
@@ -147,9 +154,18 @@ impl Build {
         };
         let channels = if layer.twice { incoming } else { layer.channels.next_multiple_of(group) };
         let (strides, dilations) = (layer.strides.to_vec(), layer.dilations.to_vec());
-        let op = Op::from(ops::Conv { strides, dilations, padding: layer.padding.clone(), group });
+        let conv = ops::Conv { strides, dilations, padding: layer.padding.clone(), group };
         let [rows, columns] = layer.kernel;
-        let weight = [channels, incoming / group, rows, columns];
+        let (op, weight) = match layer.transposed {
+            false => (conv.into(), [channels, incoming / group, rows, columns]),
+            true => {
+                let output_padding = conv.strides.iter().map(|stride| (stride - 1) / 2).collect();
+                let ops::Conv { strides, dilations, padding, group } = conv;
+                let output_shape = None;
+                let op = ops::ConvTranspose { strides, dilations, padding, group, output_padding, output_shape };
+                (Op::from(op), [incoming, channels / group, rows, columns])
+            }
+        };
         if !self.fits(&op, x, &[ty(&weight)]) {
             return None;
         }

@@ -46,6 +46,11 @@ pub(crate) enum Layer {
     },
     /// Channels weighted by a function of their means.
     Gate,
+    /// Normalised from an axis on.
+    LayerNorm {
+        axis: i64,
+        bias: bool,
+    },
     /// Entries of an axis by numbers, which count from both ends.
     Gather {
         axis: i64,
@@ -60,6 +65,8 @@ pub(crate) struct Conv {
     /// Number of groups where it divides the channels; 0 for one group a channel.
     pub(crate) groups: usize,
     pub(crate) bias: bool,
+    /// Whether it is transposed.
+    pub(crate) transposed: bool,
     /// Whether the same parameters are used a second time, on the result.
     pub(crate) twice: bool,
     pub(crate) strides: [usize; 2],
@@ -94,11 +101,20 @@ fn conv() -> impl Strategy<Value = Layer> {
     let strides = prop_oneof![3 => Just([1, 1]), 2 => Just([2, 2]), 1 => pair(1..=3)];
     let dilations = prop_oneof![3 => Just([1, 1]), 1 => pair(1..=3)];
     let groups = prop_oneof![3 => Just(1), 2 => Just(0), 1 => 2..=3usize];
-    (1..=9usize, kernel, groups, any::<bool>(), prop::bool::weighted(0.3), strides, dilations, padding(2)).prop_map(
-        |(channels, kernel, groups, bias, twice, strides, dilations, padding)| {
-            Layer::Conv(Conv { channels, kernel, groups, bias, twice, strides, dilations, padding })
-        },
+    (
+        1..=9usize,
+        kernel,
+        groups,
+        any::<bool>(),
+        prop::bool::weighted(0.3),
+        strides,
+        dilations,
+        padding(2),
+        prop::bool::weighted(0.15),
     )
+        .prop_map(|(channels, kernel, groups, bias, twice, strides, dilations, padding, transposed)| {
+            Layer::Conv(Conv { channels, kernel, groups, bias, transposed, twice, strides, dilations, padding })
+        })
 }
 
 fn pool() -> impl Strategy<Value = Op> {
@@ -187,6 +203,7 @@ fn layer() -> impl Strategy<Value = Layer> {
         3 => (joined, 0..5usize, prop::bool::weighted(0.7)).prop_map(|(op, back, tame)| Layer::Join { op, back, tame }),
         1 => (arithmetic(), any::<bool>()).prop_map(|(op, per_channel)| Layer::Scale { op, per_channel }),
         1 => Just(Layer::Gate),
+        1 => (1..=3i64, any::<bool>()).prop_map(|(axis, bias)| Layer::LayerNorm { axis, bias }),
         1 => (1..=3i64, prop::collection::vec(-9..9i64, 1..6)).prop_map(|(axis, ids)| Layer::Gather { axis, ids }),
     ]
 }

@@ -10,11 +10,13 @@ use super::super::step::{Kernel, Place};
 use super::Training;
 use crate::kernels::gradient::MaskOf;
 use crate::kernels::{BinaryOp, PoolKind, Window};
-use percept_graph::ops::{AveragePool, BatchNormalization, MaxPool, PadMode};
+use percept_graph::ops::{AveragePool, BatchNormalization, LayerNormalization, MaxPool, PadMode};
 use percept_graph::{Node, Op, ValueId};
 
 /// Rows of a matrix that are added up one after the other.
 const ROWS: usize = 512;
+/// Elements of normalised rows that are worth a task with sums of its own.
+const NORMED: usize = 1 << 16;
 
 impl Lower<'_> {
     pub(in super::super) fn training(&mut self, node: &Node) -> Lowered<()> {
@@ -41,6 +43,7 @@ impl Lower<'_> {
             (Op::ConvInputGrad(op), &[dy, weight, like]) => self.conv_input(node, &op.of, [dy, weight, like]),
             (Op::ConvWeightGrad(op), &[x, dy, like]) => self.conv_weight(node, &op.of, [x, dy, like]),
             (Op::BatchNormGrad(op), &[..]) => self.batch_norm_grad(node, &op.of),
+            (Op::LayerNormGrad(op), &[x, scale, gradient]) => self.layer_norm_grad(node, &op.of, [x, scale, gradient]),
             (Op::MaxPoolGrad(op), &[x, gradient]) => self.max_pool_grad(node, &op.of, x, gradient),
             (Op::AveragePoolGrad(op), &[gradient, like]) => self.average_pool_grad(node, &op.of, gradient, like),
             (Op::MeanGrad(op), &[gradient, like]) => self.mean_grad(node, &op.axes, gradient, like),
@@ -89,7 +92,7 @@ impl Lower<'_> {
         }
     }
 
-    pub(super) fn plainly(&mut self, id: ValueId) -> Lowered<Edge> {
+    pub(in super::super) fn plainly(&mut self, id: ValueId) -> Lowered<Edge> {
         let rank = self.graph.value(id).ty.rank();
         self.reorder(id, &plain(rank))
     }
@@ -203,6 +206,25 @@ impl Lower<'_> {
         let coefficients = self.list(node, 3 * channels, fold).place;
         let z = op.training_mode.then_some(x.place);
         self.lazy.insert(node.outputs[0], Lazy { affine: Some((coefficients, z)), ..gradient });
+        Ok(())
+    }
+
+    fn layer_norm_grad(&mut self, node: &Node, op: &LayerNormalization, inputs: [ValueId; 3]) -> Lowered<()> {
+        let (shape, own) = (self.shape(inputs[0])?, self.shape(inputs[1])?);
+        let [x, scale, gradient] = inputs.map(|id| self.plainly(id).map(|edge| edge.place));
+        let n: usize = own.iter().product();
+        let parts = (shape.iter().product::<usize>() / NORMED).clamp(1, 32);
+        let slot = self.slots.len();
+        let dx = self.slot(shape.clone(), plain(shape.len()));
+        let step = Training::LayerNorm { n, from: [x?, scale?, gradient?], epsilon: op.epsilon, parts, dx: slot };
+        let partial = self.list(node, 2 * n * parts, step).place;
+        let sums = Training::ColumnSums { x: partial, columns: 2 * n, parts: 1, factor: 1.0 };
+        let both = self.list(node, 2 * n, sums);
+        self.set(node.outputs[0], dx);
+        for (i, begin) in [(1, 0), (2, n)] {
+            let slope = self.part_of(node, &both, begin, n);
+            self.set(node.outputs[i], Edge { shape: own.clone(), order: plain(own.len()), ..slope });
+        }
         Ok(())
     }
 
