@@ -241,6 +241,17 @@ impl<'b> Var<'b> {
         self.layer(name, op, |x| Ok(vec![weight(x)?]))
     }
 
+    /// Pictures made larger or smaller by a factor, as PyTorch's `interpolate` does it: `Nearest` with rounding down, or `Linear` without aligned
+    /// corners.
+    pub fn resize(self, factor: f32, interpolation: ops::Interpolation) -> Self {
+        let coordinates = match interpolation {
+            ops::Interpolation::Nearest(_) => ops::Coordinates::Asymmetric,
+            ops::Interpolation::Linear => ops::Coordinates::HalfPixel,
+        };
+        let to = ops::Extent::Scales(vec![1.0, 1.0, factor, factor]);
+        self.apply(ops::Resize { to, coordinates, interpolation }, &[])
+    }
+
     /// Batch normalisation with `NAME.weight`, `NAME.bias`, `NAME.running_mean` and `NAME.running_var`.
     pub fn batch_norm(self, name: &str, epsilon: f32) -> Self {
         self.layer(name, ops::BatchNormalization::new(epsilon), |x| {

@@ -5,7 +5,7 @@
 use percept_engine::reference::{self, Array};
 use percept_engine::simd::Isa;
 use percept_engine::{Input, Network, Settings};
-use percept_graph::ops::{self, PadMode, Padding};
+use percept_graph::ops::{self, Coordinates, Extent, Interpolation, PadMode, Padding, Rounding};
 use percept_graph::{DType, Graph, Op, Params, TensorType};
 use percept_learn::gradient::gradients;
 use std::collections::BTreeSet;
@@ -164,6 +164,10 @@ fn convolutions() -> Vec<Case> {
     ]
 }
 
+fn resize(scales: &[f32], coordinates: Coordinates, interpolation: Interpolation) -> Case {
+    case(ops::Resize { to: Extent::Scales(scales.to_vec()), coordinates, interpolation }, &[&[2, 3, 4, 5]])
+}
+
 fn slice(starts: &[i64], ends: &[i64], axes: &[i64], steps: &[i64]) -> ops::Slice {
     let [starts, ends, axes, steps] = [starts, ends, axes, steps].map(<[i64]>::to_vec);
     ops::Slice { starts, ends, axes, steps }
@@ -276,6 +280,9 @@ fn cases() -> Vec<Case> {
         case(slice(&[1, -1], &[i64::MAX, i64::MIN], &[0, -1], &[2, -2]), &[&[6, 5]]),
         case(slice(&[-2], &[100], &[1], &[1]), &[&[2, 7, 3]]),
         case(slice(&[3], &[4], &[2], &[1]), &[&[1, 2, 5, 2]]),
+        resize(&[1.0, 1.0, 2.0, 3.0], Coordinates::HalfPixel, Interpolation::Linear),
+        resize(&[1.0, 1.0, 1.7, 0.6], Coordinates::AlignCorners, Interpolation::Linear),
+        resize(&[1.0, 1.0, 0.5, 2.0], Coordinates::Asymmetric, Interpolation::Nearest(Rounding::Floor)),
         case(ops::Flatten { axis: 2 }, &[&[2, 3, 4]]),
         case(ops::Reshape { shape: vec![4.into(), (-1).into()], allowzero: false }, &[&[2, 3, 4]]),
         case(ops::Squeeze { axes: Some(vec![1]) }, &[&[2, 1, 4]]),

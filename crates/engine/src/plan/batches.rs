@@ -12,6 +12,7 @@ use super::lower::Packed;
 use super::{Input, OutputSpec, Plan, Settings};
 use crate::Error;
 use crate::kernels::Out;
+use percept_graph::ops::Extent;
 use percept_graph::{Bindings, Dim, Graph, Node, Op, Params, ValueId};
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -227,6 +228,10 @@ fn by_row(graph: &Graph, node: &Node, rows: &HashSet<ValueId>) -> bool {
             let axis = from_front(op.axis, node.inputs[0].map_or(0, |id| rank(&id)));
             if is_row(0) { first_only && axis != 0 } else { axis == 0 }
         }
+        Op::Resize(op) => match &op.to {
+            Extent::Scales(scales) => scales[0] == 1.0,
+            Extent::Sizes(sizes) => sizes[0].is_none(),
+        },
         Op::Slice(op) => !op.axes.iter().any(|&at| axis(at) == 0),
         Op::Concat(op) => axis(op.axis) != 0 && (0..node.inputs.len()).all(is_row),
         Op::ReduceMean(op) => !op.axes(node.inputs[0].map_or(0, |id| rank(&id))).contains(&0),

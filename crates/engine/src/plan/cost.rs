@@ -171,6 +171,10 @@ impl Kernel {
                     .contains(&op);
                 Arithmetic::new(if own { "" } else { " moves" }, 0)
             }
+            Self::Mix { terms, .. } => {
+                let all = terms.iter().map(Vec::len).sum::<usize>();
+                Arithmetic::new("", 2 * out / terms.len().max(1) * all)
+            }
             Self::Lookup { .. } => Arithmetic::new("", 0),
             Self::Transpose { .. } => Arithmetic::new(" moves", 0),
             Self::Training(training) => training.arithmetic(out, len),

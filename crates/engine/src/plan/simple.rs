@@ -6,7 +6,9 @@ use super::lower::{Lower, Lowered};
 use super::product::{pair, window};
 use super::step::{Kernel, Place, entry};
 use crate::kernels::{Activation, BinaryOp, PoolKind};
-use percept_graph::ops::{AveragePool, BatchNormalization, Concat, Gather, Pad, PadMode, Padding, Softmax, Steps};
+use percept_graph::ops::{
+    AveragePool, BatchNormalization, Concat, Gather, Pad, PadMode, Padding, Softmax, Steps, Terms,
+};
 use percept_graph::{DType, Node, Op, ValueId};
 
 impl Lower<'_> {
@@ -59,6 +61,11 @@ impl Lower<'_> {
                 let (x, scale, bias) = (places[0], places[1], places.get(2).copied());
                 let norm = Kernel::LayerNorm { n, x, scale, bias, epsilon: op.epsilon };
                 self.emit(&node.name, node.outputs[0], plain(shape.len()), norm)
+            }
+            Op::Resize(op) => {
+                let ([(id, x)], to) = (self.inputs(node)?, self.shape(node.outputs[0])?);
+                let terms = |axis: usize| op.terms(axis, x.shape[axis], to[axis]);
+                self.mix(node, id, &(0..to.len()).map(terms).collect::<Vec<_>>())
             }
             Op::Gather(op) => self.lookup(node, op),
             Op::Slice(op) => {
@@ -215,6 +222,25 @@ impl Lower<'_> {
         let shape = self.shape(node.outputs[0])?;
         let order = plain(shape.len());
         self.set(node.outputs[0], Edge { place: x.place, shape, order });
+        Ok(())
+    }
+
+    /// A value whose entries along each axis become those sums of them, if any; an axis a step.
+    pub(super) fn mix(&mut self, node: &Node, id: ValueId, terms: &[Option<Vec<Terms>>]) -> Lowered<()> {
+        let rank = terms.len();
+        let mut x = if rank == 4 { self.reorder(id, &CHANNELS_LAST)? } else { self.reorder(id, &plain(rank))? };
+        for (axis, terms) in terms.iter().enumerate() {
+            let Some(terms) = terms else { continue };
+            let at = x.order.iter().position(|&other| other == axis).unwrap_or(0);
+            let (size, inner) = (x.shape[axis], x.dims()[at + 1..].iter().product());
+            let narrow = |terms: &Terms| terms.iter().map(|&(i, weight)| (i, weight as f32)).collect();
+            let kernel = Kernel::Mix { x: x.place, size, inner, terms: terms.iter().map(narrow).collect() };
+            let shape = x.shape.iter().enumerate().map(|(i, &size)| if i == axis { terms.len() } else { size });
+            let y = self.slot(shape.collect(), x.order.clone());
+            self.push(&node.name, kernel, &y);
+            x = y;
+        }
+        self.set(node.outputs[0], x);
         Ok(())
     }
 

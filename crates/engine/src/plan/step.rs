@@ -66,6 +66,8 @@ pub(super) enum Kernel {
     Gather { x: Place, tables: Vec<Vec<usize>>, fill: f32, strides: Vec<usize>, offset: usize },
     /// Of each of `outer` tables of `size` rows of `inner`, the rows that the integers name.
     Lookup { x: Place, ids: Place, outer: usize, size: usize, inner: usize },
+    /// Of each of the blocks of `size` rows of `inner` that follow each other, weighted sums of some rows.
+    Mix { x: Place, size: usize, inner: usize, terms: Vec<Vec<(usize, f32)>> },
     /// The transposes of `batch` matrices m × n: pictures from channels-first to channels-last, or back.
     Transpose { x: Place, batch: usize, m: usize, n: usize },
     /// A 3×3 convolution of stride 1 with fewer multiplications.
@@ -101,6 +103,7 @@ impl Kernel {
             Self::MatMul { a, b, .. } | Self::Binary { a, b, .. } | Self::Lookup { x: a, ids: b, .. } => vec![*a, *b],
             Self::LayerNorm { x, scale, bias, .. } => [Some(*x), Some(*scale), *bias].into_iter().flatten().collect(),
             Self::Pool { x, .. }
+            | Self::Mix { x, .. }
             | Self::Activate { x, .. }
             | Self::Softmax { x, .. }
             | Self::Normalize { x, .. }
@@ -415,6 +418,18 @@ impl Step {
                         // Plans look at all integers before they run.
                         let entry = ids.entry(row % count, size).unwrap_or(0);
                         y.copy_from_slice(&x[(row / count * size + entry) * inner..][..inner]);
+                    }
+                });
+            }
+            Kernel::Mix { x, size, inner, terms } => {
+                let (x, size, inner) = (memory.read(*x), *size, *inner);
+                in_parts(pool, out, tasks(out.len(), ELEMENTS), inner, &|range, y| {
+                    for (row, y) in (range.start / inner..).zip(y.chunks_exact_mut(inner)) {
+                        let block = &x[row / terms.len() * size * inner..][..size * inner];
+                        y.fill(0.0);
+                        for &(i, weight) in &terms[row % terms.len()] {
+                            y.iter_mut().zip(&block[i * inner..]).for_each(|(y, x)| *y += weight * x);
+                        }
                     }
                 });
             }

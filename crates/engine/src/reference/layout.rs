@@ -2,7 +2,7 @@
 
 use super::{Array, from_fn, index, position};
 use crate::plan::from_front;
-use percept_graph::ops::{Concat, ConcatGrad, Gather, Pad, PadMode, Slice, Transpose};
+use percept_graph::ops::{Concat, ConcatGrad, Gather, Pad, PadMode, Resize, Slice, Terms, Transpose};
 use percept_graph::{DType, TensorType};
 
 pub(super) fn transpose(ty: &TensorType, x: &Array, op: &Transpose) -> Result<Array, String> {
@@ -117,6 +117,37 @@ pub(super) fn slice_grad(ty: &TensorType, gradient: &Array, op: &Slice) -> Resul
     let mut dx = Array::zeros(ty)?;
     for (i, dy) in gradient.data.iter().enumerate() {
         dx.data[sliced(&dx.shape.clone(), op, &position(&gradient.shape, i))] += dy;
+    }
+    Ok(dx)
+}
+
+/// The places in an input of shape `from` that make the entry at a position of a result of shape `to`, and their weights: the products of those
+/// along the axes.
+fn mixed([from, to]: [&[usize]; 2], op: &Resize, at: &[usize]) -> Terms {
+    let mut all = vec![(0, 1.0)];
+    for axis in 0..from.len() {
+        let terms = op.terms(axis, from[axis], to[axis]);
+        let own = terms.map_or_else(|| vec![(at[axis], 1.0)], |terms| terms[at[axis]].clone());
+        let next = |&(place, weight): &(usize, f64)| {
+            own.iter().map(move |&(i, share)| (place * from[axis] + i, weight * share)).collect::<Vec<_>>()
+        };
+        all = all.iter().flat_map(next).collect();
+    }
+    all
+}
+
+pub(super) fn resize(ty: &TensorType, x: &Array, op: &Resize) -> Result<Array, String> {
+    let to = ty.concrete().map_err(|e| e.to_string())?;
+    from_fn(ty, |at| mixed([&x.shape, &to], op, at).into_iter().map(|(i, weight)| x.data[i] * weight).sum())
+}
+
+pub(super) fn resize_grad(ty: &TensorType, gradient: &Array, op: &Resize) -> Result<Array, String> {
+    let mut dx = Array::zeros(ty)?;
+    let from = dx.shape.clone();
+    for (i, dy) in gradient.data.iter().enumerate() {
+        for (to, weight) in mixed([&from, &gradient.shape], op, &position(&gradient.shape, i)) {
+            dx.data[to] += dy * weight;
+        }
     }
     Ok(dx)
 }

@@ -221,6 +221,8 @@ pub fn eval(op: &Op, inputs: &[Option<&Array>]) -> Result<Vec<Array>, String> {
         Op::GatherGrad(op) => layout::gather_grad(ty, &given, &op.of),
         Op::Slice(op) => layout::slice(ty, x, op),
         Op::SliceGrad(op) => layout::slice_grad(ty, x, &op.of),
+        Op::Resize(op) => layout::resize(ty, x, op),
+        Op::ResizeGrad(op) => layout::resize_grad(ty, x, &op.of),
         Op::Pad(op) => layout::pad(ty, x, op),
         Op::Cast(op) => Ok(layout::cast(x, op.to)),
         Op::Constant(_) => Err("has no input".into()),

@@ -232,6 +232,27 @@ for opset in (17, 22):
     case("LayerNormalization", opset, [numbers(2, 3, 19)], [numbers(19)], epsilon=0.01)
     case("LayerNormalization", opset, [numbers(2, 3, 5)], [numbers(3, 5), numbers(3, 5)], axis=1)
 
+for opset in (11, 13, 18):
+    # What PyTorch's interpolate and Upsample export, and the other modes.
+    for mode, coordinates, nearest in (
+        ("nearest", "asymmetric", "floor"),
+        ("linear", "half_pixel", "floor"),
+        ("linear", "pytorch_half_pixel", "floor"),
+        ("linear", "align_corners", "floor"),
+        ("linear", "asymmetric", "floor"),
+        ("nearest", "half_pixel", "round_prefer_floor"),
+        ("nearest", "half_pixel", "round_prefer_ceil"),
+        ("nearest", "align_corners", "ceil"),
+    ):
+        how = dict(mode=mode, coordinate_transformation_mode=coordinates, nearest_mode=nearest)
+        roi = None if opset > 11 else np.zeros(0, np.float32)
+        for scales in ((1, 1, 2, 2), (1, 1, 1.7, 0.6)) if opset == 13 else ():
+            case("Resize", opset, [numbers(2, 2, 4, 5)], [roi, np.array(scales, np.float32)], **how)
+        none = None if opset > 11 else np.zeros(0, np.float32)
+        case("Resize", opset, [numbers(1, 2, 4, 5)], [roi, none, i64(1, 2, 7, 3)], **how)
+case("Resize", 13, [numbers(2, 4, 5)], [None, np.array([1, 1, 2.5], np.float32)], mode="linear")
+case("Resize", 18, [numbers(2, 2, 4, 5)], [None, None, i64(3, 6)], axes=[2, 3], mode="linear")
+
 path = pathlib.Path(__file__).with_name("operators.json")
 path.write_text("[\n" + ",\n".join(json.dumps(c) for c in cases) + "\n]\n")
 sources = [c["source"] for c in cases]

@@ -122,6 +122,17 @@ impl<'a> NodeReader<'a> {
         }
     }
 
+    /// A constant input of numbers.
+    pub fn constant_floats(&self, i: usize) -> Result<Option<Vec<f32>>, String> {
+        let Some(tensor) = self.constant(i)? else { return Ok(None) };
+        tensor.as_f32().map(|list| Some(list.to_vec())).map_err(|e| format!("input {i}: {e}"))
+    }
+
+    /// Leaves out an input that changes nothing here.
+    pub fn take(&self, i: usize) {
+        self.taken.borrow_mut().push(i);
+    }
+
     /// A constant input of one number.
     pub fn constant_float(&self, i: usize) -> Result<Option<f32>, String> {
         let Some(tensor) = self.constant(i)? else { return Ok(None) };

@@ -11,6 +11,7 @@ mod linear;
 mod normalization;
 mod pool;
 mod reduce;
+mod resize;
 mod select;
 mod shape;
 mod training;
@@ -28,12 +29,13 @@ pub use linear::{Gemm, MatMul};
 pub use normalization::{BatchNormalization, LayerNormalization};
 pub use pool::{AveragePool, GlobalAveragePool, MaxPool};
 pub use reduce::{ReduceMax, ReduceMean, ReduceSum};
+pub use resize::{Coordinates, Extent, Interpolation, Resize, Rounding, Terms};
 pub use select::{Gather, Slice};
 pub use shape::{Flatten, Reshape, Squeeze, Unsqueeze};
 pub use training::{
     ActivationGrad, AveragePoolGrad, BatchNormGrad, ConcatGrad, ConvInputGrad, ConvWeightGrad, ExpandLike, GatherGrad,
-    LayerNormGrad, MaxPoolGrad, MeanGrad, PadGrad, ReduceMaxGrad, ReshapeLike, SliceGrad, SoftmaxCrossEntropy,
-    SoftmaxCrossEntropyGrad, SoftmaxGrad, SumTo,
+    LayerNormGrad, MaxPoolGrad, MeanGrad, PadGrad, ReduceMaxGrad, ReshapeLike, ResizeGrad, SliceGrad,
+    SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, SoftmaxGrad, SumTo,
 };
 pub use value::{Cast, Constant, Dropout, Identity};
 pub use window::{Padding, Steps};
@@ -136,10 +138,10 @@ operators! {
     Abs, Add, AveragePool, BatchNormalization, Cast, Clip, Concat, Constant, Conv, ConvTranspose, Div, Dropout, Erf,
     Exp, Flatten, Gather, Gelu, Gemm, GlobalAveragePool, HardSigmoid, HardSwish, Identity, LayerNormalization,
     LeakyRelu, Log, MatMul, Max, MaxPool, Min, Mul, Neg, Pad, Pow, ReduceMax, ReduceMean, ReduceSum, Relu, Reshape,
-    Sigmoid, Slice, Softmax, Softplus, Sqrt, Squeeze, Sub, Tanh, Transpose, Unsqueeze;
+    Resize, Sigmoid, Slice, Softmax, Softplus, Sqrt, Squeeze, Sub, Tanh, Transpose, Unsqueeze;
     training:
     ActivationGrad, AveragePoolGrad, BatchNormGrad, ConcatGrad, ConvInputGrad, ConvWeightGrad, ExpandLike,
-    GatherGrad, LayerNormGrad, MaxPoolGrad, MeanGrad, PadGrad, ReduceMaxGrad, ReshapeLike, SliceGrad,
+    GatherGrad, LayerNormGrad, MaxPoolGrad, MeanGrad, PadGrad, ReduceMaxGrad, ReshapeLike, ResizeGrad, SliceGrad,
     SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, SoftmaxGrad, SumTo;
 }
 

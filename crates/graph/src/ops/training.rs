@@ -5,8 +5,8 @@
 //! for that, and no shape has to be a number before the graph is bound.
 
 use super::{
-    AveragePool, BatchNormalization, Conv, Gather, Inferred, LayerNormalization, MaxPool, Op, Operator, Pad, Slice,
-    arity, axis, expect_float,
+    AveragePool, BatchNormalization, Conv, Gather, Inferred, LayerNormalization, MaxPool, Op, Operator, Pad, Resize,
+    Slice, arity, axis, expect_float,
 };
 use crate::TensorType;
 use crate::onnx::{NodeReader, NodeWriter};
@@ -167,6 +167,14 @@ training! {
     };
     /// The elements of `x` in the shape of another tensor.
     ReshapeLike {} (x, like) |_, _, like| Ok(vec![like.clone()]);
+    /// Gradient of Resize.
+    ResizeGrad {
+        /// The resizing.
+        of: Resize,
+    } (gradient, like) |op, gradient, like| {
+        same(&op.of.infer(&[Some(like)])?[0], gradient)?;
+        Ok(vec![like.clone()])
+    };
     /// Gradient of Slice.
     SliceGrad {
         /// The slice.

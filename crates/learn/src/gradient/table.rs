@@ -75,6 +75,7 @@ pub(super) fn derive(tape: &mut Tape<'_>, node: &Node, dy: ValueId) -> Result<()
             tape.add(ops::Transpose { perm: Some(back) }, &[dy])?
         }
         Op::Gather(op) => tape.add(ops::GatherGrad { of: op.clone() }, &[dy, rest[0], x])?,
+        Op::Resize(op) => tape.add(ops::ResizeGrad { of: op.clone() }, &[dy, x])?,
         Op::Slice(op) => tape.add(ops::SliceGrad { of: op.clone() }, &[dy, x])?,
         Op::Pad(op) => tape.add(ops::PadGrad { of: op.clone() }, &[dy, x])?,
         Op::Identity(_) | Op::Dropout(_) => dy,

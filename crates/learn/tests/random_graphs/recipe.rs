@@ -4,7 +4,7 @@
 //! and shrinking may remove any of them.
 
 use percept_graph::Op;
-use percept_graph::ops::{self, PadMode, Padding};
+use percept_graph::ops::{self, Coordinates, Extent, Interpolation, PadMode, Padding, Rounding};
 use proptest::prelude::*;
 use proptest::sample::select;
 use std::ops::RangeInclusive;
@@ -172,6 +172,8 @@ fn rearrangement() -> impl Strategy<Value = Op> {
         ops::ReduceSum { axes: Some(vec![2, 3]), keepdims: true }.into(),
         ops::ReduceSum { axes: Some(vec![1]), keepdims: true }.into(),
         ops::GlobalAveragePool.into(),
+        resize(&[1.0, 1.0, 1.5, 2.0], Interpolation::Linear),
+        resize(&[1.0, 1.0, 2.0, 0.5], Interpolation::Nearest(Rounding::Floor)),
         slice(&[1, -1], &[i64::MAX, i64::MIN], &[2, 3], &[2, -1]),
         slice(&[1], &[-1], &[1], &[1]),
     ]);
@@ -180,6 +182,11 @@ fn rearrangement() -> impl Strategy<Value = Op> {
         Op::from(ops::Pad { pads, mode: PadMode::Constant(0.5) })
     });
     prop_oneof![3 => fixed, 1 => pads]
+}
+
+fn resize(scales: &[f32], interpolation: Interpolation) -> Op {
+    let coordinates = Coordinates::HalfPixel;
+    ops::Resize { to: Extent::Scales(scales.to_vec()), coordinates, interpolation }.into()
 }
 
 fn slice(starts: &[i64], ends: &[i64], axes: &[i64], steps: &[i64]) -> Op {

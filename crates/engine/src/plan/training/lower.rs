@@ -72,6 +72,18 @@ impl Lower<'_> {
                     at.filter(|_| (i - start) % step == 0)
                 })
             }
+            (Op::ResizeGrad(op), &[gradient, like]) => {
+                let (from, to) = (self.shape(like)?, self.shape(gradient)?);
+                // What an entry has made is what it gets a share of.
+                let turned = |axis: usize| {
+                    let mut back = vec![Vec::new(); from[axis]];
+                    let terms = op.of.terms(axis, from[axis], to[axis])?;
+                    let all = terms.iter().enumerate().flat_map(|(i, terms)| terms.iter().map(move |term| (i, term)));
+                    all.for_each(|(i, &(entry, weight))| back[entry].push((i, weight)));
+                    Some(back)
+                };
+                self.mix(node, gradient, &(0..from.len()).map(turned).collect::<Vec<_>>())
+            }
             (Op::PadGrad(op), &[gradient, _]) => match op.of.mode {
                 PadMode::Constant(_) => self.cut(node, gradient, &op.of.pads),
                 _ => Err("has a gradient only where it pads with a constant".into()),
