@@ -359,8 +359,9 @@ fn a_generator_runs_in_as_many_steps_as_it_has_layers() {
     let (shape, values) = ([1, 10, 1, 1], numbers(1, 10));
     network.run(&[(&shape, Input::F32(&values))]).unwrap();
     let plan = network.plan(&[("N".to_string(), 1)].into()).unwrap();
-    let steps = plan.work().filter(|work| work.kind.starts_with("ConvTranspose ")).count();
-    assert_eq!((steps, network.graph().nodes().len()), (3, 5), "both normalisations are folded");
+    let steps =
+        plan.work().filter(|work| work.kind.starts_with("ConvTranspose ") && !work.kind.ends_with("moves")).count();
+    assert_eq!((steps, network.graph().nodes().len()), (3, 6), "both normalisations are folded");
     for batch in [1, 3, 21] {
         let worst = difference(&graph, &params, &[&[batch, 10, 1, 1]], 3, &settings());
         assert!(worst < 1e-5, "{worst}");

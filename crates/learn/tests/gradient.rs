@@ -204,6 +204,8 @@ fn products() -> Vec<Case> {
     let mut cases = vec![
         case(ops::MatMul, &[&[3, 4], &[4, 2]]),
         case(ops::MatMul, &[&[2, 1, 3, 4], &[5, 4, 2]]),
+        case(ops::MatMul, &[&[2, 3, 4], &[4, 5]]),
+        case(ops::MatMul, &[&[2, 3, 4, 5], &[2, 3, 5, 6]]),
         case(ops::MatMul, &[&[4], &[4, 2]]),
         case(ops::MatMul, &[&[4], &[3, 4, 2]]),
         case(ops::MatMul, &[&[2, 3, 4], &[4]]),

@@ -126,7 +126,8 @@ pub(crate) unsafe fn erf<S: Simd>(x: S::V) -> S::V {
         let a = S::max(S::sub(zero, x), x);
         let z = S::mul(x, x);
         let mut p = S::splat(7.853_861_4e-5);
-        for c in [-8.010_193_6e-4, 5.188_327_7e-3, -2.685_381_2e-2, 1.128_358_5e-1, -3.761_262_6e-1, 1.128_379_2] {
+        let last = std::f32::consts::FRAC_2_SQRT_PI;
+        for c in [-8.010_193_6e-4, 5.188_327_7e-3, -2.685_381_2e-2, 1.128_358_5e-1, -3.761_262_6e-1, last] {
             p = S::mul_add(p, z, S::splat(c));
         }
         let t = S::div(one, S::mul_add(a, S::splat(0.327_591_1), one));

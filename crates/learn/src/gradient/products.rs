@@ -33,9 +33,16 @@ pub(super) fn matmul(tape: &mut Tape<'_>, [a, b]: [ValueId; 2], dy: ValueId) -> 
         tape.give(a, sum)?;
     }
     if tape.wants(b) {
-        let a = transposed(tape, left)?;
-        let product = tape.add(ops::MatMul, &[a, slope])?;
-        let sum = tape.sum_to(product, right)?;
+        let sum = if tape.rank(right) == 2 && tape.rank(left) > 2 {
+            // All rows on the left have met one matrix: one product, not one for each of the leading axes and their sum.
+            let [rows, slopes] = [left, slope].map(|x| (x, ops::Flatten { axis: -1 }));
+            let (rows, slopes) = (tape.add(rows.1, &[rows.0])?, tape.add(slopes.1, &[slopes.0])?);
+            tape.add(ops::Gemm { alpha: 1.0, beta: 0.0, trans_a: true, trans_b: false }, &[rows, slopes])?
+        } else {
+            let a = transposed(tape, left)?;
+            let product = tape.add(ops::MatMul, &[a, slope])?;
+            tape.sum_to(product, right)?
+        };
         let sum = if b_vector { tape.add(ops::ReshapeLike {}, &[sum, b])? } else { sum };
         tape.give(b, sum)?;
     }

@@ -108,7 +108,7 @@ impl Build {
                 Some(self.binary(op, x, factor, true))
             }
             Layer::Gate => Some(self.gate(name)),
-            &Layer::LayerNorm { axis, bias } => {
+            &Layer::Rows { axis, bias } => {
                 self.normed = true;
                 let shape: Vec<_> = (axis as usize..4).map(|axis| self.size(x, axis)).collect();
                 let mut inputs = vec![x, self.parameter(name, "weight", &shape)];

@@ -47,7 +47,7 @@ pub(crate) enum Layer {
     /// Channels weighted by a function of their means.
     Gate,
     /// Normalised from an axis on.
-    LayerNorm {
+    Rows {
         axis: i64,
         bias: bool,
     },
@@ -210,7 +210,7 @@ fn layer() -> impl Strategy<Value = Layer> {
         3 => (joined, 0..5usize, prop::bool::weighted(0.7)).prop_map(|(op, back, tame)| Layer::Join { op, back, tame }),
         1 => (arithmetic(), any::<bool>()).prop_map(|(op, per_channel)| Layer::Scale { op, per_channel }),
         1 => Just(Layer::Gate),
-        1 => (1..=3i64, any::<bool>()).prop_map(|(axis, bias)| Layer::LayerNorm { axis, bias }),
+        1 => (1..=3i64, any::<bool>()).prop_map(|(axis, bias)| Layer::Rows { axis, bias }),
         1 => (1..=3i64, prop::collection::vec(-9..9i64, 1..6)).prop_map(|(axis, ids)| Layer::Gather { axis, ids }),
     ]
 }
