@@ -345,3 +345,25 @@ fn scratch_memory_counts_as_memory() {
     let refused = network.plan(&Default::default()).err().unwrap().to_string();
     assert!(refused.contains("MB of memory"), "{refused}");
 }
+
+#[test]
+fn a_generator_runs_in_as_many_steps_as_it_has_layers() {
+    let net = Builder::new("generator");
+    let z = net.input("z", DType::F32, ["N".into(), 10.into(), 1.into(), 1.into()]);
+    let x = z.conv_transpose_without_bias("first", 12, 4, |conv| conv).batch_norm("bn1", 1e-3).relu();
+    let x = x.conv_transpose("second", 18, 4, |conv| conv.stride(2).padding(1).group(2)).batch_norm("bn2", 1e-3);
+    let x = x.relu().conv_transpose("third", 3, 3, |conv| conv.stride(2).padding(1).output_padding(1)).tanh();
+    let graph = net.finish(&[("picture", x)]).unwrap();
+    let params = params(&graph, 5);
+    let mut network = Network::new(&graph, &params, settings()).unwrap();
+    let (shape, values) = ([1, 10, 1, 1], numbers(1, 10));
+    network.run(&[(&shape, Input::F32(&values))]).unwrap();
+    let plan = network.plan(&[("N".to_string(), 1)].into()).unwrap();
+    let steps =
+        plan.work().filter(|work| work.kind.starts_with("ConvTranspose ") && !work.kind.ends_with("moves")).count();
+    assert_eq!((steps, network.graph().nodes().len()), (3, 6), "both normalisations are folded");
+    for batch in [1, 3, 21] {
+        let worst = difference(&graph, &params, &[&[batch, 10, 1, 1]], 3, &settings());
+        assert!(worst < 1e-5, "{worst}");
+    }
+}

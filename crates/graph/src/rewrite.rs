@@ -133,7 +133,7 @@ pub fn bottlenecks(graph: &Graph) -> Vec<ValueId> {
     found
 }
 
-/// Folds each batch normalisation with running statistics into the convolution before it, and drops what does nothing when a
+/// Folds each batch normalisation with running statistics into the convolution, transposed or not, before it, and drops what does nothing when a
 /// network runs (`Identity`, `Dropout`).
 ///
 /// With `s = scale / sqrt(variance + epsilon)` the convolution's weights are multiplied by `s` for each output channel and its
@@ -154,7 +154,7 @@ pub fn fold_for_inference(graph: &Graph, params: &Params) -> Result<(Graph, Para
                     copy.map[node.outputs[0].0] = Some(copy.value(input)?);
                 }
             }
-            Op::Conv(_) if batch_norm_after(graph, node, &readers).is_some() => {}
+            Op::Conv(_) | Op::ConvTranspose(_) if batch_norm_after(graph, node, &readers).is_some() => {}
             Op::BatchNormalization(_) => match BatchNorm::of(graph, node, params)? {
                 Some(norm) => norm.fold(&mut copy, &mut folded, &readers, params)?,
                 None => copy.node(node)?,
@@ -267,7 +267,7 @@ impl<'g> BatchNorm<'g> {
         readers: &[Option<NodeId>],
         params: &Params,
     ) -> Result<(), Error> {
-        let conv = self.graph.producer(self.x).filter(|node| matches!(node.op, Op::Conv(_)));
+        let conv = self.graph.producer(self.x).filter(|node| matches!(node.op, Op::Conv(_) | Op::ConvTranspose(_)));
         let conv = conv.filter(|conv| batch_norm_after(self.graph, conv, readers).is_some());
         let Some(conv) = conv else {
             return self.depthwise(copy, folded);
@@ -278,9 +278,15 @@ impl<'g> BatchNorm<'g> {
             Some(id) => values(params, &self.graph.value(id).name)?.to_vec(),
             None => vec![0.0; self.factor.len()],
         };
-        let per_channel = weight.shape()[1..].iter().product::<usize>().max(1);
-        let scaled = weight.as_f32()?.chunks(per_channel).zip(&self.factor);
-        let scaled = scaled.flat_map(|(taps, s)| taps.iter().map(move |&w| (f64::from(w) * s) as f32)).collect();
+        let [first, second] = [weight.shape()[0], weight.shape()[1]];
+        let taps = weight.shape()[2..].iter().product::<usize>().max(1);
+        // The output channel of each filter of one channel of the input.
+        let channel = |filter: usize| match &conv.op {
+            Op::ConvTranspose(op) => filter / second / (first / op.group).max(1) * second + filter % second,
+            _ => filter / second,
+        };
+        let filters = weight.as_f32()?.chunks(taps).enumerate().map(|(i, taps)| (taps, self.factor[channel(i)]));
+        let scaled = filters.flat_map(|(taps, s)| taps.iter().map(move |&w| (f64::from(w) * s) as f32)).collect();
         let shifted = bias.iter().zip(self.factor.iter().zip(&self.summand));
         let shifted = shifted.map(|(&b, (s, t))| (f64::from(b) * s + t) as f32).collect();
         let x = copy.value(x)?;

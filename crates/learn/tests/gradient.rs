@@ -5,7 +5,7 @@
 use percept_engine::reference::{self, Array};
 use percept_engine::simd::Isa;
 use percept_engine::{Input, Network, Settings};
-use percept_graph::ops::{self, LossKind, PadMode, Padding};
+use percept_graph::ops::{self, Coordinates, Extent, Interpolation, LossKind, PadMode, Padding, Rounding};
 use percept_graph::{DType, Graph, Op, Params, TensorType};
 use percept_learn::gradient::gradients;
 use std::collections::BTreeSet;
@@ -36,16 +36,36 @@ struct Case {
     /// What is added to all numbers, so that none is near a corner or, for variances and divisors, near zero.
     offset: f64,
     scale: f64,
+    /// An input of integers, which name one of so many entries.
+    ids: Option<(usize, usize)>,
 }
 
 fn case(op: impl Into<Op>, shapes: &[&[usize]]) -> Case {
     let shapes = shapes.iter().map(|shape| shape.to_vec()).collect();
-    Case { op: op.into(), shapes, fixed: Vec::new(), offset: 0.0, scale: 1.0 }
+    Case { op: op.into(), shapes, fixed: Vec::new(), offset: 0.0, scale: 1.0, ids: None }
 }
 
 impl Case {
     fn fixed(self, fixed: &[usize]) -> Self {
         Self { fixed: fixed.to_vec(), ..self }
+    }
+
+    /// The input at `index` is not differentiated: it names some of `size` entries, from both ends.
+    fn ids(self, index: usize, size: usize) -> Self {
+        Self { fixed: vec![index], ids: Some((index, size)), ..self }
+    }
+
+    fn dtype(&self, input: usize) -> DType {
+        if self.ids.is_some_and(|(index, _)| index == input) { DType::I64 } else { DType::F32 }
+    }
+
+    fn draw(&self, random: &mut Random) -> Vec<Array> {
+        let mut all: Vec<_> = self.shapes.iter().map(|shape| random.array(shape, self.offset, self.scale)).collect();
+        if let Some((index, size)) = self.ids {
+            all[index].dtype = DType::I64;
+            all[index].data.iter_mut().for_each(|x| *x = (*x * size as f64).floor());
+        }
+        all
     }
 
     fn around(self, offset: f64, scale: f64) -> Self {
@@ -56,12 +76,12 @@ impl Case {
 /// The loss: a sum of the operator's result with random weights, as a mean.
 fn network(case: &Case) -> Graph {
     let mut graph = Graph::new(case.op.name());
-    let shape_of = |shape: &[usize]| TensorType::new(DType::F32, shape.iter().map(|&n| n.into()));
+    let shape_of = |i, shape: &[usize]| TensorType::new(case.dtype(i), shape.iter().map(|&n| n.into()));
     let inputs: Vec<_> = case
         .shapes
         .iter()
         .enumerate()
-        .map(|(i, shape)| graph.add_input(format!("x{i}"), shape_of(shape)).unwrap())
+        .map(|(i, shape)| graph.add_input(format!("x{i}"), shape_of(i, shape)).unwrap())
         .collect();
     let y = graph.add_node("y", case.op.clone(), inputs.iter().copied().map(Some).collect(), &[]).unwrap()[0];
     let weights = graph.add_input("weights", graph.value(y).ty.clone()).unwrap();
@@ -76,9 +96,12 @@ fn network(case: &Case) -> Graph {
 }
 
 fn check(case: &Case) {
+    if case.shapes.iter().any(|shape| shape.iter().product::<usize>() > 1000) {
+        return; // Large enough that threads share the work: for the planner.
+    }
     let graph = network(case);
     let mut random = Random(7);
-    let mut inputs: Vec<_> = case.shapes.iter().map(|shape| random.array(shape, case.offset, case.scale)).collect();
+    let mut inputs = case.draw(&mut random);
     let weights = &graph.value(graph.find("weights").unwrap()).ty;
     inputs.push(Array { dtype: weights.dtype, ..random.array(&weights.concrete().unwrap(), 0.0, 1.0) });
     let run = |inputs: &[Array]| reference::run(&graph, &Params::new(), inputs).unwrap();
@@ -114,7 +137,19 @@ fn conv(strides: [usize; 2], dilations: [usize; 2], padding: Padding, group: usi
 
 fn convolutions() -> Vec<Case> {
     let pads = |pads: [usize; 4]| Padding::Explicit(pads.to_vec());
+    let plain = ops::ConvTranspose::new_2d;
+    let widened =
+        ops::ConvTranspose { output_padding: vec![2, 1], padding: pads([1, 0, 0, 2]), ..plain(3, 0).group(2) };
+    let same = |strides: [usize; 2]| ops::ConvTranspose { strides: strides.to_vec(), ..plain(1, 0).same_upper() };
     vec![
+        case(plain(2, 1), &[&[2, 3, 4, 2], &[3, 2, 4, 4], &[2]]),
+        case(plain(1, 0), &[&[2, 3, 1, 1], &[3, 5, 4, 3]]),
+        case(plain(1, 1).dilation(2), &[&[1, 2, 3, 4], &[2, 3, 3, 3]]),
+        case(widened, &[&[2, 4, 3, 3], &[4, 2, 3, 4], &[4]]),
+        case(same([2, 3]), &[&[1, 2, 3, 3], &[2, 2, 3, 3]]),
+        case(plain(1, 0), &[&[2, 3, 4, 3], &[3, 2, 1, 1], &[2]]),
+        case(plain(2, 1).group(3), &[&[2, 3, 3, 4], &[3, 1, 4, 4], &[3]]),
+        case(plain(1, 1), &[&[1, 18, 9, 9], &[18, 17, 3, 3], &[17]]),
         case(conv([1, 1], [1, 1], pads([0; 4]), 1), &[&[2, 3, 1, 1], &[4, 3, 1, 1]]),
         case(conv([1, 1], [1, 1], pads([1; 4]), 1), &[&[2, 2, 5, 3], &[3, 2, 3, 3], &[3]]),
         case(conv([2, 1], [1, 1], pads([0, 1, 2, 0]), 1), &[&[1, 2, 6, 4], &[3, 2, 3, 2]]),
@@ -127,6 +162,15 @@ fn convolutions() -> Vec<Case> {
             &[&[2, 2, 7], &[3, 2, 3]],
         ),
     ]
+}
+
+fn resize(scales: &[f32], coordinates: Coordinates, interpolation: Interpolation) -> Case {
+    case(ops::Resize { to: Extent::Scales(scales.to_vec()), coordinates, interpolation }, &[&[2, 3, 4, 5]])
+}
+
+fn slice(starts: &[i64], ends: &[i64], axes: &[i64], steps: &[i64]) -> ops::Slice {
+    let [starts, ends, axes, steps] = [starts, ends, axes, steps].map(<[i64]>::to_vec);
+    ops::Slice { starts, ends, axes, steps }
 }
 
 fn pads_1d() -> Padding {
@@ -160,6 +204,8 @@ fn products() -> Vec<Case> {
     let mut cases = vec![
         case(ops::MatMul, &[&[3, 4], &[4, 2]]),
         case(ops::MatMul, &[&[2, 1, 3, 4], &[5, 4, 2]]),
+        case(ops::MatMul, &[&[2, 3, 4], &[4, 5]]),
+        case(ops::MatMul, &[&[2, 3, 4, 5], &[2, 3, 5, 6]]),
         case(ops::MatMul, &[&[4], &[4, 2]]),
         case(ops::MatMul, &[&[4], &[3, 4, 2]]),
         case(ops::MatMul, &[&[2, 3, 4], &[4]]),
@@ -182,7 +228,14 @@ fn elementwise(kind: LossKind) -> ops::Loss {
 
 fn cases() -> Vec<Case> {
     let broadcasts: [[&[usize]; 2]; 4] = [[&[2, 3], &[2, 3]], [&[2, 3, 4], &[3, 1]], [&[1], &[2, 3]], [&[], &[2]]];
-    let arithmetic: [fn() -> Op; 4] = [|| ops::Add.into(), || ops::Sub.into(), || ops::Mul.into(), || ops::Div.into()];
+    let arithmetic: [fn() -> Op; 6] = [
+        || ops::Add.into(),
+        || ops::Sub.into(),
+        || ops::Mul.into(),
+        || ops::Div.into(),
+        || ops::Max.into(),
+        || ops::Min.into(),
+    ];
     let mut all: Vec<_> =
         arithmetic.iter().flat_map(|op| broadcasts.iter().map(|shapes| case(op(), shapes).around(2.0, 1.0))).collect();
     let x: &[&[usize]] = &[&[3, 7]];
@@ -195,6 +248,16 @@ fn cases() -> Vec<Case> {
         wide(ops::HardSigmoid { alpha: 0.25, beta: 0.5 }.into()),
         wide(ops::HardSwish {}.into()),
         wide(ops::Tanh {}.into()),
+        case(ops::Exp {}, x),
+        wide(ops::Abs {}.into()),
+        wide(ops::Neg {}.into()),
+        wide(ops::Softplus {}.into()),
+        wide(ops::Erf {}.into()),
+        wide(ops::Gelu.into()),
+        case(ops::Log {}, x).around(2.0, 1.0),
+        case(ops::Sqrt {}, x).around(2.0, 1.0),
+        case(ops::Pow { exponent: 3.0 }, x),
+        case(ops::Pow { exponent: -1.5 }, x).around(2.0, 1.0),
         case(ops::Softmax { axis: -1 }, &[&[2, 3, 4]]),
         case(ops::Softmax { axis: 1 }, &[&[2, 3, 4]]),
         case(ops::SoftmaxCrossEntropy {}, &[&[3, 5], &[3, 5]]).fixed(&[1]),
@@ -206,10 +269,31 @@ fn cases() -> Vec<Case> {
         case(norm(true), &[&[3, 2, 2, 3], &[2], &[2], &[2], &[2]]).fixed(&[3, 4]).around(1.5, 1.0),
         case(norm(false), &[&[3, 2, 2, 3], &[2], &[2], &[2], &[2]]).fixed(&[3, 4]).around(1.5, 1.0),
         case(norm(true), &[&[5, 3], &[3], &[3], &[3], &[3]]).fixed(&[3, 4]).around(1.5, 1.0),
+        case(ops::LayerNormalization { axis: -1, epsilon: 1e-3 }, &[&[2, 3, 7], &[7], &[7]]),
+        case(ops::LayerNormalization { axis: 1, epsilon: 0.1 }, &[&[3, 2, 4, 2], &[2, 4, 2], &[2, 4, 2]]),
+        case(ops::LayerNormalization { axis: -1, epsilon: 0.1 }, &[&[4, 19], &[19]]),
+        case(ops::LayerNormalization { axis: 2, epsilon: 1e-3 }, &[&[7, 250, 80], &[80], &[80]]),
         case(ops::GlobalAveragePool, &[&[2, 3, 4, 5]]),
         case(ops::ReduceMean { axes: Some(vec![-1, 0]), keepdims: false }, &[&[2, 3, 4]]),
         case(ops::ReduceMean { axes: Some(vec![1]), keepdims: true }, &[&[2, 3, 4]]),
         case(ops::ReduceMean { axes: None, keepdims: true }, &[&[2, 3]]),
+        case(ops::ReduceSum { axes: Some(vec![-1, 0]), keepdims: false }, &[&[2, 3, 4]]),
+        case(ops::ReduceSum { axes: Some(vec![]), keepdims: false }, &[&[2, 3]]),
+        case(ops::ReduceSum { axes: None, keepdims: true }, &[&[2, 3, 2, 2]]),
+        case(ops::ReduceMax { axes: Some(vec![1]), keepdims: false }, &[&[2, 7, 3]]),
+        case(ops::ReduceMax { axes: Some(vec![-1, 0]), keepdims: true }, &[&[2, 3, 2, 4]]),
+        case(ops::ReduceMax { axes: Some(vec![0]), keepdims: false }, &[&[5]]),
+        case(ops::ReduceMax { axes: None, keepdims: false }, &[&[2, 3]]),
+        case(ops::Gather { axis: 0 }, &[&[5, 3], &[2, 7]]).ids(1, 5),
+        case(ops::Gather { axis: 0 }, &[&[40, 130], &[9, 11]]).ids(1, 40),
+        case(ops::Gather { axis: -2 }, &[&[2, 4, 3], &[3]]).ids(1, 4),
+        case(ops::Gather { axis: 1 }, &[&[2, 4], &[]]).ids(1, 4),
+        case(slice(&[1, -1], &[i64::MAX, i64::MIN], &[0, -1], &[2, -2]), &[&[6, 5]]),
+        case(slice(&[-2], &[100], &[1], &[1]), &[&[2, 7, 3]]),
+        case(slice(&[3], &[4], &[2], &[1]), &[&[1, 2, 5, 2]]),
+        resize(&[1.0, 1.0, 2.0, 3.0], Coordinates::HalfPixel, Interpolation::Linear),
+        resize(&[1.0, 1.0, 1.7, 0.6], Coordinates::AlignCorners, Interpolation::Linear),
+        resize(&[1.0, 1.0, 0.5, 2.0], Coordinates::Asymmetric, Interpolation::Nearest(Rounding::Floor)),
         case(ops::Flatten { axis: 2 }, &[&[2, 3, 4]]),
         case(ops::Reshape { shape: vec![4.into(), (-1).into()], allowzero: false }, &[&[2, 3, 4]]),
         case(ops::Squeeze { axes: Some(vec![1]) }, &[&[2, 1, 4]]),
@@ -256,8 +340,7 @@ fn the_planner_agrees_with_the_reference_at_any_number_of_threads() {
         for case in cases().iter().filter(|case| is_planned(case)) {
             let graph = network(case);
             let mut random = Random(11);
-            let mut inputs: Vec<_> =
-                case.shapes.iter().map(|shape| random.array(shape, case.offset, case.scale)).collect();
+            let mut inputs = case.draw(&mut random);
             inputs.push(random.array(&graph.value(graph.find("weights").unwrap()).ty.concrete().unwrap(), 0.0, 1.0));
             for input in &mut inputs {
                 input.data.iter_mut().for_each(|x| *x = f64::from(*x as f32));
@@ -323,7 +406,12 @@ fn run(graph: &Graph, inputs: &[Array], isa: Isa, threads: usize) -> Vec<Vec<f32
     let settings = Settings { isa, ..Settings::detect().unwrap() }.with_threads(threads).unwrap();
     let mut network = Network::new(graph, &Params::new(), settings).unwrap();
     let floats: Vec<Vec<f32>> = inputs.iter().map(|x| x.data.iter().map(|&x| x as f32).collect()).collect();
-    let given: Vec<_> = inputs.iter().zip(&floats).map(|(x, data)| (&x.shape[..], Input::F32(data))).collect();
+    let integers: Vec<Vec<i64>> = inputs.iter().map(|x| x.data.iter().map(|&x| x as i64).collect()).collect();
+    let given = |i: usize| match inputs[i].dtype {
+        DType::I64 => (&inputs[i].shape[..], Input::I64(&integers[i])),
+        _ => (&inputs[i].shape[..], Input::F32(&floats[i])),
+    };
+    let given: Vec<_> = (0..inputs.len()).map(given).collect();
     let plan = network.run(&given).unwrap_or_else(|e| panic!("{e}"));
     (0..graph.outputs().len()).map(|i| plan.output(i).1.to_vec()).collect()
 }

@@ -31,6 +31,10 @@ pub enum BinaryOp {
     Mul,
     /// a / b
     Div,
+    /// max(a, b)
+    Max,
+    /// min(a, b)
+    Min,
 }
 
 /// The arguments of [`binary`].
@@ -97,6 +101,8 @@ impl Kernel for Elements<'_> {
                 BinaryOp::Sub => self.rows::<S>(|a, b| S::sub(a, b)),
                 BinaryOp::Mul => self.rows::<S>(|a, b| S::mul(a, b)),
                 BinaryOp::Div => self.rows::<S>(|a, b| S::div(a, b)),
+                BinaryOp::Max => self.rows::<S>(|a, b| S::max(a, b)),
+                BinaryOp::Min => self.rows::<S>(|a, b| S::min(a, b)),
             }
         }
     }

@@ -34,6 +34,24 @@ pub enum Activation {
     Tanh,
     /// x · sigmoid x (swish)
     Silu,
+    /// eˣ
+    Exp,
+    /// ln x
+    Log,
+    /// √x
+    Sqrt,
+    /// |x|
+    Abs,
+    /// −x
+    Neg,
+    /// ln(1 + eˣ)
+    Softplus,
+    /// The error function.
+    Erf,
+    /// x · Φ(x)
+    Gelu,
+    /// x to a power.
+    Pow(f32),
 }
 
 impl Activation {
@@ -52,7 +70,7 @@ impl Activation {
     /// # Safety
     /// The CPU has the instruction set of `S`.
     #[inline(always)]
-    unsafe fn of<S: Simd>(self, x: S::V) -> S::V {
+    pub(super) unsafe fn of<S: Simd>(self, x: S::V) -> S::V {
         // SAFETY: arithmetic only; the caller vouches for the instruction set.
         unsafe {
             let (zero, one) = (S::splat(0.0), S::splat(1.0));
@@ -71,8 +89,30 @@ impl Activation {
                 }
                 Activation::Tanh => math::tanh::<S>(x),
                 Activation::Silu => S::mul(x, math::sigmoid::<S>(x)),
+                Activation::Exp => math::exp::<S>(x),
+                Activation::Log => math::log::<S>(x),
+                Activation::Sqrt => S::sqrt(x),
+                Activation::Abs => S::max(S::sub(zero, x), x),
+                Activation::Neg => S::sub(zero, x),
+                Activation::Softplus => math::softplus::<S>(x),
+                Activation::Erf => math::erf::<S>(x),
+                Activation::Gelu => S::mul(x, normal::<S>(x)),
+                Activation::Pow(p) => math::pow::<S>(x, p),
             }
         }
+    }
+}
+
+/// The distribution function of the normal distribution.
+///
+/// # Safety
+/// The CPU has the instruction set of `S`.
+#[inline(always)]
+pub(super) unsafe fn normal<S: Simd>(x: S::V) -> S::V {
+    // SAFETY: arithmetic only; the caller vouches for the instruction set.
+    unsafe {
+        let half = S::splat(0.5);
+        S::mul_add(half, math::erf::<S>(S::mul(x, S::splat(std::f32::consts::FRAC_1_SQRT_2))), half)
     }
 }
 
@@ -144,6 +184,15 @@ impl Kernel for Activate {
                 Activation::HardSwish => self.each::<S>(Activation::HardSwish),
                 Activation::Tanh => self.each::<S>(Activation::Tanh),
                 Activation::Silu => self.each::<S>(Activation::Silu),
+                Activation::Exp => self.each::<S>(Activation::Exp),
+                Activation::Log => self.each::<S>(Activation::Log),
+                Activation::Sqrt => self.each::<S>(Activation::Sqrt),
+                Activation::Abs => self.each::<S>(Activation::Abs),
+                Activation::Neg => self.each::<S>(Activation::Neg),
+                Activation::Softplus => self.each::<S>(Activation::Softplus),
+                Activation::Erf => self.each::<S>(Activation::Erf),
+                Activation::Gelu => self.each::<S>(Activation::Gelu),
+                Activation::Pow(p) => self.each::<S>(Activation::Pow(p)),
             }
         }
     }

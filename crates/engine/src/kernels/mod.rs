@@ -20,7 +20,7 @@
 //! | [`bottleneck_middle`], [`bottleneck_project`] | the same in two parts | panels of channels in the middle; output pixels | –; panels |
 //! | [`pool`] | max and average pooling, global too | output pixels `n·oh·ow` | – |
 //! | [`binary`] | `+ − × ÷` with numpy broadcasting | flat output elements | – |
-//! | [`activate`], [`softmax`], [`normalize_u8`], [`transpose`] | safe, on slices that the caller cuts | – | – |
+//! | [`activate`], [`softmax`], [`layer_norm`], [`normalize_u8`], [`transpose`] | safe, on slices that the caller cuts | – | – |
 //!
 //! Ranges of pixels or rows of 56 or a multiple leave no remainder in the register tiles. A range must be large enough that its weights are not
 //! the greater part of what it reads, and small enough that what one call writes is still in cache when the next reads it: pictures of a large
@@ -44,6 +44,7 @@ mod epilogue;
 mod gemm;
 pub mod gradient;
 mod layout;
+mod norm;
 mod pool;
 mod tile;
 mod winograd;
@@ -56,6 +57,7 @@ pub use elementwise::{Binary, BinaryOp, activate, binary, softmax};
 pub use epilogue::{Activation, Epilogue};
 pub use gemm::{Axis, Gemm, Layout, PackedB, Panel, gemm, gemm_whole};
 pub use layout::{normalize_u8, transpose};
+pub use norm::{LayerNorm, layer_norm, layer_norm_grad};
 pub use pool::{Pool, PoolKind, pool};
 pub use winograd::{Winograd, WinogradPanel, WinogradWeights, winograd, winograd_patches, winograd_products};
 

@@ -1,10 +1,11 @@
 //! Every kernel on every instruction set against plain loops in f64, over odd shapes, whole and in parts.
 
 use super::*;
+use crate::reference::arithmetic::{erf, normal};
 use crate::simd::Isa;
 use proptest::prelude::*;
 
-pub(super) const ACTIVATIONS: [Activation; 9] = [
+pub(super) const ACTIVATIONS: [Activation; 15] = [
     Activation::None,
     Activation::Relu,
     Activation::Clip { min: -0.25, max: 0.5 },
@@ -14,6 +15,12 @@ pub(super) const ACTIVATIONS: [Activation; 9] = [
     Activation::HardSwish,
     Activation::Tanh,
     Activation::Silu,
+    Activation::Exp,
+    Activation::Abs,
+    Activation::Neg,
+    Activation::Softplus,
+    Activation::Erf,
+    Activation::Gelu,
 ];
 
 pub(super) fn exact(activation: Activation, x: f64) -> f64 {
@@ -33,6 +40,15 @@ pub(super) fn exact(activation: Activation, x: f64) -> f64 {
         Activation::HardSwish => x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
         Activation::Tanh => x.tanh(),
         Activation::Silu => x / (1.0 + (-x).exp()),
+        Activation::Exp => x.exp(),
+        Activation::Log => x.ln(),
+        Activation::Sqrt => x.sqrt(),
+        Activation::Abs => x.abs(),
+        Activation::Neg => -x,
+        Activation::Softplus => x.exp().ln_1p(),
+        Activation::Erf => erf(x),
+        Activation::Gelu => x * normal(x),
+        Activation::Pow(p) => x.powf(p.into()),
     }
 }
 
@@ -213,8 +229,8 @@ proptest! {
     }
 
     #[test]
-    fn binary_broadcasts(dims in prop::collection::vec(0usize..9, 0..5), broadcast in prop::collection::vec(0usize..4, 5), op in 0usize..4, cut in 0usize..999) {
-        let op = [BinaryOp::Add, BinaryOp::Sub, BinaryOp::Mul, BinaryOp::Div][op];
+    fn binary_broadcasts(dims in prop::collection::vec(0usize..9, 0..5), broadcast in prop::collection::vec(0usize..4, 5), op in 0usize..6, cut in 0usize..999) {
+        let op = [BinaryOp::Add, BinaryOp::Sub, BinaryOp::Mul, BinaryOp::Div, BinaryOp::Max, BinaryOp::Min][op];
         let mut sizes = [1, 1];
         let mut strides = [vec![0; dims.len()], vec![0; dims.len()]];
         for d in (0..dims.len()).rev() {
@@ -234,7 +250,7 @@ proptest! {
                 left /= dims[d];
             }
             let (a, b) = (f64::from(a[at[0]]), f64::from(b[at[1]]));
-            [a + b, a - b, a * b, a / b][op as usize]
+            [a + b, a - b, a * b, a / b, a.max(b), a.min(b)][op as usize]
         }).collect();
         check(&want, total, cut, |isa, out, elements| {
             let args = Binary { op, a: &a, b: &b, dims: &dims, a_strides: &strides[0], b_strides: &strides[1] };

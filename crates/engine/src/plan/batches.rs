@@ -6,12 +6,13 @@
 //! Kernels give the same bits however their work is cut, so neither parts nor threads change a result.
 
 use super::arena::Slot;
-use super::edge::{from_front, plain};
+use super::edge::from_front;
 use super::fuse;
 use super::lower::Packed;
 use super::{Input, OutputSpec, Plan, Settings};
 use crate::Error;
 use crate::kernels::Out;
+use percept_graph::ops::Extent;
 use percept_graph::{Bindings, Dim, Graph, Node, Op, Params, ValueId};
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -199,14 +200,18 @@ fn by_row(graph: &Graph, node: &Node, rows: &HashSet<ValueId>) -> bool {
     let wide = node.outputs.first().map_or(0, rank);
     let axis = |axis: i64| from_front(axis, wide);
     match &node.op {
-        Op::Add(_) | Op::Sub(_) | Op::Mul(_) | Op::Div(_) => node.inputs.iter().flatten().all(|id| {
-            let own = rank(id) == wide;
-            let one = |id: &ValueId| graph.value(*id).ty.shape[0] == 1.into();
-            if rows.contains(id) { own } else { !own || one(id) }
-        }),
+        Op::Add(_) | Op::Sub(_) | Op::Mul(_) | Op::Div(_) | Op::Max(_) | Op::Min(_) => {
+            node.inputs.iter().flatten().all(|id| {
+                let own = rank(id) == wide;
+                let one = |id: &ValueId| graph.value(*id).ty.shape[0] == 1.into();
+                if rows.contains(id) { own } else { !own || one(id) }
+            })
+        }
         Op::Identity(_) | Op::Dropout(_) | Op::Cast(_) => true,
         op if fuse::activation(op).is_some() => true,
-        Op::Conv(_) | Op::MaxPool(_) | Op::AveragePool(_) | Op::GlobalAveragePool(_) => first_only,
+        Op::Conv(_) | Op::ConvTranspose(_) | Op::MaxPool(_) | Op::AveragePool(_) | Op::GlobalAveragePool(_) => {
+            first_only
+        }
         Op::BatchNormalization(op) => first_only && !op.training_mode,
         Op::Gemm(op) => {
             let summand = node.inputs.get(2).copied().flatten();
@@ -217,13 +222,21 @@ fn by_row(graph: &Graph, node: &Node, rows: &HashSet<ValueId>) -> bool {
         // The first axis stays the first and as long as it was, and the order of the elements is the same.
         Op::Flatten(_) | Op::Reshape(_) | Op::Squeeze(_) | Op::Unsqueeze(_) => first_only,
         Op::Transpose(op) => op.permutation(wide).first() == Some(&0),
+        Op::LayerNormalization(op) => first_only && axis(op.axis) != 0,
         Op::Softmax(op) => axis(op.axis) != 0,
-        Op::Concat(op) => axis(op.axis) != 0 && (0..node.inputs.len()).all(is_row),
-        Op::ReduceMean(op) => {
-            let all = node.inputs[0].map_or(0, |id| rank(&id));
-            let axes = op.axes.clone().unwrap_or_else(|| plain(all).iter().map(|&axis| axis as i64).collect());
-            axes.iter().all(|&axis| from_front(axis, all) != 0)
+        Op::Gather(op) => {
+            let axis = from_front(op.axis, node.inputs[0].map_or(0, |id| rank(&id)));
+            if is_row(0) { first_only && axis != 0 } else { axis == 0 }
         }
+        Op::Resize(op) => match &op.to {
+            Extent::Scales(scales) => scales[0] == 1.0,
+            Extent::Sizes(sizes) => sizes[0].is_none(),
+        },
+        Op::Slice(op) => !op.axes.iter().any(|&at| axis(at) == 0),
+        Op::Concat(op) => axis(op.axis) != 0 && (0..node.inputs.len()).all(is_row),
+        Op::ReduceMean(op) => !op.axes(node.inputs[0].map_or(0, |id| rank(&id))).contains(&0),
+        Op::ReduceSum(op) => !op.axes(node.inputs[0].map_or(0, |id| rank(&id))).contains(&0),
+        Op::ReduceMax(op) => !op.axes(node.inputs[0].map_or(0, |id| rank(&id))).contains(&0),
         Op::Pad(op) => op.pads[0] == 0 && op.pads[wide] == 0,
         _ => false,
     }

@@ -105,6 +105,7 @@ impl Step {
                 let moved = float * tables.iter().map(Vec::len).product::<usize>();
                 (moved.min(all), moved)
             }
+            Kernel::Lookup { ids, .. } => (plan.bytes(*ids) + float * out, float * out),
             _ => (all + float * weights, written),
         };
         Work {
@@ -163,11 +164,18 @@ impl Kernel {
             }
             Self::Activate { .. } => Arithmetic::new("", out),
             Self::Softmax { .. } => Arithmetic::new("", 4 * out),
+            Self::LayerNorm { .. } => Arithmetic::new("", 8 * out),
             Self::Normalize { .. } => Arithmetic::new(" and scale", 2 * out),
             Self::Gather { .. } => {
-                let own = ["Concat", "Pad", "ConcatGrad", "PadGrad", "MeanGrad"].contains(&op);
+                let own = ["Concat", "Pad", "Slice", "ConcatGrad", "PadGrad", "MeanGrad", "ExpandLike", "SliceGrad"]
+                    .contains(&op);
                 Arithmetic::new(if own { "" } else { " moves" }, 0)
             }
+            Self::Mix { terms, .. } => {
+                let all = terms.iter().map(Vec::len).sum::<usize>();
+                Arithmetic::new("", 2 * out / terms.len().max(1) * all)
+            }
+            Self::Lookup { .. } => Arithmetic::new("", 0),
             Self::Transpose { .. } => Arithmetic::new(" moves", 0),
             Self::Training(training) => training.arithmetic(out, len),
         }
@@ -205,6 +213,8 @@ impl Training {
             // Largest, difference, exponential, sum, factor; or of sequences, roughly, the same.
             Self::Loss(step) => Arithmetic::new("", 5 * step.len()),
             Self::ConvInput { conv: shape, .. } | Self::ConvWeight { conv: shape, .. } => conv(shape),
+            Self::LayerNorm { from: [x, ..], .. } => Arithmetic::new("", 16 * len(*x)),
+            Self::Scatter { gradient, .. } => Arithmetic::new("", len(*gradient)),
             Self::ColumnSums { x, .. } => Arithmetic::new(" sums", len(*x)),
             Self::Pool { window, channels, .. } => Arithmetic::new("", window.pixels() * window.taps() * channels),
         }

@@ -52,6 +52,15 @@ pub(super) fn activation(op: &Op) -> Option<Activation> {
         Op::HardSigmoid(op) => Activation::HardSigmoid { alpha: op.alpha, beta: op.beta },
         Op::HardSwish(_) => Activation::HardSwish,
         Op::Tanh(_) => Activation::Tanh,
+        Op::Exp(_) => Activation::Exp,
+        Op::Log(_) => Activation::Log,
+        Op::Sqrt(_) => Activation::Sqrt,
+        Op::Abs(_) => Activation::Abs,
+        Op::Neg(_) => Activation::Neg,
+        Op::Softplus(_) => Activation::Softplus,
+        Op::Erf(_) => Activation::Erf,
+        Op::Gelu(_) => Activation::Gelu,
+        Op::Pow(op) => Activation::Pow(op.exponent),
         _ => return None,
     })
 }
@@ -65,7 +74,7 @@ pub(super) fn plan(graph: &Graph, constants: &Params, isa: Isa) -> Vec<Action> {
             continue;
         }
         let absorbed = match &node.op {
-            Op::Conv(_) | Op::Gemm(_) | Op::MatMul(_) => Some(finder.product(i, &actions)),
+            Op::Conv(_) | Op::ConvTranspose(_) | Op::Gemm(_) | Op::MatMul(_) => Some(finder.product(i, &actions)),
             Op::Cast(_) => finder.normalization(i),
             _ => None,
         };
@@ -115,7 +124,7 @@ impl Finder<'_> {
             return (chain, Action::Product(fused));
         }
         let next = |i: usize| self.next(i).filter(|&j| matches!(actions[j], Action::Alone));
-        if let Some(j) = next(anchor)
+        if let Some(j) = next(anchor).filter(|_| !matches!(node.op, Op::ConvTranspose(_)))
             && let Some(other) = residual(graph, node.outputs[0], &graph.nodes()[j])
         {
             fused.residual = Some(other);
@@ -154,6 +163,9 @@ impl Finder<'_> {
 
 /// Whether a kernel with an epilogue runs a product: one with a constant matrix or filters, and a constant bias of one value a channel.
 pub(super) fn has_epilogue(graph: &Graph, constants: &Params, node: &Node) -> bool {
+    if let Op::ConvTranspose(_) = node.op {
+        return true;
+    }
     let constants = node.inputs[1..].iter().flatten().map(|id| constants.get(&graph.value(*id).name));
     let Some(constants) = constants.collect::<Option<Vec<_>>>() else { return false };
     let of_columns = |summand: &Tensor| summand.shape().iter().rev().skip(1).all(|&size| size == 1);

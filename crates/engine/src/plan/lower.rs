@@ -10,7 +10,7 @@ use super::step::{Kernel, OUTSIDE, Place, Step};
 use crate::Error;
 use crate::kernels::{BottleneckWeights, ConvWeights, DepthwiseWeights, PackedB, WinogradWeights};
 use crate::simd::{AlignedBuf, Isa};
-use percept_graph::{DType, Graph, Node, Op, Params, Source, Tensor, ValueId};
+use percept_graph::{DType, Graph, Node, Op, Params, Source, Tensor, TensorData, ValueId};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -24,6 +24,10 @@ pub(crate) struct Packed {
     /// By the names of all layers' weights.
     pub(super) bottleneck: HashMap<[String; 3], Arc<BottleneckWeights>>,
     pub(super) dense: HashMap<(String, bool), Arc<PackedB>>,
+    /// For the gradient of the input, by the number of groups, too.
+    pub(super) transposed: HashMap<(String, usize), Arc<Vec<PackedB>>>,
+    /// As they are.
+    pub(super) values: HashMap<String, Arc<AlignedBuf>>,
 }
 
 /// More nodes than this are refused: planning the memory of so many takes too long.
@@ -35,7 +39,9 @@ pub(super) struct Lower<'a> {
     pub(super) params: &'a Params,
     pub(super) packed: &'a mut Packed,
     pub(super) isa: Isa,
-    pub(super) constants: Vec<AlignedBuf>,
+    pub(super) constants: Vec<Arc<AlignedBuf>>,
+    /// Inputs whose integers name entries, for each how many there are, and who reads them.
+    pub(super) entries: Vec<(usize, usize, String)>,
     pub(super) steps: Vec<Step>,
     pub(super) slots: Vec<Slot>,
     /// The operator that the next steps are part of.
@@ -72,6 +78,7 @@ impl<'a> Lower<'a> {
             packed,
             isa,
             constants: Vec::new(),
+            entries: Vec::new(),
             steps: Vec::new(),
             slots: Vec::new(),
             op: "",
@@ -139,16 +146,42 @@ impl<'a> Lower<'a> {
         }
         let edge = match self.lazy.get(&id) {
             Some(&lazy) => self.store(&value.name, lazy, self.shape(id)?),
-            None => self.constant(&self.shape(id)?, self.constant_values(id)?),
+            None => {
+                let values = self.constant_values(id)?;
+                let shared = self.packed.values.entry(value.name.clone()).or_insert_with(|| buffer(values));
+                self.constants.push(Arc::clone(shared));
+                self.newest_constant(self.shape(id)?)
+            }
         };
         self.set(id, edge.clone());
         Ok(edge)
     }
 
-    /// The edge of integers: an input as it was given, which steps read by [`Memory::input`](super::step::Memory::input).
-    pub(super) fn integers(&self, id: ValueId) -> Lowered<Edge> {
-        let edge = self.edges[id.index()].clone().filter(|edge| matches!(edge.place, Place::Input(_)));
-        edge.ok_or_else(|| format!("\"{}\" must be an input of the network", self.graph.value(id).name))
+    /// The edge of integers: an input as it was given, or the bits of a constant, which steps read by
+    /// [`Memory::input`](super::step::Memory::input).
+    pub(super) fn integers(&mut self, id: ValueId) -> Lowered<Edge> {
+        if let Some(edge) = &self.edges[id.index()] {
+            return Ok(edge.clone());
+        }
+        let name = &self.graph.value(id).name;
+        let list: Vec<i64> = match self.constant_tensor(id).map(Tensor::data) {
+            Ok(TensorData::I64(list)) => list.clone(),
+            Ok(TensorData::I32(list)) => list.iter().map(|&x| x.into()).collect(),
+            _ => return Err(format!("\"{name}\" must be an input of the network or a constant, of integers")),
+        };
+        let bits = |&x: &i64| i32::try_from(x).map(|x| f32::from_bits(x as u32));
+        let bits: Vec<_> = list.iter().map(bits).collect::<Result<_, _>>().map_err(|e| format!("\"{name}\": {e}"))?;
+        let edge = self.constant(&self.shape(id)?, &bits);
+        self.set(id, edge.clone());
+        Ok(edge)
+    }
+
+    /// The edge of a value that is only moved or renamed.
+    pub(super) fn any(&mut self, id: ValueId) -> Lowered<Edge> {
+        match self.graph.value(id).ty.dtype {
+            DType::I32 | DType::I64 => self.integers(id),
+            _ => self.float(id),
+        }
     }
 
     /// The tensor of a constant value; an error if the value depends on the inputs.
@@ -166,10 +199,13 @@ impl<'a> Lower<'a> {
     }
 
     pub(super) fn constant(&mut self, shape: &[usize], values: &[f32]) -> Edge {
-        let mut buffer = AlignedBuf::zeroed(values.len());
-        buffer.copy_from_slice(values);
-        self.constants.push(buffer);
-        Edge { place: Place::Constant(self.constants.len() - 1), shape: shape.to_vec(), order: plain(shape.len()) }
+        self.constants.push(buffer(values));
+        self.newest_constant(shape.to_vec())
+    }
+
+    fn newest_constant(&self, shape: Vec<usize>) -> Edge {
+        let order = plain(shape.len());
+        Edge { place: Place::Constant(self.constants.len() - 1), shape, order }
     }
 
     /// The inputs of a node, all f32.
@@ -281,6 +317,12 @@ impl<'a> Lower<'a> {
         }
         self.push(name, Kernel::Gather { x: from.place, tables, fill, strides, offset }, to);
     }
+}
+
+fn buffer(values: &[f32]) -> Arc<AlignedBuf> {
+    let mut buffer = AlignedBuf::zeroed(values.len());
+    buffer.copy_from_slice(values);
+    Arc::new(buffer)
 }
 
 /// `[batch, m, n]` if `to` is made of the transposes of `batch` matrices m × n that follow each other in `from`.

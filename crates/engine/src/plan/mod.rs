@@ -72,7 +72,9 @@ impl Settings {
 pub struct Plan {
     steps: Vec<Step>,
     slots: Vec<(usize, usize)>,
-    constants: Vec<AlignedBuf>,
+    constants: Vec<Arc<AlignedBuf>>,
+    /// Inputs whose integers name entries, for each how many there are, and who reads them.
+    entries: Vec<(usize, usize, String)>,
     arena: AlignedBuf,
     /// Floats that the arena cannot do without.
     least: usize,
@@ -120,7 +122,7 @@ impl Plan {
     ) -> Result<Self, Error> {
         let mut lower = Lower::new(graph, params, packed, settings.isa);
         let outputs = lower.walk()?;
-        let Lower { steps, mut slots, constants, .. } = lower;
+        let Lower { steps, mut slots, constants, entries, .. } = lower;
         let mut specs = Vec::with_capacity(outputs.len());
         for edge in outputs {
             if let Place::Slot(slot) = edge.place {
@@ -130,7 +132,7 @@ impl Plan {
         }
         // A slot that no step writes belongs to a value without elements.
         slots.iter_mut().for_each(|slot| slot.first = slot.first.min(slot.last));
-        Self::new(graph, settings, slots, specs, steps, constants)
+        Ok(Self { entries, ..Self::new(graph, settings, slots, specs, steps, constants)? })
     }
 
     /// A plan of these steps; an error if slots or scratch memory exceed the memory limit.
@@ -140,7 +142,7 @@ impl Plan {
         mut slots: Vec<Slot>,
         outputs: Vec<OutputSpec>,
         steps: Vec<Step>,
-        constants: Vec<AlignedBuf>,
+        constants: Vec<Arc<AlignedBuf>>,
     ) -> Result<Self, Error> {
         let (limit, threads) = (settings.memory_limit / size_of::<f32>(), settings.pool.threads());
         let too_large = |floats: usize| {
@@ -161,6 +163,7 @@ impl Plan {
             steps,
             slots: slots.iter().map(|slot| (slot.offset, slot.len)).collect(),
             constants,
+            entries: Vec::new(),
             arena: AlignedBuf::zeroed(floats),
             least,
             scratch: AlignedBuf::zeroed(scratch_len * threads),
@@ -173,7 +176,8 @@ impl Plan {
         })
     }
 
-    /// Runs the network; an error if an input has another type or size than the plan was made for, or a label is no class.
+    /// Runs the network; an error if an input has another type or size than the plan was made for, a label is no class, or an integer names an
+    /// entry that a table does not have.
     pub fn run(&mut self, inputs: &[Input<'_>]) -> Result<(), Error> {
         if inputs.len() != self.inputs.len() {
             let name = self.inputs.get(inputs.len()).map_or("", |spec| &spec.name);
@@ -189,6 +193,13 @@ impl Plan {
         }
         if !self.parts.is_empty() {
             return self.run_parts(inputs);
+        }
+        for (input, size, reader) in &self.entries {
+            let odd = (0..self.inputs[*input].len).find(|&i| inputs[*input].entry(i, *size).is_none());
+            if let Some(id) = odd.map(|i| inputs[*input].integer(i)) {
+                let reason = format!("holds {id}, which is not among the {size} entries that \"{reader}\" looks up");
+                return Err(Error::Input { name: self.inputs[*input].name.clone(), reason });
+            }
         }
         // Lengths first: a pointer to write through is not to be followed by another look at its buffer.
         let (floats, scratch_floats) = (self.arena.len(), self.scratch.len());

@@ -52,6 +52,7 @@ impl Lower<'_> {
         let epilogue = fuse::has_epilogue(self.graph, self.params, node);
         match &node.op {
             Op::Conv(op) => self.conv(node, op, last, fused),
+            Op::ConvTranspose(op) => self.conv_transpose(node, op, last, fused),
             Op::Gemm(op) if epilogue => self.dense(node, op, last, fused),
             Op::Gemm(op) => self.gemm_in_parts(node, op),
             _ if epilogue => {
@@ -183,28 +184,31 @@ impl Lower<'_> {
         Ok(())
     }
 
-    /// Products of matrices known only at run time, with broadcast leading axes.
+    /// Products of matrices known only at run time, with broadcast leading axes; the right side is read as it lies, so a transposed one is not moved.
     fn matmul(&mut self, node: &Node) -> Lowered<()> {
-        let [(a_id, a), (b_id, b)] = self.inputs(node)?;
-        let (a, b) = (self.reorder(a_id, &plain(a.shape.len()))?, self.reorder(b_id, &plain(b.shape.len()))?);
+        let [(a_id, a), (_, b)] = self.inputs(node)?;
+        let a = self.reorder(a_id, &plain(a.shape.len()))?;
         // A vector is a row on the left and a column on the right.
-        let a_shape = if a.shape.len() == 1 { vec![1, a.shape[0]] } else { a.shape.clone() };
-        let b_shape = if b.shape.len() == 1 { vec![b.shape[0], 1] } else { b.shape.clone() };
-        let (a_batch, a_matrix) = a_shape.split_at(a_shape.len() - 2);
-        let (b_batch, b_matrix) = b_shape.split_at(b_shape.len() - 2);
-        let (m, k, n) = (a_matrix[0], a_matrix[1], b_matrix[1]);
+        let (a_own, b_own) = (a.shape.len().saturating_sub(2), b.shape.len().saturating_sub(2));
+        let (a_steps, b_steps) = (a.strides(), b.strides());
+        let k = a.shape[a.shape.len() - 1];
+        let m = if a.shape.len() == 1 { 1 } else { a.shape[a_own] };
+        let (n, columns) = if b.shape.len() == 1 { (1, 1) } else { (b.shape[b_own + 1], b_steps[b_own + 1]) };
         let shape = self.shape(node.outputs[0])?;
-        let batch = &shape[..a_batch.len().max(b_batch.len())];
-        let axes = |own: &[usize], matrix: usize| {
-            let own = Edge { place: a.place, shape: own.to_vec(), order: plain(own.len()) };
-            let strides = own.broadcast_strides(batch).into_iter().map(|stride| stride * matrix);
-            batch.iter().copied().zip(strides).map(<[usize; 2]>::from).collect::<Vec<_>>()
+        let batch = &shape[..a_own.max(b_own)];
+        let axes = |own: usize, edge: &Edge, steps: &[usize]| {
+            let step =
+                |i: usize| (i + own).checked_sub(batch.len()).filter(|&i| edge.shape[i] != 1).map_or(0, |i| steps[i]);
+            (0..batch.len()).map(|i| [batch[i], step(i)]).collect::<Vec<_>>()
         };
-        let (a_axes, b_axes) = (axes(a_batch, m * k), axes(b_batch, k * n));
-        let offsets = (0..batch.iter().product()).map(|i| [offset_of(&a_axes, i), offset_of(&b_axes, i), i * m * n]);
-        let (a, b, offsets) = (a.place, b.place, offsets.collect());
-        let packed = PackedB::zeroed(self.isa, k, n);
-        let kernel = Kernel::MatMul { m, a, b, b_strides: [n, 1], offsets, packed };
+        let (a_axes, b_axes) = (axes(a_own, &a, &a_steps), axes(b_own, &b, &b_steps));
+        let count: usize = batch.iter().product();
+        // One matrix on the right for all rows on the left is one product.
+        let one = b_axes.iter().all(|axis| axis[1] == 0) && a.len() == count * m * k;
+        let (count, m) = if one { (count.min(1), count * m) } else { (count, m) };
+        let offsets = (0..count).map(|i| [offset_of(&a_axes, i), offset_of(&b_axes, i), i * m * n]).collect();
+        let (packed, b_strides) = (PackedB::zeroed(self.isa, k, n), [b_steps[b_own], columns]);
+        let kernel = Kernel::MatMul { m, a: a.place, b: b.place, b_strides, offsets, packed };
         self.emit(&node.name, node.outputs[0], plain(shape.len()), kernel)
     }
 }

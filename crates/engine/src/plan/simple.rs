@@ -4,10 +4,12 @@ use super::edge::{CHANNELS_LAST, Edge, from_front, plain};
 use super::fuse::{self, Normalize};
 use super::lower::{Lower, Lowered};
 use super::product::{pair, window};
-use super::step::Kernel;
+use super::step::{Kernel, Place, entry};
 use crate::kernels::{Activation, BinaryOp, PoolKind};
-use percept_graph::ops::{AveragePool, BatchNormalization, Concat, Pad, PadMode, Padding, Softmax, Steps};
-use percept_graph::{DType, Node, Op};
+use percept_graph::ops::{
+    AveragePool, BatchNormalization, Concat, Gather, Pad, PadMode, Padding, Softmax, Steps, Terms,
+};
+use percept_graph::{DType, Node, Op, ValueId};
 
 impl Lower<'_> {
     pub(super) fn simple(&mut self, node: &Node) -> Lowered<()> {
@@ -19,6 +21,8 @@ impl Lower<'_> {
             Op::Sub(_) => self.binary(node, BinaryOp::Sub),
             Op::Mul(_) => self.binary(node, BinaryOp::Mul),
             Op::Div(_) => self.binary(node, BinaryOp::Div),
+            Op::Max(_) => self.binary(node, BinaryOp::Max),
+            Op::Min(_) => self.binary(node, BinaryOp::Min),
             Op::Softmax(op) => self.softmax(node, op),
             Op::MaxPool(op) => self.pool(node, &op.kernel_shape, op.steps(), PoolKind::Max),
             Op::AveragePool(op) => {
@@ -27,12 +31,20 @@ impl Lower<'_> {
                 self.pool(node, &op.kernel_shape, op.steps(), kind)
             }
             Op::GlobalAveragePool(_) => self.mean(node, |rank| (2..rank).collect()),
-            Op::ReduceMean(op) => self.mean(node, |rank| match &op.axes {
-                Some(axes) => axes.iter().map(|&axis| from_front(axis, rank)).collect(),
-                None => plain(rank),
-            }),
+            Op::ReduceMean(op) => self.mean(node, |rank| op.axes(rank)),
+            Op::ReduceSum(op) => {
+                let [(id, x)] = self.inputs(node)?;
+                self.sum(node, id, &op.axes(x.shape.len()), 1.0)
+            }
+            Op::ReduceMax(op) => {
+                let [(id, x)] = self.inputs(node)?;
+                let (x, window, channels) = self.reduction(id, &op.axes(x.shape.len()))?;
+                let order = plain(self.graph.value(node.outputs[0]).ty.rank());
+                let pool = Kernel::Pool { window, kind: PoolKind::Max, channels, x: x.place };
+                self.emit(&node.name, node.outputs[0], order, pool)
+            }
             Op::Transpose(op) => {
-                let [(_, x)] = self.inputs(node)?;
+                let x = self.any(node.inputs[0].ok_or("lacks an input")?)?;
                 let perm = op.permutation(x.shape.len());
                 let order = x.order.iter().map(|&axis| perm.iter().position(|&p| p == axis).unwrap_or(axis));
                 let (order, shape) = (order.collect(), perm.iter().map(|&axis| x.shape[axis]).collect());
@@ -42,19 +54,49 @@ impl Lower<'_> {
             Op::Flatten(_) | Op::Reshape(_) | Op::Squeeze(_) | Op::Unsqueeze(_) | Op::ReshapeLike(_) => {
                 self.reshape(node)
             }
+            Op::LayerNormalization(op) => {
+                let inputs = node.inputs.iter().flatten().map(|&id| Ok(self.plainly(id)?.place));
+                let (places, shape) = (inputs.collect::<Lowered<Vec<_>>>()?, self.shape(node.outputs[0])?);
+                let n = shape[from_front(op.axis, shape.len())..].iter().product();
+                let (x, scale, bias) = (places[0], places[1], places.get(2).copied());
+                let norm = Kernel::LayerNorm { n, x, scale, bias, epsilon: op.epsilon };
+                self.emit(&node.name, node.outputs[0], plain(shape.len()), norm)
+            }
+            Op::Resize(op) => {
+                let ([(id, x)], to) = (self.inputs(node)?, self.shape(node.outputs[0])?);
+                let terms = |axis: usize| op.terms(axis, x.shape[axis], to[axis]);
+                self.mix(node, id, &(0..to.len()).map(terms).collect::<Vec<_>>())
+            }
+            Op::Gather(op) => self.lookup(node, op),
+            Op::Slice(op) => {
+                let [(_, x)] = self.inputs(node)?;
+                let y = self.slot(self.shape(node.outputs[0])?, x.order.clone());
+                let ranges = op.ranges(&x.shape);
+                let entry = |axis: usize, i: usize| usize::try_from(ranges[axis].0 + i as i64 * ranges[axis].1).ok();
+                self.gather(&node.name, &x, &y, (&y.shape, 0), 0.0, entry);
+                self.set(node.outputs[0], y);
+                Ok(())
+            }
             Op::Concat(op) => self.concat(node, op),
             Op::Pad(op) => self.pad(node, op),
             Op::Identity(_) | Op::Dropout(_) => self.alias(node),
-            Op::Cast(op) if op.to == DType::F32 => self.alias(node),
+            Op::Cast(op) if op.to == DType::F32 => {
+                let [(_, x)] = self.inputs(node)?;
+                self.set(node.outputs[0], x);
+                Ok(())
+            }
+            Op::Cast(op) if matches!(op.to, DType::I32 | DType::I64) => self.alias(node),
             Op::Cast(op) => Err(format!("casts to {} at run time: the engine computes with f32", op.to)),
             Op::BatchNormalization(op) => self.batch_norm(node, op),
-            Op::Constant(_) | Op::Conv(_) | Op::Gemm(_) | Op::MatMul(_) => Err("is handled elsewhere".into()),
+            Op::Constant(_) | Op::Conv(_) | Op::ConvTranspose(_) | Op::Gemm(_) | Op::MatMul(_) => {
+                Err("is handled elsewhere".into())
+            }
             _ => self.training(node),
         }
     }
 
     fn alias(&mut self, node: &Node) -> Lowered<()> {
-        let [(_, x)] = self.inputs(node)?;
+        let x = self.any(node.inputs[0].ok_or("lacks an input")?)?;
         self.set(node.outputs[0], x);
         Ok(())
     }
@@ -156,7 +198,7 @@ impl Lower<'_> {
         let rank = x.shape.len();
         let axes = axes(rank);
         let order = plain(self.graph.value(node.outputs[0]).ty.rank());
-        if rank == 4 && (axes == [2, 3] || axes == [3, 2]) && x.len() > 0 {
+        if rank == 4 && axes == [2, 3] && x.len() > 0 {
             let steps: Steps<'_> = (&[1, 1], &[1, 1], &Padding::Explicit(vec![0; 4]));
             let window = window(&x.shape, &[x.shape[0], x.shape[1], 1, 1], &x.shape[2..], steps)?;
             let x = self.reorder(id, &CHANNELS_LAST)?;
@@ -171,12 +213,70 @@ impl Lower<'_> {
     pub(super) fn reshape(&mut self, node: &Node) -> Lowered<()> {
         // A further input may say the shape alone.
         let Some(id) = node.inputs[0] else { return Err("lacks an input".into()) };
-        let x = self.float(id)?;
-        let x = self.reorder(id, &plain(x.shape.len()))?;
+        let x = self.any(id)?;
+        let x = match self.graph.value(id).ty.dtype {
+            DType::F32 => self.reorder(id, &plain(x.shape.len()))?,
+            _ if x.lies_in(&plain(x.shape.len())) => x,
+            _ => return Err("takes integers only as they lie: reshape them before they are transposed".into()),
+        };
         let shape = self.shape(node.outputs[0])?;
         let order = plain(shape.len());
         self.set(node.outputs[0], Edge { place: x.place, shape, order });
         Ok(())
+    }
+
+    /// A value whose entries along each axis become those sums of them, if any; an axis a step.
+    pub(super) fn mix(&mut self, node: &Node, id: ValueId, terms: &[Option<Vec<Terms>>]) -> Lowered<()> {
+        let rank = terms.len();
+        let mut x = if rank == 4 { self.reorder(id, &CHANNELS_LAST)? } else { self.reorder(id, &plain(rank))? };
+        for (axis, terms) in terms.iter().enumerate() {
+            let Some(terms) = terms else { continue };
+            let at = x.order.iter().position(|&other| other == axis).unwrap_or(0);
+            let (size, inner) = (x.shape[axis], x.dims()[at + 1..].iter().product());
+            let narrow = |terms: &Terms| terms.iter().map(|&(i, weight)| (i, weight as f32)).collect();
+            let kernel = Kernel::Mix { x: x.place, size, inner, terms: terms.iter().map(narrow).collect() };
+            let shape = x.shape.iter().enumerate().map(|(i, &size)| if i == axis { terms.len() } else { size });
+            let y = self.slot(shape.collect(), x.order.clone());
+            self.push(&node.name, kernel, &y);
+            x = y;
+        }
+        self.set(node.outputs[0], x);
+        Ok(())
+    }
+
+    /// The rows that integers name; what lies in which order follows from the integers.
+    fn lookup(&mut self, node: &Node, op: &Gather) -> Lowered<()> {
+        let [Some(data), Some(indices)] = node.inputs[..] else { return Err("needs 2 inputs".into()) };
+        let shape = self.shape(data)?;
+        let (ids, [outer, size, inner], order) = self.table(node, op, indices, &shape)?;
+        let x = self.reorder(data, &plain(shape.len()))?.place;
+        self.emit(&node.name, node.outputs[0], order, Kernel::Lookup { x, ids, outer, size, inner })
+    }
+
+    /// The integers that name rows of tables of a shape, all of which must be there; how many tables there are, the rows of each, and the
+    /// length of a row; and the order of the axes of what is looked up.
+    pub(super) fn table(
+        &mut self,
+        node: &Node,
+        op: &Gather,
+        indices: ValueId,
+        shape: &[usize],
+    ) -> Lowered<(Place, [usize; 3], Vec<usize>)> {
+        let (axis, ids) = (from_front(op.axis, shape.len()), self.integers(indices)?);
+        let (size, product) = (shape[axis], |axes: &[usize]| axes.iter().product());
+        match ids.place {
+            Place::Constant(i) => {
+                let mut all = self.constants[i].iter().map(|x| i64::from(x.to_bits() as i32));
+                if let Some(id) = all.find(|&id| entry(id, size).is_none()) {
+                    return Err(format!("looks up {id}, which is not among {size} entries"));
+                }
+            }
+            Place::Input(i) => self.entries.push((i, size, node.name.clone())),
+            Place::Slot(_) => return Err("looks up integers that are computed".into()),
+        }
+        let (own, rank) = (ids.shape.len(), shape.len() - 1 + ids.shape.len());
+        let order = (0..axis).chain(ids.order.iter().map(|&i| axis + i)).chain(axis + own..rank).collect();
+        Ok((ids.place, [product(&shape[..axis]), size, product(&shape[axis + 1..])], order))
     }
 
     fn concat(&mut self, node: &Node, op: &Concat) -> Lowered<()> {

@@ -58,10 +58,16 @@ pub(super) enum Kernel {
     Activate { activation: Activation, x: Place },
     /// Softmax over runs of `n`.
     Softmax { n: usize, x: Place },
+    /// Layer normalisation of rows of `n`.
+    LayerNorm { n: usize, x: Place, scale: Place, bias: Option<Place>, epsilon: f32 },
     /// Bytes to floats: a factor and a summand for each channel.
     Normalize { x: Place, scale: Vec<f32>, shift: Vec<f32> },
     /// Moves elements: for each axis of the output, in memory order, the offsets into `x`, or `OUTSIDE` for the filling.
     Gather { x: Place, tables: Vec<Vec<usize>>, fill: f32, strides: Vec<usize>, offset: usize },
+    /// Of each of `outer` tables of `size` rows of `inner`, the rows that the integers name.
+    Lookup { x: Place, ids: Place, outer: usize, size: usize, inner: usize },
+    /// Of each of the blocks of `size` rows of `inner` that follow each other, weighted sums of some rows.
+    Mix { x: Place, size: usize, inner: usize, terms: Vec<Vec<(usize, f32)>> },
     /// The transposes of `batch` matrices m × n: pictures from channels-first to channels-last, or back.
     Transpose { x: Place, batch: usize, m: usize, n: usize },
     /// A 3×3 convolution of stride 1 with fewer multiplications.
@@ -94,8 +100,10 @@ impl Kernel {
         match self {
             Self::Conv(Conv { x, fresh, tail, .. }) | Self::Depthwise { x, fresh, tail, .. } => tail.reads(*x, *fresh),
             Self::Gemm { x, tail, .. } => tail.reads(*x, None),
-            Self::MatMul { a, b, .. } | Self::Binary { a, b, .. } => vec![*a, *b],
+            Self::MatMul { a, b, .. } | Self::Binary { a, b, .. } | Self::Lookup { x: a, ids: b, .. } => vec![*a, *b],
+            Self::LayerNorm { x, scale, bias, .. } => [Some(*x), Some(*scale), *bias].into_iter().flatten().collect(),
             Self::Pool { x, .. }
+            | Self::Mix { x, .. }
             | Self::Activate { x, .. }
             | Self::Softmax { x, .. }
             | Self::Normalize { x, .. }
@@ -164,6 +172,17 @@ impl Input<'_> {
             Self::I64(data) => data[i],
         }
     }
+
+    /// An element as an entry of so many, of which negative ones count from the end.
+    pub(super) fn entry(&self, i: usize, size: usize) -> Option<usize> {
+        entry(self.integer(i), size)
+    }
+}
+
+/// The entry of so many that an integer names.
+pub(super) fn entry(id: i64, size: usize) -> Option<usize> {
+    let entry = if id < 0 { usize::try_from(id.checked_add_unsigned(size as u64)?) } else { usize::try_from(id) };
+    entry.ok().filter(|&entry| entry < size)
 }
 
 /// The memory that steps work on.
@@ -172,7 +191,7 @@ pub(super) struct Memory<'a> {
     pub(super) arena: (*mut f32, usize),
     /// Offset and length of each slot.
     pub(super) slots: &'a [(usize, usize)],
-    pub(super) constants: &'a [AlignedBuf],
+    pub(super) constants: &'a [Arc<AlignedBuf>],
     pub(super) inputs: &'a [Input<'a>],
     /// Scratch memory, `scratch_len` floats for each thread.
     pub(super) scratch: (*mut f32, usize),
@@ -200,9 +219,17 @@ impl Memory<'_> {
         }
     }
 
-    /// An input as it was given.
+    /// An input as it was given, or a constant of integers.
     pub(super) fn input(&self, place: Place) -> Input<'_> {
-        if let Place::Input(i) = place { self.inputs[i] } else { Input::U8(&[]) }
+        match place {
+            Place::Input(i) => self.inputs[i],
+            Place::Constant(i) => {
+                let bits = &self.constants[i];
+                // SAFETY: both types have 32 bits, and any bits are an i32.
+                Input::I32(unsafe { std::slice::from_raw_parts(bits.as_ptr().cast(), bits.len()) })
+            }
+            Place::Slot(_) => Input::U8(&[]),
+        }
     }
 
     /// An input of bytes.
@@ -362,6 +389,13 @@ impl Step {
                 let (x, parts) = (memory.read(*x), tasks(out.len(), ELEMENTS).min(out.len() / *n));
                 in_parts(pool, out, parts, *n, &|range, y| kernels::softmax(isa, *n, &x[range], y));
             }
+            Kernel::LayerNorm { n, x, scale, bias, epsilon } => {
+                let (n, x, scale, epsilon) = (*n, memory.read(*x), memory.read(*scale), *epsilon);
+                let bias = bias.map(|bias| memory.read(bias));
+                in_parts(pool, out, tasks(out.len(), ELEMENTS), n, &|range, y| {
+                    kernels::layer_norm(isa, &kernels::LayerNorm { n, x: &x[range], scale, epsilon }, bias, y);
+                });
+            }
             Kernel::Normalize { x, scale, shift } => {
                 let x = memory.bytes(*x);
                 let normalize = |range, y: &mut [f32]| kernels::normalize_u8(isa, &x[range], scale, shift, y);
@@ -374,6 +408,29 @@ impl Step {
                 pool.run(parts, &|task, _| {
                     for row in part(rows, 1, parts, task) {
                         gather_row(x, tables, *fill, strides, row, out);
+                    }
+                });
+            }
+            Kernel::Lookup { x, ids, outer, size, inner } => {
+                let (x, ids, size, inner) = (memory.read(*x), memory.input(*ids), *size, *inner);
+                let count = out.len() / inner / *outer;
+                in_parts(pool, out, tasks(out.len(), ELEMENTS), inner, &|range, y| {
+                    for (row, y) in (range.start / inner..).zip(y.chunks_exact_mut(inner)) {
+                        // Plans look at all integers before they run.
+                        let entry = ids.entry(row % count, size).unwrap_or(0);
+                        y.copy_from_slice(&x[(row / count * size + entry) * inner..][..inner]);
+                    }
+                });
+            }
+            Kernel::Mix { x, size, inner, terms } => {
+                let (x, size, inner) = (memory.read(*x), *size, *inner);
+                in_parts(pool, out, tasks(out.len(), ELEMENTS), inner, &|range, y| {
+                    for (row, y) in (range.start / inner..).zip(y.chunks_exact_mut(inner)) {
+                        let block = &x[row / terms.len() * size * inner..][..size * inner];
+                        y.fill(0.0);
+                        for &(i, weight) in &terms[row % terms.len()] {
+                            y.iter_mut().zip(&block[i * inner..]).for_each(|(y, x)| *y += weight * x);
+                        }
                     }
                 });
             }

@@ -32,3 +32,22 @@ pub(super) fn divide(ty: &TensorType, given: &[&Array]) -> Result<Array, String>
     }
     binary(ty, given, |a, b| (a / b).trunc())
 }
+
+/// The error function by the series `2/√π · exp(−x²) · Σ 2ⁿ x²ⁿ⁺¹ / (2n + 1)!!` (Abramowitz and Stegun, 7.1.6), whose terms have one sign.
+pub(crate) fn erf(x: f64) -> f64 {
+    if x.abs() > 6.0 {
+        return x.signum();
+    }
+    let (mut term, mut sum, mut n) = (x, x, 1.0);
+    while term.abs() > 1e-18 * sum.abs() {
+        term *= 2.0 * x * x / (2.0 * n + 1.0);
+        sum += term;
+        n += 1.0;
+    }
+    std::f64::consts::FRAC_2_SQRT_PI * (-x * x).exp() * sum
+}
+
+/// The distribution function of the normal distribution.
+pub(crate) fn normal(x: f64) -> f64 {
+    0.5 * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2))
+}

@@ -3,7 +3,7 @@
 //! It is what the fast kernels are tested against, what folds constants, and what gradients will be checked with: in f64,
 //! finite differences mean something.
 
-mod arithmetic;
+pub(crate) mod arithmetic;
 mod layout;
 mod linear;
 mod loss;
@@ -109,6 +109,19 @@ fn sum_to(shape: &[usize], x: &Array) -> Vec<f64> {
     sums
 }
 
+/// For each entry of `shape`, which broadcasts to that of `x`, the place of the first greatest entry that shows it, and that entry.
+fn largest(shape: &[usize], x: &Array) -> (Vec<usize>, Vec<f64>) {
+    let count = shape.iter().product();
+    let (mut places, mut values) = (vec![0; count], vec![f64::NEG_INFINITY; count]);
+    for (i, &value) in x.data.iter().enumerate() {
+        let to = shown(shape, &position(&x.shape, i));
+        if value > values[to] {
+            (places[to], values[to]) = (i, value);
+        }
+    }
+    (places, values)
+}
+
 /// A shape whose `axes` have one entry each.
 fn reduced(shape: &[usize], axes: &[usize]) -> Vec<usize> {
     (0..shape.len()).map(|axis| if axes.contains(&axis) { 1 } else { shape[axis] }).collect()
@@ -153,6 +166,17 @@ pub fn eval(op: &Op, inputs: &[Option<&Array>]) -> Result<Vec<Array>, String> {
         Op::Sub(_) => arithmetic::binary(ty, &given, |a, b| a - b),
         Op::Mul(_) => arithmetic::binary(ty, &given, |a, b| a * b),
         Op::Div(_) => arithmetic::divide(ty, &given),
+        Op::Max(_) => arithmetic::binary(ty, &given, f64::max),
+        Op::Min(_) => arithmetic::binary(ty, &given, f64::min),
+        Op::Exp(_) => Ok(x.map(f64::exp)),
+        Op::Log(_) => Ok(x.map(f64::ln)),
+        Op::Sqrt(_) => Ok(x.map(f64::sqrt)),
+        Op::Abs(_) => Ok(x.map(f64::abs)),
+        Op::Neg(_) => Ok(x.map(|x| -x)),
+        Op::Softplus(_) => Ok(x.map(|x| x.max(0.0) + (-x.abs()).exp().ln_1p())),
+        Op::Erf(_) => Ok(x.map(arithmetic::erf)),
+        Op::Gelu(_) => Ok(x.map(|x| x * arithmetic::normal(x))),
+        Op::Pow(op) => Ok(x.map(|x| x.powf(op.exponent.into()))),
         Op::Relu(_) => Ok(x.map(|x| x.max(0.0))),
         Op::LeakyRelu(op) => Ok(x.map(|x| if x < 0.0 { x * f64::from(op.alpha) } else { x })),
         Op::Clip(op) => Ok(x.map(|x| x.max(op.min.into()).min(op.max.into()))),
@@ -162,11 +186,18 @@ pub fn eval(op: &Op, inputs: &[Option<&Array>]) -> Result<Vec<Array>, String> {
         Op::Tanh(_) => Ok(x.map(f64::tanh)),
         Op::Softmax(op) => normalization::softmax(x, op.axis),
         Op::Conv(op) => window::conv(ty, &given, op),
+        Op::ConvTranspose(op) => window_grad::conv_transpose(ty, &given, op),
         Op::MaxPool(op) => window::max_pool(ty, x, op),
         Op::AveragePool(op) => window::average_pool(ty, x, op),
         Op::GlobalAveragePool(_) => normalization::mean(ty, x, &(2..x.shape.len()).collect::<Vec<_>>()),
-        Op::ReduceMean(op) => normalization::reduce_mean(ty, x, op),
+        Op::ReduceMean(op) => normalization::mean(ty, x, &op.axes(x.shape.len())),
+        Op::ReduceSum(op) => Array::like(ty, sum_to(&reduced(&x.shape, &op.axes(x.shape.len())), x)),
+        Op::ReduceMax(op) => Array::like(ty, largest(&reduced(&x.shape, &op.axes(x.shape.len())), x).1),
+        Op::ReduceMaxGrad(op) => training::reduce_max_grad(&given, &op.axes),
+        Op::ExpandLike(_) => from_fn(ty, |at| arithmetic::broadcast(x, at)),
         Op::BatchNormalization(op) => return normalization::batch_norm(&given, op),
+        Op::LayerNormalization(op) => return Ok(vec![normalization::layer_norm(&given, op)]),
+        Op::LayerNormGrad(op) => return normalization::layer_norm_grad(&given, &op.of),
         Op::BatchNormGrad(op) => return normalization::batch_norm_grad(&given, &op.of),
         Op::Loss(op) => return loss::loss(inputs, op),
         Op::SoftmaxCrossEntropy(_) => training::cross_entropy(ty, &given),
@@ -189,6 +220,12 @@ pub fn eval(op: &Op, inputs: &[Option<&Array>]) -> Result<Vec<Array>, String> {
         Op::Identity(_) | Op::Dropout(_) => Ok(x.clone()),
         Op::Transpose(op) => layout::transpose(ty, x, op),
         Op::Concat(op) => layout::concat(ty, &given, op),
+        Op::Gather(op) => layout::gather(ty, &given, op),
+        Op::GatherGrad(op) => layout::gather_grad(ty, &given, &op.of),
+        Op::Slice(op) => layout::slice(ty, x, op),
+        Op::SliceGrad(op) => layout::slice_grad(ty, x, &op.of),
+        Op::Resize(op) => layout::resize(ty, x, op),
+        Op::ResizeGrad(op) => layout::resize_grad(ty, x, &op.of),
         Op::Pad(op) => layout::pad(ty, x, op),
         Op::Cast(op) => Ok(layout::cast(x, op.to)),
         Op::Constant(_) => Err("has no input".into()),

@@ -3,19 +3,13 @@
 use super::{Array, from_fn, index, position, reduced, sum_to};
 use crate::plan::from_front;
 use percept_graph::TensorType;
-use percept_graph::ops::{BatchNormalization, ReduceMean};
+use percept_graph::ops::{BatchNormalization, LayerNormalization};
 
 /// The mean over `axes`, whether the result keeps them or not.
 pub(super) fn mean(ty: &TensorType, x: &Array, axes: &[usize]) -> Result<Array, String> {
     let sums = sum_to(&reduced(&x.shape, axes), x);
     let count: usize = axes.iter().map(|&axis| x.shape[axis]).product();
     Array::like(ty, sums.into_iter().map(|sum| sum / count as f64).collect())
-}
-
-pub(super) fn reduce_mean(ty: &TensorType, x: &Array, op: &ReduceMean) -> Result<Array, String> {
-    let rank = x.shape.len();
-    let axes = op.axes.as_ref().map(|axes| axes.iter().map(|&axis| from_front(axis, rank)).collect::<Vec<_>>());
-    mean(ty, x, &axes.unwrap_or((0..rank).collect()))
 }
 
 /// The mean and the variance that a normalisation uses: those of the batch in training, otherwise those given.
@@ -86,4 +80,41 @@ pub(super) fn batch_norm_grad(given: &[&Array], op: &BatchNormalization) -> Resu
     });
     let dx = Array { data: dx.collect(), ..x.clone() };
     Ok(vec![dx, Array { data: dscale, ..scale.clone() }, Array { data: dbias, ..scale.clone() }])
+}
+
+/// A row less its mean, over its deviation; and one over that.
+fn normal(row: &[f64], epsilon: f32) -> (Vec<f64>, f64) {
+    let n = row.len() as f64;
+    let mean = row.iter().sum::<f64>() / n;
+    let variance = row.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n;
+    let inverse = 1.0 / (variance + f64::from(epsilon)).sqrt();
+    (row.iter().map(|x| (x - mean) * inverse).collect(), inverse)
+}
+
+pub(super) fn layer_norm(given: &[&Array], op: &LayerNormalization) -> Array {
+    let (x, scale, bias) = (given[0], given[1], given.get(2));
+    let rows = x.data.chunks(scale.data.len().max(1)).flat_map(|row| normal(row, op.epsilon).0);
+    let place = |i: usize| i % scale.data.len();
+    let scaled = |(i, x): (usize, f64)| x * scale.data[place(i)] + bias.map_or(0.0, |bias| bias.data[place(i)]);
+    Array { data: rows.enumerate().map(scaled).collect(), ..x.clone() }
+}
+
+/// Gradients with respect to x, scale and bias.
+pub(super) fn layer_norm_grad(given: &[&Array], op: &LayerNormalization) -> Result<Vec<Array>, String> {
+    let [x, scale, gradient] = given[..] else { return Err("takes 3 inputs".into()) };
+    let n = scale.data.len();
+    let (mut dx, mut dscale, mut dbias) = (Vec::with_capacity(x.data.len()), vec![0.0; n], vec![0.0; n]);
+    for (row, dy) in x.data.chunks(n.max(1)).zip(gradient.data.chunks(n.max(1))) {
+        let (normal, inverse) = normal(row, op.epsilon);
+        let slopes: Vec<_> = dy.iter().zip(&scale.data).map(|(dy, scale)| dy * scale).collect();
+        let mean = slopes.iter().sum::<f64>() / n as f64;
+        let along = slopes.iter().zip(&normal).map(|(slope, x)| slope * x).sum::<f64>() / n as f64;
+        for i in 0..n {
+            dx.push(inverse * (slopes[i] - mean - normal[i] * along));
+            dscale[i] += dy[i] * normal[i];
+            dbias[i] += dy[i];
+        }
+    }
+    let like_scale = |data| Array { data, ..scale.clone() };
+    Ok(vec![Array { data: dx, ..x.clone() }, like_scale(dscale), like_scale(dbias)])
 }

@@ -1,7 +1,7 @@
 //! The loss, and gradients of what is neither a product nor a window.
 
 use super::normalization::softmax;
-use super::{Array, from_fn, index, reduced, shown};
+use super::{Array, arithmetic, from_fn, index, largest, reduced, shown};
 use crate::kernels::gradient;
 use crate::plan::from_front;
 use percept_graph::{Op, TensorType, ops};
@@ -59,6 +59,15 @@ fn slope(op: &Op, x: f64) -> Result<f64, String> {
             x => x / 3.0 + 0.5,
         },
         Op::Tanh(_) => 1.0 - x.tanh().powi(2),
+        Op::Exp(_) => x.exp(),
+        Op::Log(_) => 1.0 / x,
+        Op::Sqrt(_) => 0.5 / x.sqrt(),
+        Op::Abs(_) => inside(x != 0.0, x.signum()),
+        Op::Neg(_) => -1.0,
+        Op::Softplus(_) => 1.0 / (1.0 + (-x).exp()),
+        Op::Erf(_) => std::f64::consts::FRAC_2_SQRT_PI * (-x * x).exp(),
+        Op::Gelu(_) => arithmetic::normal(x) + x * (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt(),
+        Op::Pow(op) => f64::from(op.exponent) * x.powf(f64::from(op.exponent) - 1.0),
         other => return Err(format!("{} is not a function of one number", other.name())),
     })
 }
@@ -83,6 +92,14 @@ pub(super) fn softmax_grad(given: &[&Array], axis: i64) -> Result<Array, String>
         let i = index(&y.shape, at);
         y.data[i] * (gradient.data[i] - dot)
     })
+}
+
+pub(super) fn reduce_max_grad(given: &[&Array], axes: &[usize]) -> Result<Array, String> {
+    let [x, gradient] = given[..] else { return Err("takes 2 inputs".into()) };
+    let mut dx = x.map(|_| 0.0);
+    let (places, _) = largest(&reduced(&x.shape, axes), x);
+    places.iter().zip(&gradient.data).for_each(|(&place, dy)| dx.data[place] += dy);
+    Ok(dx)
 }
 
 pub(super) fn mean_grad(ty: &TensorType, gradient: &Array, axes: &[usize]) -> Result<Array, String> {

@@ -1,9 +1,9 @@
 //! Gradients of convolution and pooling: every output position hands its gradient back to what it saw.
 
 use super::window::{Window, averaged, entry, products};
-use super::{Array, index, position};
-use percept_graph::TensorType;
-use percept_graph::ops::{AveragePool, Conv, MaxPool};
+use super::{Array, from_fn, index, position};
+use percept_graph::ops::{AveragePool, Conv, ConvTranspose, MaxPool};
+use percept_graph::{Dim, TensorType};
 
 pub(super) fn conv_input(ty: &TensorType, given: &[&Array], op: &Conv) -> Result<Array, String> {
     let [gradient, weight, like] = given[..] else { return Err("takes 3 inputs".into()) };
@@ -11,6 +11,16 @@ pub(super) fn conv_input(ty: &TensorType, given: &[&Array], op: &Conv) -> Result
     let shapes = [&like.shape[..], &weight.shape, &gradient.shape];
     products(shapes, op, |from, w, x| dx.data[x] += gradient.data[from] * weight.data[w]);
     Ok(dx)
+}
+
+pub(super) fn conv_transpose(ty: &TensorType, given: &[&Array], op: &ConvTranspose) -> Result<Array, String> {
+    let [x, weight, ..] = given[..] else { return Err("takes 2 to 3 inputs".into()) };
+    let mut y = from_fn(ty, |at| given.get(2).map_or(0.0, |bias| bias.data[at[1]]))?;
+    let spatial: Vec<_> = x.shape[2..].iter().map(|&size| Dim::from(size)).collect();
+    let (conv, _) = op.conv(&spatial, &weight.shape[2..])?;
+    let shapes = [&y.shape.clone()[..], &weight.shape, &x.shape];
+    products(shapes, &conv, |from, w, to| y.data[to] += x.data[from] * weight.data[w]);
+    Ok(y)
 }
 
 pub(super) fn conv_weight(ty: &TensorType, given: &[&Array], op: &Conv) -> Result<Array, String> {

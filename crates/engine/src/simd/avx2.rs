@@ -64,6 +64,11 @@ impl Simd for Avx2 {
             _mm256_blendv_ps(y, x, _mm256_cmp_ps::<_CMP_LT_OQ>(a, b))
         }
         round(a: __m256) -> __m256 { _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }
+        sqrt(a: __m256) -> __m256 { _mm256_sqrt_ps(a) }
+        exponent(a: __m256) -> __m256 {{
+            let bits = _mm256_srli_epi32::<23>(_mm256_castps_si256(a));
+            _mm256_cvtepi32_ps(_mm256_sub_epi32(bits, _mm256_set1_epi32(127)))
+        }}
         pow2(n: __m256) -> __m256 {
             _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127))))
         }

@@ -97,6 +97,10 @@ pub(crate) trait Simd: Copy + 'static {
     unsafe fn select_lt(a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V;
     /// The nearest integer, ties to even.
     unsafe fn round(a: Self::V) -> Self::V;
+    /// The square root.
+    unsafe fn sqrt(a: Self::V) -> Self::V;
+    /// ⌊log₂ a⌋ for positive numbers that are not denormal.
+    unsafe fn exponent(a: Self::V) -> Self::V;
     /// 2ⁿ for integral `n` in −126..=127.
     unsafe fn pow2(n: Self::V) -> Self::V;
 }

@@ -47,6 +47,8 @@ impl Simd for Scalar {
         mul_add(a: V, b: V, c: V) -> V { Self::add(Self::mul(a, b), c) }
         select_lt(a: V, b: V, x: V, y: V) -> V { std::array::from_fn(|i| if a[i] < b[i] { x[i] } else { y[i] }) }
         round(a: V) -> V { a.map(f32::round_ties_even) }
+        sqrt(a: V) -> V { a.map(f32::sqrt) }
+        exponent(a: V) -> V { a.map(|a| ((a.to_bits() >> 23) as i32 - 127) as f32) }
         pow2(n: V) -> V { n.map(|n| f32::from_bits(((n as i32 + 127) << 23) as u32)) }
     }
 }

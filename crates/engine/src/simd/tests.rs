@@ -20,6 +20,9 @@ impl<const OP: usize> Kernel for Map<'_, OP> {
                     2 => math::sigmoid::<S>(x),
                     3 => S::round(x),
                     4 => S::min(x, S::splat(1.0)),
+                    6 => math::log::<S>(x),
+                    7 => math::softplus::<S>(x),
+                    8 => math::erf::<S>(x),
                     _ => S::max(x, S::splat(1.0)),
                 };
                 S::store_part(self.y.as_mut_ptr().add(i), y, n);
@@ -65,6 +68,23 @@ fn transcendental_functions_are_within_a_few_units_in_the_last_place() {
 }
 
 #[test]
+fn logarithm_and_error_function_are_as_near() {
+    let step = if cfg!(miri) { 1000 } else { 1 };
+    let small = (-87_000..=88_000).step_by(step).map(|i| i as f32 / 1000.0 + 1e-5);
+    let x: Vec<f32> = small.chain([1e-20, -1e-20, 0.0, 4.0, -4.0]).collect();
+    let positive: Vec<f32> = (0x0080_0000u32..0x7f80_0000).step_by(10_007 * step).map(f32::from_bits).collect();
+    for isa in Isa::available() {
+        let worst = |got: Vec<f32>, x: &[f32], exact: fn(f64) -> f64| {
+            got.iter().zip(x).map(|(&got, &x)| units_apart(got, exact(x.into()))).fold(0.0, f64::max)
+        };
+        let log = worst(map::<6>(isa, &positive), &positive, f64::ln);
+        let softplus = worst(map::<7>(isa, &x), &x, |x| x.max(0.0) + (-x.abs()).exp().ln_1p());
+        let erf = worst(map::<8>(isa, &x), &x, crate::reference::arithmetic::erf);
+        assert!(log <= 1.5 && softplus <= 3.0 && erf <= 4.0, "{}: {log} {softplus} {erf}", isa.name());
+    }
+}
+
+#[test]
 fn special_values_keep_their_meaning() {
     let x = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 89.0, -200.0, -0.0];
     for isa in Isa::available() {
@@ -77,6 +97,15 @@ fn special_values_keep_their_meaning() {
         let sigmoid = map::<2>(isa, &x);
         assert!(sigmoid[0].is_nan());
         assert_eq!(sigmoid[1..], [1.0, 0.0, 1.0, 0.0, 0.5]);
+        let log = map::<6>(isa, &[f32::NAN, f32::INFINITY, -1.0, 0.0, -0.0, 1.0]);
+        assert!(log[0].is_nan() && log[2].is_nan());
+        assert_eq!([log[1], log[3], log[4], log[5]], [f32::INFINITY, f32::NEG_INFINITY, f32::NEG_INFINITY, 0.0]);
+        let softplus = map::<7>(isa, &x);
+        assert!(softplus[0].is_nan());
+        assert_eq!(softplus[1..5], [f32::INFINITY, 0.0, 89.0, 0.0]);
+        let erf = map::<8>(isa, &x);
+        assert!(erf[0].is_nan());
+        assert_eq!(erf[1..], [1.0, -1.0, 1.0, -1.0, 0.0]);
         assert_eq!(map::<3>(isa, &[0.5, 1.5, -2.5, 2.4]), [0.0, 2.0, -2.0, 2.0]);
         // The second operand where either is NaN.
         assert_eq!((map::<4>(isa, &x)[0], map::<5>(isa, &x)[0]), (1.0, 1.0));

@@ -173,6 +173,86 @@ case("AveragePool", 19, [numbers(1, 2, 7, 6)], kernel_shape=[2, 2], dilations=[2
 case("AveragePool", 22, [numbers(1, 2, 7, 6)], kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1, count_include_pad=1, pads=[1, 1, 1, 1])
 case("ReduceMean", 18, [numbers(2, 3)], noop_with_empty_axes=1)
 
+for opset in (13, 22):
+    x = numbers(2, 3, 4)
+    for op in ("Exp", "Abs", "Neg", "Erf", "Softplus"):
+        case(op, opset, [x * 2])
+    for op in ("Log", "Sqrt"):
+        case(op, opset, [np.abs(x) + np.float32(0.01)])
+    case("Pow", opset, [x], [np.float32(3)])
+    case("Pow", opset, [x], [np.array([2], np.int64)])
+    case("Pow", opset, [np.abs(x) + np.float32(0.1)], [np.float32(-1.3)])
+    for op in ("Max", "Min"):
+        case(op, opset, [x, numbers(2, 3, 4)])
+        case(op, opset, [x], [numbers(3, 1)])
+    for op in ("ReduceSum", "ReduceMax"):
+        for axes, keep in (([1], 1), ([-1, 0], 0), ([2, 3], 1)):
+            p = numbers(2, 3, 5, 4)
+            if opset < 18 and op == "ReduceMax":
+                case(op, opset, [p], axes=axes, keepdims=keep)
+            else:
+                case(op, opset, [p], [i64(*axes)], keepdims=keep)
+        case(op, opset, [numbers(2, 3)], keepdims=0)
+        case(op, opset, [numbers(3, 2)])
+case("Gelu", 20, [numbers(2, 3, 4) * 2])
+case("ReduceSum", 13, [numbers(2, 3)], noop_with_empty_axes=1)
+
+for opset in (11, 13, 22):
+    x = numbers(4, 3, 5)
+    case("Gather", opset, [x, i64([1, -1, 0], [3, 3, -4])])
+    case("Gather", opset, [x, np.array([2, 0], np.int32)], axis=1)
+    case("Gather", opset, [x, i64([4], [-2])], axis=-1)
+    case("Gather", opset, [x, np.int64(2)], axis=1)
+    case("Gather", opset, [x], [i64([1, -1, 0])], axis=2)
+    case("Slice", opset, [x], [i64(1), i64(3)])
+    case("Slice", opset, [x], [i64(-3, 1), i64(2**63 - 1, -1), i64(2, 0)])
+    case("Slice", opset, [x], [i64(-1, 10), i64(-(2**63), -100), i64(1, 2), i64(-1, -2)])
+    case("Slice", opset, [x], [i64(0, 2), i64(100, 1), i64(0, 2), i64(3, 1)])
+    case("Slice", opset, [numbers(2, 7)], [i64(-4), i64(2**31 - 1), i64(-1)])
+
+for opset in (11, 22):
+    for shape, weight, attributes in (
+        ((2, 3, 4, 5), (3, 2, 4, 4), dict(strides=[2, 2], pads=[1, 1, 1, 1])),
+        ((1, 3, 4, 5), (3, 2, 3, 2), dict(strides=[3, 2], pads=[1, 0, 0, 1], output_padding=[2, 1])),
+        ((1, 4, 3, 3), (4, 3, 3, 3), dict(group=2, dilations=[2, 1])),
+        ((1, 4, 3, 3), (4, 1, 3, 3), dict(group=4, strides=[2, 2], pads=[1, 1, 1, 1])),
+        ((2, 2, 3, 4), (2, 3, 3, 3), dict(strides=[2, 2], auto_pad="SAME_UPPER")),
+        ((1, 2, 3, 4), (2, 3, 4, 3), dict(strides=[3, 2], auto_pad="SAME_LOWER", output_padding=[0, 1])),
+        ((1, 2, 3, 4), (2, 3, 3, 3), dict(strides=[2, 2], output_shape=[6, 8])),
+        ((1, 2, 3, 3), (2, 3, 3, 3), dict(auto_pad="VALID")),
+        ((1, 5, 1, 1), (5, 6, 4, 4), {}),
+        ((1, 3, 5, 4), (3, 2, 1, 1), {}),
+    ):
+        case("ConvTranspose", opset, [numbers(*shape)], [numbers(*weight)], **attributes)
+        outputs = weight[1] * attributes.get("group", 1)
+        case("ConvTranspose", opset, [numbers(*shape)], [numbers(*weight), numbers(outputs)], **attributes)
+
+for opset in (17, 22):
+    case("LayerNormalization", opset, [numbers(2, 3, 5)], [numbers(5), numbers(5)])
+    case("LayerNormalization", opset, [numbers(2, 3, 19)], [numbers(19)], epsilon=0.01)
+    case("LayerNormalization", opset, [numbers(2, 3, 5)], [numbers(3, 5), numbers(3, 5)], axis=1)
+
+for opset in (11, 13, 18):
+    # What PyTorch's interpolate and Upsample export, and the other modes.
+    for mode, coordinates, nearest in (
+        ("nearest", "asymmetric", "floor"),
+        ("linear", "half_pixel", "floor"),
+        ("linear", "pytorch_half_pixel", "floor"),
+        ("linear", "align_corners", "floor"),
+        ("linear", "asymmetric", "floor"),
+        ("nearest", "half_pixel", "round_prefer_floor"),
+        ("nearest", "half_pixel", "round_prefer_ceil"),
+        ("nearest", "align_corners", "ceil"),
+    ):
+        how = dict(mode=mode, coordinate_transformation_mode=coordinates, nearest_mode=nearest)
+        roi = None if opset > 11 else np.zeros(0, np.float32)
+        for scales in ((1, 1, 2, 2), (1, 1, 1.7, 0.6)) if opset == 13 else ():
+            case("Resize", opset, [numbers(2, 2, 4, 5)], [roi, np.array(scales, np.float32)], **how)
+        none = None if opset > 11 else np.zeros(0, np.float32)
+        case("Resize", opset, [numbers(1, 2, 4, 5)], [roi, none, i64(1, 2, 7, 3)], **how)
+case("Resize", 13, [numbers(2, 4, 5)], [None, np.array([1, 1, 2.5], np.float32)], mode="linear")
+case("Resize", 18, [numbers(2, 2, 4, 5)], [None, None, i64(3, 6)], axes=[2, 3], mode="linear")
+
 path = pathlib.Path(__file__).with_name("operators.json")
 path.write_text("[\n" + ",\n".join(json.dumps(c) for c in cases) + "\n]\n")
 sources = [c["source"] for c in cases]

@@ -17,7 +17,8 @@ use crate::{Error, Graph, Params};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The opset that is written: 17 (ONNX 1.12, 2022) has every operator here, and all runtimes and converters in use read it.
+/// The opset that is written: 17 (ONNX 1.12, 2022) has nearly every operator here, and all runtimes and converters in use read it. A network with
+/// an operator that came later is written with the first opset that has it (see [`Operator::opset`](crate::ops::Operator::opset)).
 pub const OPSET: i64 = 17;
 /// The oldest opset that is read.
 pub const OLDEST_OPSET: i64 = 11;

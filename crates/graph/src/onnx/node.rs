@@ -122,12 +122,24 @@ impl<'a> NodeReader<'a> {
         }
     }
 
+    /// A constant input of numbers.
+    pub fn constant_floats(&self, i: usize) -> Result<Option<Vec<f32>>, String> {
+        let Some(tensor) = self.constant(i)? else { return Ok(None) };
+        tensor.as_f32().map(|list| Some(list.to_vec())).map_err(|e| format!("input {i}: {e}"))
+    }
+
+    /// Leaves out an input that changes nothing here.
+    pub fn take(&self, i: usize) {
+        self.taken.borrow_mut().push(i);
+    }
+
     /// A constant input of one number.
     pub fn constant_float(&self, i: usize) -> Result<Option<f32>, String> {
         let Some(tensor) = self.constant(i)? else { return Ok(None) };
         match tensor.data() {
             crate::TensorData::F32(data) if data.len() == 1 => Ok(Some(data[0])),
             crate::TensorData::F64(data) if data.len() == 1 => Ok(Some(data[0] as f32)),
+            crate::TensorData::I64(data) if data.len() == 1 => Ok(Some(data[0] as f32)),
             _ => Err(format!("input {i} is {}, one number is expected", tensor.ty())),
         }
     }
@@ -144,6 +156,7 @@ impl<'a> NodeReader<'a> {
 
 /// A node of an ONNX file while its operator is written.
 pub struct NodeWriter<'a> {
+    pub(super) opset: i64,
     pub(super) proto: &'a mut NodeProto,
     pub(super) initializers: &'a mut Vec<TensorProto>,
     /// Tells the names of this node's constants from those of others.
@@ -151,6 +164,11 @@ pub struct NodeWriter<'a> {
 }
 
 impl NodeWriter<'_> {
+    /// The version of the operator set that is written.
+    pub fn opset(&self) -> i64 {
+        self.opset
+    }
+
     fn attribute(&mut self, name: &str, kind: i32) -> &mut AttributeProto {
         let attribute = AttributeProto { name: name.into(), r#type: kind, ..AttributeProto::default() };
         let at = self.proto.attribute.len();

@@ -24,6 +24,7 @@ pub(super) fn model(model: &Model) -> Result<Vec<u8>, Error> {
     for value in graph.parameters() {
         proto.initializer.push(tensor::write(&value.name, &params[&value.name]));
     }
+    let opset = graph.nodes().iter().map(|node| node.op.opset()).fold(OPSET, i64::max);
     for node in graph.nodes() {
         let name_of = |id: &Option<ValueId>| id.map_or(String::new(), |id| graph.value(id).name.clone());
         let mut written = NodeProto {
@@ -35,7 +36,7 @@ pub(super) fn model(model: &Model) -> Result<Vec<u8>, Error> {
         };
         // Names of values are unique, those of nodes need not be.
         let prefix = written.output[0].clone();
-        let mut writer = NodeWriter { proto: &mut written, initializers: &mut proto.initializer, prefix };
+        let mut writer = NodeWriter { opset, proto: &mut written, initializers: &mut proto.initializer, prefix };
         node.op.write(&mut writer).map_err(|reason| Error::Operator {
             op: node.op.name().into(),
             node: node.name.clone(),
@@ -48,7 +49,7 @@ pub(super) fn model(model: &Model) -> Result<Vec<u8>, Error> {
         producer_name: "percept".into(),
         producer_version: env!("CARGO_PKG_VERSION").into(),
         graph: Some(proto),
-        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
+        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: opset }],
         metadata_props: metadata
             .iter()
             .map(|(key, value)| StringStringEntryProto { key: key.clone(), value: value.clone() })

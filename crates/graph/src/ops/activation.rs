@@ -53,6 +53,72 @@ unary! {
     HardSwish {};
     /// Hyperbolic tangent.
     Tanh {};
+    /// `eˣ`.
+    Exp {};
+    /// Natural logarithm.
+    Log {};
+    /// Square root.
+    Sqrt {};
+    /// Absolute value.
+    Abs {};
+    /// `−x`.
+    Neg {};
+    /// `ln(1 + eˣ)`.
+    Softplus {};
+    /// Error function, `2/√π · ∫₀ˣ exp(−t²) dt`.
+    Erf {};
+}
+
+/// `x · Φ(x)`, where `Φ` is the distribution function of the normal distribution (Hendrycks and Gimpel, "Gaussian Error Linear Units",
+/// arXiv:1606.08415).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gelu;
+
+impl Operator for Gelu {
+    const NAME: &'static str = "Gelu";
+
+    fn infer(&self, inputs: &[Option<&TensorType>]) -> Inferred {
+        Relu {}.infer(inputs)
+    }
+
+    fn read(node: &NodeReader<'_>) -> Result<Self, String> {
+        match node.string("approximate", "none")?.as_str() {
+            "none" => Ok(Self),
+            other => Err(format!("the approximation {other} is not supported: export the exact function")),
+        }
+    }
+
+    fn write(&self, _: &mut NodeWriter<'_>) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn opset(&self) -> i64 {
+        20
+    }
+}
+
+/// `xᵖ` for a constant exponent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pow {
+    /// The exponent.
+    pub exponent: f32,
+}
+
+impl Operator for Pow {
+    const NAME: &'static str = "Pow";
+
+    fn infer(&self, inputs: &[Option<&TensorType>]) -> Inferred {
+        Relu {}.infer(inputs)
+    }
+
+    fn read(node: &NodeReader<'_>) -> Result<Self, String> {
+        Ok(Self { exponent: node.constant_float(1)?.ok_or("lacks the exponent")? })
+    }
+
+    fn write(&self, node: &mut NodeWriter<'_>) -> Result<(), String> {
+        node.input("exponent", &Tensor::scalar(self.exponent));
+        Ok(())
+    }
 }
 
 /// `x` limited to `min..=max`.

@@ -65,4 +65,8 @@ binary! {
     Mul,
     /// `a / b`, element by element; integers round towards zero.
     Div,
+    /// The greater of `a` and `b`, element by element.
+    Max,
+    /// The lesser of `a` and `b`, element by element.
+    Min,
 }

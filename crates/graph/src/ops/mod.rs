@@ -11,23 +11,33 @@ mod linear;
 mod loss;
 mod normalization;
 mod pool;
+mod reduce;
+mod resize;
+mod select;
 mod shape;
 mod training;
 mod value;
 mod window;
 
-pub use activation::{Clip, HardSigmoid, HardSwish, LeakyRelu, Relu, Sigmoid, Softmax, Tanh};
-pub use arithmetic::{Add, Div, Mul, Sub, broadcast};
-pub use convolution::Conv;
+pub use activation::{
+    Abs, Clip, Erf, Exp, Gelu, HardSigmoid, HardSwish, LeakyRelu, Log, Neg, Pow, Relu, Sigmoid, Softmax, Softplus,
+    Sqrt, Tanh,
+};
+pub use arithmetic::{Add, Div, Max, Min, Mul, Sub, broadcast};
+pub use convolution::{Conv, ConvTranspose};
 pub use layout::{Concat, Pad, PadMode, Transpose};
 pub use linear::{Gemm, MatMul};
 pub use loss::{Loss, LossKind, Reduction};
-pub use normalization::BatchNormalization;
-pub use pool::{AveragePool, GlobalAveragePool, MaxPool, ReduceMean};
+pub use normalization::{BatchNormalization, LayerNormalization};
+pub use pool::{AveragePool, GlobalAveragePool, MaxPool};
+pub use reduce::{ReduceMax, ReduceMean, ReduceSum};
+pub use resize::{Coordinates, Extent, Interpolation, Resize, Rounding, Terms};
+pub use select::{Gather, Slice};
 pub use shape::{Flatten, Reshape, Squeeze, Unsqueeze};
 pub use training::{
     ActivationGrad, AveragePoolGrad, BatchNormGrad, ConcatGrad, ConvInputGrad, ConvWeightGrad, DropoutTraining,
-    MaxPoolGrad, MeanGrad, PadGrad, ReshapeLike, SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, SoftmaxGrad, SumTo,
+    ExpandLike, GatherGrad, LayerNormGrad, MaxPoolGrad, MeanGrad, PadGrad, ReduceMaxGrad, ReshapeLike, ResizeGrad,
+    SliceGrad, SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, SoftmaxGrad, SumTo,
 };
 pub use value::{Cast, Constant, Dropout, Identity};
 pub use window::{Padding, Steps};
@@ -53,6 +63,11 @@ pub trait Operator: Into<Op> {
 
     /// Adds attributes and constant inputs to an ONNX node of opset [`OPSET`](crate::onnx::OPSET), whose tensor inputs are there already.
     fn write(&self, node: &mut NodeWriter<'_>) -> Result<(), String>;
+
+    /// The oldest opset that it can be written with.
+    fn opset(&self) -> i64 {
+        crate::onnx::OPSET
+    }
 }
 
 macro_rules! operators {
@@ -97,6 +112,13 @@ macro_rules! operators {
                 }
             }
 
+            /// The oldest opset that it can be written with: see [`Operator::opset`].
+            pub fn opset(&self) -> i64 {
+                match self {
+                    $(Self::$name(op) => op.opset()),*
+                }
+            }
+
             /// The types of the outputs for the types of the inputs: see [`Operator::infer`].
             pub fn infer(&self, inputs: &[Option<&TensorType>]) -> Inferred {
                 match self {
@@ -115,12 +137,14 @@ macro_rules! operators {
 
 operators! {
     onnx:
-    Add, AveragePool, BatchNormalization, Cast, Clip, Concat, Constant, Conv, Div, Dropout, Flatten, Gemm,
-    GlobalAveragePool, HardSigmoid, HardSwish, Identity, LeakyRelu, MatMul, MaxPool, Mul, Pad, ReduceMean, Relu, Reshape,
-    Sigmoid, Softmax, Squeeze, Sub, Tanh, Transpose, Unsqueeze;
+    Abs, Add, AveragePool, BatchNormalization, Cast, Clip, Concat, Constant, Conv, ConvTranspose, Div, Dropout, Erf,
+    Exp, Flatten, Gather, Gelu, Gemm, GlobalAveragePool, HardSigmoid, HardSwish, Identity, LayerNormalization,
+    LeakyRelu, Log, MatMul, Max, MaxPool, Min, Mul, Neg, Pad, Pow, ReduceMax, ReduceMean, ReduceSum, Relu, Reshape,
+    Resize, Sigmoid, Slice, Softmax, Softplus, Sqrt, Squeeze, Sub, Tanh, Transpose, Unsqueeze;
     training:
-    ActivationGrad, AveragePoolGrad, BatchNormGrad, ConcatGrad, ConvInputGrad, ConvWeightGrad, DropoutTraining, Loss,
-    MaxPoolGrad, MeanGrad, PadGrad, ReshapeLike, SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, SoftmaxGrad, SumTo;
+    ActivationGrad, AveragePoolGrad, BatchNormGrad, ConcatGrad, ConvInputGrad, ConvWeightGrad, DropoutTraining,
+    ExpandLike, GatherGrad, LayerNormGrad, Loss, MaxPoolGrad, MeanGrad, PadGrad, ReduceMaxGrad, ReshapeLike, ResizeGrad,
+    SliceGrad, SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, SoftmaxGrad, SumTo;
 }
 
 /// The inputs as an array: `N` in all, of which the first `required` must be there.

@@ -1,6 +1,6 @@
-//! Batch normalisation.
+//! Batch and layer normalisation.
 
-use super::{Inferred, Operator, arity, expect_float};
+use super::{Inferred, Operator, arity, axis, expect_float};
 use crate::TensorType;
 use crate::onnx::{NodeReader, NodeWriter};
 
@@ -61,6 +61,46 @@ impl Operator for BatchNormalization {
         if self.training_mode {
             node.int("training_mode", 1);
         }
+        Ok(())
+    }
+}
+
+/// `(x − mean) / sqrt(variance + epsilon) · scale + bias`, mean and variance over all axes from `axis` on (Ba et al., "Layer Normalization",
+/// arXiv:1607.06450).
+///
+/// Inputs are `x, scale, bias`; scale and bias have the shape of those axes, and the bias may be left out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LayerNormalization {
+    /// The first axis of what is normalised (−1 by default).
+    pub axis: i64,
+    /// Added to the variance (1e-5 by default).
+    pub epsilon: f32,
+}
+
+impl Operator for LayerNormalization {
+    const NAME: &'static str = "LayerNormalization";
+
+    fn infer(&self, inputs: &[Option<&TensorType>]) -> Inferred {
+        let [Some(x), Some(scale), bias] = arity(inputs, 2)? else { return Err("takes 2 to 3 inputs".into()) };
+        expect_float(x)?;
+        let own = TensorType::new(x.dtype, x.shape[axis(self.axis, x.rank(), false)?..].iter().cloned());
+        match [Some(scale), bias].into_iter().flatten().find(|&ty| *ty != own) {
+            Some(odd) => Err(format!("scale and bias must be {own}, not {odd}")),
+            None => Ok(vec![x.clone()]),
+        }
+    }
+
+    fn read(node: &NodeReader<'_>) -> Result<Self, String> {
+        node.ignore("stash_type");
+        if node.output_used(1) || node.output_used(2) {
+            return Err("its statistics are used, which is not supported".into());
+        }
+        Ok(Self { axis: node.int("axis")?.unwrap_or(-1), epsilon: node.float("epsilon", 1e-5)? })
+    }
+
+    fn write(&self, node: &mut NodeWriter<'_>) -> Result<(), String> {
+        node.int("axis", self.axis);
+        node.float("epsilon", self.epsilon);
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
-//! Pooling and means.
+//! Pooling.
 
 use super::window::{Padding, Steps, Window, read_window, write_window};
-use super::{Inferred, Operator, axes, expect_float, single};
+use super::{Inferred, Operator, expect_float, single};
 use crate::TensorType;
 use crate::onnx::{NodeReader, NodeWriter};
 
@@ -143,56 +143,6 @@ impl Operator for GlobalAveragePool {
     }
 
     fn write(&self, _: &mut NodeWriter<'_>) -> Result<(), String> {
-        Ok(())
-    }
-}
-
-/// The mean along some axes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReduceMean {
-    /// The axes to average over; all if `None`.
-    pub axes: Option<Vec<i64>>,
-    /// Whether the axes stay, with size 1.
-    pub keepdims: bool,
-}
-
-impl Operator for ReduceMean {
-    const NAME: &'static str = "ReduceMean";
-
-    fn infer(&self, inputs: &[Option<&TensorType>]) -> Inferred {
-        let x = single(inputs)?;
-        expect_float(x)?;
-        let reduced = match &self.axes {
-            Some(list) => axes(list, x.rank())?,
-            None => (0..x.rank()).collect(),
-        };
-        let kept = x.shape.iter().enumerate().filter_map(|(i, dim)| match (reduced.contains(&i), self.keepdims) {
-            (false, _) => Some(dim.clone()),
-            (true, true) => Some(1.into()),
-            (true, false) => None,
-        });
-        Ok(vec![TensorType::new(x.dtype, kept)])
-    }
-
-    fn read(node: &NodeReader<'_>) -> Result<Self, String> {
-        let axes = if node.opset() < 18 { node.ints("axes")? } else { node.constant_ints(1)? };
-        let keepdims = node.int("keepdims")?.unwrap_or(1) != 0;
-        let nothing = node.flag("noop_with_empty_axes")?;
-        let axes = match axes.filter(|axes| !axes.is_empty()) {
-            None if nothing => Some(Vec::new()),
-            axes => axes,
-        };
-        Ok(Self { axes, keepdims })
-    }
-
-    fn write(&self, node: &mut NodeWriter<'_>) -> Result<(), String> {
-        if let Some(axes) = &self.axes {
-            if axes.is_empty() {
-                return Err("a mean over no axis needs opset 18".into());
-            }
-            node.ints("axes", axes.iter().copied());
-        }
-        node.int("keepdims", self.keepdims.into());
         Ok(())
     }
 }

@@ -4,9 +4,25 @@
 //! computed from, a further input called `like` has that shape: its elements are not looked at, so it need not be kept in memory
 //! for that, and no shape has to be a number before the graph is bound.
 
-use super::{AveragePool, BatchNormalization, Conv, Inferred, MaxPool, Op, Operator, Pad, arity, axis, expect_float};
+use super::{
+    AveragePool, BatchNormalization, Conv, Gather, Inferred, LayerNormalization, MaxPool, Op, Operator, Pad, Resize,
+    Slice, arity, axis, expect_float,
+};
 use crate::onnx::{NodeReader, NodeWriter};
 use crate::{DType, TensorType};
+
+/// The part of an operator that has none in files.
+macro_rules! stays_here {
+    () => {
+        fn read(_: &NodeReader<'_>) -> Result<Self, String> {
+            Err("belongs to learning and is not read from files".into())
+        }
+
+        fn write(&self, _: &mut NodeWriter<'_>) -> Result<(), String> {
+            Err("belongs to learning and is not written to files: store the graph before gradients are added".into())
+        }
+    };
+}
 
 /// An operator of the private domain: inputs as named, and a rule for the types of the outputs.
 macro_rules! training {
@@ -28,13 +44,7 @@ macro_rules! training {
                 rule(self, $($input),*)
             }
 
-            fn read(_: &NodeReader<'_>) -> Result<Self, String> {
-                Err("belongs to learning and is not read from files".into())
-            }
-
-            fn write(&self, _: &mut NodeWriter<'_>) -> Result<(), String> {
-                Err("belongs to learning and is not written to files: store the graph before gradients are added".into())
-            }
+            stays_here!();
         }
     )*};
     (@type $input:ident) => { &TensorType };
@@ -61,7 +71,7 @@ training! {
     /// `of'(x) · gradient` for a function of one number. At a corner the slope is that of the flatter side, as PyTorch has it for
     /// ReLU and ReLU6.
     ActivationGrad {
-        /// Relu, LeakyRelu, Clip, Sigmoid, HardSigmoid, HardSwish or Tanh.
+        /// The function.
         of: Box<Op>,
     } (x, gradient) |_, x, gradient| {
         same(x, gradient)?;
@@ -96,6 +106,15 @@ training! {
         op.of.infer(&[Some(x), Some(scale), Some(scale), Some(mean), Some(variance)])?;
         Ok(vec![x.clone(), scale.clone(), scale.clone()])
     };
+    /// Gradients of a layer normalisation with respect to `x`, scale and bias.
+    LayerNormGrad {
+        /// The normalisation.
+        of: LayerNormalization,
+    } (x, scale, gradient) |op, x, scale, gradient| {
+        same(x, gradient)?;
+        op.of.infer(&[Some(x), Some(scale)])?;
+        Ok(vec![x.clone(), scale.clone(), scale.clone()])
+    };
     /// Gradient of MaxPool: it goes to the first of the greatest entries of a window.
     MaxPoolGrad {
         /// The pooling.
@@ -125,6 +144,20 @@ training! {
         }
         Ok(vec![like.clone()])
     };
+    /// Gradient of ReduceMax, whether it kept its axes or not: it goes to the first of the greatest entries.
+    ReduceMaxGrad {
+        /// The axes, counted from the front.
+        axes: Vec<usize>,
+    } (x, gradient) |op, x, gradient| {
+        MeanGrad { axes: op.axes.clone() }.infer(&[Some(gradient), Some(x)])
+    };
+    /// `x` repeated along the axes of size 1, so that it has the shape of another tensor.
+    ExpandLike {} (x, like) |_, x, like| {
+        if x.rank() != like.rank() || super::broadcast(&x.shape, &like.shape)? != like.shape {
+            return Err(format!("{x} does not broadcast to {like}"));
+        }
+        Ok(vec![like.clone()])
+    };
     /// Sums over the axes along which `like` was broadcast to the shape of `x`.
     SumTo {} (x, like) |_, x, like| {
         if super::broadcast(&x.shape, &like.shape)? != x.shape {
@@ -134,6 +167,22 @@ training! {
     };
     /// The elements of `x` in the shape of another tensor.
     ReshapeLike {} (x, like) |_, _, like| Ok(vec![like.clone()]);
+    /// Gradient of Resize.
+    ResizeGrad {
+        /// The resizing.
+        of: Resize,
+    } (gradient, like) |op, gradient, like| {
+        same(&op.of.infer(&[Some(like)])?[0], gradient)?;
+        Ok(vec![like.clone()])
+    };
+    /// Gradient of Slice.
+    SliceGrad {
+        /// The slice.
+        of: Slice,
+    } (gradient, like) |op, gradient, like| {
+        same(&op.of.infer(&[Some(like)])?[0], gradient)?;
+        Ok(vec![like.clone()])
+    };
     /// Gradient of Pad.
     PadGrad {
         /// The padding.
@@ -163,13 +212,27 @@ impl Operator for ConcatGrad {
         Ok(vec![part.ok_or_else(|| format!("has no part {}", self.index))?.clone()])
     }
 
-    fn read(_: &NodeReader<'_>) -> Result<Self, String> {
-        Err("belongs to learning and is not read from files".into())
+    stays_here!();
+}
+
+/// Gradient of Gather with respect to its data: inputs are the gradient, the indices, and `like`. What goes to one entry is added up in the
+/// order of the indices.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GatherGrad {
+    /// The lookup.
+    pub of: Gather,
+}
+
+impl Operator for GatherGrad {
+    const NAME: &'static str = "GatherGrad";
+
+    fn infer(&self, inputs: &[Option<&TensorType>]) -> Inferred {
+        let [Some(gradient), indices, Some(like)] = arity(inputs, 3)? else { return Err("takes 3 inputs".into()) };
+        same(&self.of.infer(&[Some(like), indices])?[0], gradient)?;
+        Ok(vec![like.clone()])
     }
 
-    fn write(&self, _: &mut NodeWriter<'_>) -> Result<(), String> {
-        Err("belongs to learning and is not written to files: store the graph before gradients are added".into())
-    }
+    stays_here!();
 }
 
 /// Dropout while a network is trained: each element is zero with a probability, or divided by what is left to 1 (Srivastava et al. 2014, JMLR
@@ -198,13 +261,7 @@ impl Operator for DropoutTraining {
         Ok(vec![x.clone()])
     }
 
-    fn read(_: &NodeReader<'_>) -> Result<Self, String> {
-        Err("belongs to learning and is not read from files".into())
-    }
-
-    fn write(&self, _: &mut NodeWriter<'_>) -> Result<(), String> {
-        Err("belongs to learning and is not written to files: store the graph before gradients are added".into())
-    }
+    stays_here!();
 }
 
 fn same(a: &TensorType, b: &TensorType) -> Result<(), String> {

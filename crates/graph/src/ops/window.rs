@@ -27,7 +27,7 @@ pub(super) struct Window<'a> {
 }
 
 /// Sizes beyond this in an attribute are a mistake or an attack; below it no sum overflows.
-const MAX_EXTENT: usize = 1 << 24;
+pub(super) const MAX_EXTENT: usize = 1 << 24;
 
 impl Window<'_> {
     /// The spatial shape of the output for that of the input.

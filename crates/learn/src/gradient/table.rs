@@ -6,8 +6,17 @@ use percept_graph::{Node, Op, ValueId, ops};
 
 /// Whether an operator is a function of one number.
 pub(super) fn is_activation(op: &Op) -> bool {
-    use Op::{Clip, HardSigmoid, HardSwish, LeakyRelu, Relu, Sigmoid, Tanh};
-    matches!(op, Relu(_) | LeakyRelu(_) | Clip(_) | Sigmoid(_) | HardSigmoid(_) | HardSwish(_) | Tanh(_))
+    use Op::{
+        Abs, Clip, Erf, Exp, Gelu, HardSigmoid, HardSwish, LeakyRelu, Log, Neg, Pow, Relu, Sigmoid, Softplus, Sqrt,
+        Tanh,
+    };
+    #[rustfmt::skip]
+    let is = matches!(
+        op,
+        Abs(_) | Clip(_) | Erf(_) | Exp(_) | Gelu(_) | HardSigmoid(_) | HardSwish(_) | LeakyRelu(_) | Log(_) | Neg(_)
+            | Pow(_) | Relu(_) | Sigmoid(_) | Softplus(_) | Sqrt(_) | Tanh(_)
+    );
+    is
 }
 
 /// Hands `dy`, the gradient of the node's first output, on to its inputs.
@@ -17,10 +26,14 @@ pub(super) fn derive(tape: &mut Tape<'_>, node: &Node, dy: ValueId) -> Result<()
     let (x, y) = (*x, node.outputs[0]);
     let slope = match &node.op {
         Op::Add(_) | Op::Sub(_) | Op::Mul(_) | Op::Div(_) => return arithmetic(tape, &node.op, [x, rest[0]], y, dy),
+        Op::Max(_) => return greater(tape, [x, rest[0]], [x, rest[0]], dy),
+        Op::Min(_) => return greater(tape, [rest[0], x], [x, rest[0]], dy),
         Op::MatMul(_) => return products::matmul(tape, [x, rest[0]], dy),
         Op::Gemm(op) => return products::gemm(tape, op, &inputs, dy),
         Op::Conv(op) => return products::conv(tape, op, &inputs, dy),
+        Op::ConvTranspose(op) => return products::conv_transpose(tape, op, node, &inputs, dy),
         Op::BatchNormalization(op) => return batch_norm(tape, op, node, dy),
+        Op::LayerNormalization(op) => return layer_norm(tape, op, node, dy),
         Op::Concat(op) => return concat(tape, op, &inputs, dy),
         op if is_activation(op) => {
             let x = tape.value(x)?;
@@ -41,11 +54,17 @@ pub(super) fn derive(tape: &mut Tape<'_>, node: &Node, dy: ValueId) -> Result<()
             tape.add(ops::MeanGrad { axes }, &[dy, x])?
         }
         Op::ReduceMean(op) => {
-            let rank = tape.rank(x);
-            let from_front =
-                |&axis: &i64| if axis < 0 { rank.wrapping_add_signed(axis as isize) } else { axis as usize };
-            let axes = op.axes.as_ref().map_or((0..rank).collect(), |axes| axes.iter().map(from_front).collect());
+            let axes = op.axes(tape.rank(x));
             tape.add(ops::MeanGrad { axes }, &[dy, x])?
+        }
+        Op::ReduceSum(op) => {
+            let axes = op.axes(tape.rank(x)).iter().map(|&axis| axis as i64).collect();
+            let wide = if op.keepdims { dy } else { tape.add(ops::Unsqueeze { axes }, &[dy])? };
+            tape.add(ops::ExpandLike {}, &[wide, x])?
+        }
+        Op::ReduceMax(op) => {
+            let (axes, x) = (op.axes(tape.rank(x)), tape.value(x)?);
+            tape.add(ops::ReduceMaxGrad { axes }, &[x, dy])?
         }
         Op::Flatten(_) | Op::Reshape(_) | Op::Squeeze(_) | Op::Unsqueeze(_) => {
             tape.add(ops::ReshapeLike {}, &[dy, x])?
@@ -56,6 +75,9 @@ pub(super) fn derive(tape: &mut Tape<'_>, node: &Node, dy: ValueId) -> Result<()
             perm.iter().enumerate().for_each(|(i, &axis)| back[axis] = i);
             tape.add(ops::Transpose { perm: Some(back) }, &[dy])?
         }
+        Op::Gather(op) => tape.add(ops::GatherGrad { of: op.clone() }, &[dy, rest[0], x])?,
+        Op::Resize(op) => tape.add(ops::ResizeGrad { of: op.clone() }, &[dy, x])?,
+        Op::Slice(op) => tape.add(ops::SliceGrad { of: op.clone() }, &[dy, x])?,
         Op::Pad(op) => tape.add(ops::PadGrad { of: op.clone() }, &[dy, x])?,
         Op::DropoutTraining(op) => tape.add(op.clone(), &[dy, rest[0]])?,
         Op::Identity(_) | Op::Dropout(_) => dy,
@@ -101,6 +123,24 @@ fn arithmetic(tape: &mut Tape<'_>, op: &Op, [a, b]: [ValueId; 2], y: ValueId, dy
     Ok(())
 }
 
+/// Of Max and Min: `dy` goes to `a` where `large` is greater than `small`, otherwise, and so where both are equal, to `b`. A maximum with a constant
+/// thus has the slope of a Relu.
+fn greater(tape: &mut Tape<'_>, [large, small]: [ValueId; 2], [a, b]: [ValueId; 2], dy: ValueId) -> Result<()> {
+    let (large, small) = (tape.value(large)?, tape.value(small)?);
+    let difference = tape.add(ops::Sub, &[large, small])?;
+    let first = tape.add(ops::ActivationGrad { of: Box::new(ops::Relu {}.into()) }, &[difference, dy])?;
+    if tape.wants(a) {
+        let slope = tape.sum_to(first, a)?;
+        tape.give(a, slope)?;
+    }
+    if tape.wants(b) {
+        let second = tape.add(ops::Sub, &[dy, first])?;
+        let slope = tape.sum_to(second, b)?;
+        tape.give(b, slope)?;
+    }
+    Ok(())
+}
+
 fn batch_norm(tape: &mut Tape<'_>, op: &ops::BatchNormalization, node: &Node, dy: ValueId) -> Result<()> {
     let [Some(x), Some(scale), Some(bias), Some(mean), Some(variance)] = node.inputs[..] else { return Ok(()) };
     let of_statistics = !op.training_mode && (tape.wants(mean) || tape.wants(variance));
@@ -132,6 +172,19 @@ fn loss(tape: &mut Tape<'_>, op: &ops::Loss, node: &Node, dy: ValueId) -> Result
         tape.give(target, negated)?;
     }
     x.map_or(Ok(()), |x| tape.give(x, slope))
+}
+
+fn layer_norm(tape: &mut Tape<'_>, op: &ops::LayerNormalization, node: &Node, dy: ValueId) -> Result<()> {
+    let [Some(x), Some(scale), ..] = node.inputs[..] else { return Ok(()) };
+    let inputs = [tape.value(x)?, scale, dy].map(Some).to_vec();
+    let name = format!("{}.gradient", node.name);
+    let slopes = tape.graph.add_node(name, ops::LayerNormGrad { of: op.clone() }.into(), inputs, &[])?;
+    for (id, slope) in node.inputs.iter().flatten().copied().zip(slopes) {
+        if tape.wants(id) {
+            tape.give(id, slope)?;
+        }
+    }
+    Ok(())
 }
 
 fn concat(tape: &mut Tape<'_>, op: &ops::Concat, parts: &[ValueId], dy: ValueId) -> Result<()> {

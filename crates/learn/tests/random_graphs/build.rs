@@ -5,7 +5,7 @@
 
 use crate::recipe::{Conv, Head, Layer, Recipe};
 use percept_graph::ops::{self, BatchNormalization, DropoutTraining};
-use percept_graph::{DType, Graph, Op, Tensor, TensorType, ValueId};
+use percept_graph::{DType, Graph, Op, Tensor, TensorData, TensorType, ValueId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -108,7 +108,7 @@ impl Build {
                 let key = self.graph.nodes().len() as u64;
                 Some(self.apply(DropoutTraining { ratio: op.ratio, key }, &[x, seed]))
             }
-            Layer::Simple(op) => self.fits(op, x, &[]).then(|| self.apply(op.clone(), &[x])),
+            Layer::Simple(op) => self.fits(op, x, &[]).then(|| self.simple(op, x)),
             Layer::Join { op, back, tame } => Some(self.join(op, *back, *tame)),
             Layer::Scale { op, per_channel } => {
                 let shape = if *per_channel { vec![self.size(x, 1), 1, 1] } else { vec![1] };
@@ -116,8 +116,40 @@ impl Build {
                 Some(self.binary(op, x, factor, true))
             }
             Layer::Gate => Some(self.gate(name)),
+            &Layer::Rows { axis, bias } => {
+                self.normed = true;
+                let shape: Vec<_> = (axis as usize..4).map(|axis| self.size(x, axis)).collect();
+                let mut inputs = vec![x, self.parameter(name, "weight", &shape)];
+                inputs.extend(bias.then(|| self.parameter(name, "bias", &shape)));
+                Some(self.apply(ops::LayerNormalization { axis, epsilon: 0.1 }, &inputs))
+            }
+            Layer::Gather { axis, ids } => {
+                let size = self.size(x, *axis as usize) as i64;
+                let ids = ids.iter().map(|id| id % size).collect::<Vec<_>>();
+                let ids = Tensor::new([ids.len()], TensorData::I64(ids)).unwrap();
+                let op = Op::from(ops::Gather { axis: *axis });
+                self.fits(&op, x, &[ids.ty()]).then(|| {
+                    let ids = self.apply(ops::Constant { value: Arc::new(ids) }, &[]);
+                    self.apply(op, &[x, ids])
+                })
+            }
         };
         self.values.extend(y);
+    }
+
+    /// An operator on what it is made for: some grow without bounds, or take positive numbers only.
+    fn simple(&mut self, op: &Op, x: ValueId) -> ValueId {
+        let x = match op {
+            Op::Exp(_) => self.apply(ops::Tanh {}, &[x]),
+            Op::Log(_) | Op::Sqrt(_) | Op::Pow(_) => self.positive(x),
+            _ => x,
+        };
+        self.apply(op.clone(), &[x])
+    }
+
+    fn positive(&mut self, x: ValueId) -> ValueId {
+        let (positive, half) = (self.apply(ops::Sigmoid {}, &[x]), self.number(0.5));
+        self.apply(ops::Add, &[half, positive])
     }
 
     fn conv(&mut self, name: &str, layer: &Conv) -> Option<ValueId> {
@@ -130,9 +162,18 @@ impl Build {
         };
         let channels = if layer.twice { incoming } else { layer.channels.next_multiple_of(group) };
         let (strides, dilations) = (layer.strides.to_vec(), layer.dilations.to_vec());
-        let op = Op::from(ops::Conv { strides, dilations, padding: layer.padding.clone(), group });
+        let conv = ops::Conv { strides, dilations, padding: layer.padding.clone(), group };
         let [rows, columns] = layer.kernel;
-        let weight = [channels, incoming / group, rows, columns];
+        let (op, weight) = match layer.transposed {
+            false => (conv.into(), [channels, incoming / group, rows, columns]),
+            true => {
+                let output_padding = conv.strides.iter().map(|stride| (stride - 1) / 2).collect();
+                let ops::Conv { strides, dilations, padding, group } = conv;
+                let output_shape = None;
+                let op = ops::ConvTranspose { strides, dilations, padding, group, output_padding, output_shape };
+                (Op::from(op), [incoming, channels / group, rows, columns])
+            }
+        };
         if !self.fits(&op, x, &[ty(&weight)]) {
             return None;
         }
@@ -188,10 +229,7 @@ impl Build {
                 self.wild = true;
                 other
             }
-            Op::Div(_) => {
-                let (positive, half) = (self.apply(ops::Sigmoid {}, &[other]), self.number(0.5));
-                self.apply(ops::Add, &[half, positive])
-            }
+            Op::Div(_) => self.positive(other),
             _ => other,
         };
         self.apply(op.clone(), &[x, other])

@@ -4,7 +4,7 @@
 //! and shrinking may remove any of them.
 
 use percept_graph::Op;
-use percept_graph::ops::{self, PadMode, Padding};
+use percept_graph::ops::{self, Coordinates, Extent, Interpolation, PadMode, Padding, Rounding};
 use proptest::prelude::*;
 use proptest::sample::select;
 use std::ops::RangeInclusive;
@@ -46,6 +46,16 @@ pub(crate) enum Layer {
     },
     /// Channels weighted by a function of their means.
     Gate,
+    /// Normalised from an axis on.
+    Rows {
+        axis: i64,
+        bias: bool,
+    },
+    /// Entries of an axis by numbers, which count from both ends.
+    Gather {
+        axis: i64,
+        ids: Vec<i64>,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -55,6 +65,8 @@ pub(crate) struct Conv {
     /// Number of groups where it divides the channels; 0 for one group a channel.
     pub(crate) groups: usize,
     pub(crate) bias: bool,
+    /// Whether it is transposed.
+    pub(crate) transposed: bool,
     /// Whether the same parameters are used a second time, on the result.
     pub(crate) twice: bool,
     pub(crate) strides: [usize; 2],
@@ -89,11 +101,20 @@ fn conv() -> impl Strategy<Value = Layer> {
     let strides = prop_oneof![3 => Just([1, 1]), 2 => Just([2, 2]), 1 => pair(1..=3)];
     let dilations = prop_oneof![3 => Just([1, 1]), 1 => pair(1..=3)];
     let groups = prop_oneof![3 => Just(1), 2 => Just(0), 1 => 2..=3usize];
-    (1..=9usize, kernel, groups, any::<bool>(), prop::bool::weighted(0.3), strides, dilations, padding(2)).prop_map(
-        |(channels, kernel, groups, bias, twice, strides, dilations, padding)| {
-            Layer::Conv(Conv { channels, kernel, groups, bias, twice, strides, dilations, padding })
-        },
+    (
+        1..=9usize,
+        kernel,
+        groups,
+        any::<bool>(),
+        prop::bool::weighted(0.3),
+        strides,
+        dilations,
+        padding(2),
+        prop::bool::weighted(0.15),
     )
+        .prop_map(|(channels, kernel, groups, bias, twice, strides, dilations, padding, transposed)| {
+            Layer::Conv(Conv { channels, kernel, groups, bias, transposed, twice, strides, dilations, padding })
+        })
 }
 
 fn pool() -> impl Strategy<Value = Op> {
@@ -123,6 +144,16 @@ fn activation() -> impl Strategy<Value = Op> {
         ops::HardSigmoid { alpha: 0.2, beta: 0.5 }.into(),
         ops::HardSwish {}.into(),
         ops::Tanh {}.into(),
+        ops::Abs {}.into(),
+        ops::Neg {}.into(),
+        ops::Softplus {}.into(),
+        ops::Erf {}.into(),
+        ops::Gelu.into(),
+        ops::Exp {}.into(),
+        ops::Log {}.into(),
+        ops::Sqrt {}.into(),
+        ops::Pow { exponent: 2.0 }.into(),
+        ops::Pow { exponent: -0.7 }.into(),
     ])
 }
 
@@ -136,7 +167,15 @@ fn rearrangement() -> impl Strategy<Value = Op> {
         ops::Transpose { perm: Some(vec![0, 2, 3, 1]) }.into(),
         ops::Reshape { shape: vec![0.into(), 0.into(), (-1).into(), 1.into()], allowzero: false }.into(),
         ops::ReduceMean { axes: Some(vec![2]), keepdims: true }.into(),
+        ops::ReduceMax { axes: Some(vec![3]), keepdims: true }.into(),
+        ops::ReduceMax { axes: Some(vec![1]), keepdims: true }.into(),
+        ops::ReduceSum { axes: Some(vec![2, 3]), keepdims: true }.into(),
+        ops::ReduceSum { axes: Some(vec![1]), keepdims: true }.into(),
         ops::GlobalAveragePool.into(),
+        resize(&[1.0, 1.0, 1.5, 2.0], Interpolation::Linear),
+        resize(&[1.0, 1.0, 2.0, 0.5], Interpolation::Nearest(Rounding::Floor)),
+        slice(&[1, -1], &[i64::MAX, i64::MIN], &[2, 3], &[2, -1]),
+        slice(&[1], &[-1], &[1], &[1]),
     ]);
     let pads = prop::collection::vec(-1..=2i64, 4).prop_map(|pads| {
         let pads = [0, 0, pads[0], pads[1], 0, 0, pads[2], pads[3]].to_vec();
@@ -145,8 +184,19 @@ fn rearrangement() -> impl Strategy<Value = Op> {
     prop_oneof![3 => fixed, 1 => pads]
 }
 
+fn resize(scales: &[f32], interpolation: Interpolation) -> Op {
+    let coordinates = Coordinates::HalfPixel;
+    ops::Resize { to: Extent::Scales(scales.to_vec()), coordinates, interpolation }.into()
+}
+
+fn slice(starts: &[i64], ends: &[i64], axes: &[i64], steps: &[i64]) -> Op {
+    let [starts, ends, axes, steps] = [starts, ends, axes, steps].map(<[i64]>::to_vec);
+    ops::Slice { starts, ends, axes, steps }.into()
+}
+
 fn arithmetic() -> impl Strategy<Value = Op> {
-    select(vec![Op::from(ops::Add), ops::Sub.into(), ops::Mul.into(), ops::Div.into()])
+    let all = [ops::Add.into(), ops::Sub.into(), ops::Mul.into(), ops::Div.into(), ops::Max.into(), ops::Min.into()];
+    select(Vec::<Op>::from(all))
 }
 
 fn layer() -> impl Strategy<Value = Layer> {
@@ -154,12 +204,14 @@ fn layer() -> impl Strategy<Value = Layer> {
     prop_oneof![
         6 => conv(),
         3 => (select(vec![1e-3, 0.1]), prop::bool::weighted(0.2)).prop_map(|(epsilon, twice)| Layer::Norm { epsilon, twice }),
-        4 => activation().prop_map(Layer::Simple),
+        5 => activation().prop_map(Layer::Simple),
         2 => pool().prop_map(Layer::Simple),
-        2 => rearrangement().prop_map(Layer::Simple),
+        3 => rearrangement().prop_map(Layer::Simple),
         3 => (joined, 0..5usize, prop::bool::weighted(0.7)).prop_map(|(op, back, tame)| Layer::Join { op, back, tame }),
         1 => (arithmetic(), any::<bool>()).prop_map(|(op, per_channel)| Layer::Scale { op, per_channel }),
         1 => Just(Layer::Gate),
+        1 => (1..=3i64, any::<bool>()).prop_map(|(axis, bias)| Layer::Rows { axis, bias }),
+        1 => (1..=3i64, prop::collection::vec(-9..9i64, 1..6)).prop_map(|(axis, ids)| Layer::Gather { axis, ids }),
     ]
 }
 

@@ -1,5 +1,6 @@
 //! Gradients of functions of one number, of softmax, and the loss.
 
+use super::super::epilogue::normal;
 use super::super::{Activation, softmax};
 use super::{read, write};
 use crate::simd::{Isa, Kernel, Simd, math};
@@ -67,6 +68,26 @@ impl Kernel for Slope<'_> {
                     let slope = S::mul(y, S::mul_add(x, S::sub(one, y), one));
                     S::mul(dy, slope)
                 }),
+                Activation::Exp => pass!(|x, dy| S::mul(dy, math::exp::<S>(x))),
+                Activation::Log => pass!(|x, dy| S::div(dy, x)),
+                Activation::Sqrt => pass!(|x, dy| S::div(S::mul(S::splat(0.5), dy), S::sqrt(x))),
+                Activation::Abs => pass!(|x, dy| {
+                    let negative = S::select_lt(x, zero, S::sub(zero, dy), zero);
+                    S::select_lt(zero, x, dy, negative)
+                }),
+                Activation::Neg => pass!(|_x, dy| S::sub(zero, dy)),
+                Activation::Softplus => pass!(|x, dy| S::mul(dy, math::sigmoid::<S>(x))),
+                Activation::Erf => pass!(|x, dy| {
+                    let density = math::exp::<S>(S::sub(zero, S::mul(x, x)));
+                    S::mul(dy, S::mul(S::splat(std::f32::consts::FRAC_2_SQRT_PI), density))
+                }),
+                Activation::Gelu => pass!(|x, dy| {
+                    let density = math::exp::<S>(S::mul(S::splat(-0.5), S::mul(x, x)));
+                    // 1 / √(2π)
+                    let slope = S::mul_add(S::mul(x, S::splat(0.398_942_3)), density, normal::<S>(x));
+                    S::mul(dy, slope)
+                }),
+                Activation::Pow(p) => pass!(|x, dy| S::mul(S::mul(S::splat(p), dy), math::pow::<S>(x, p - 1.0))),
             }
         }
     }

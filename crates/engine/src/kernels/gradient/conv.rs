@@ -1,7 +1,8 @@
 //! Gradients of dense and grouped convolutions: that of the input through the same matrix product as the convolution itself, that of the
 //! weights as a sum of outer products for each tap.
 
-use super::super::{Epilogue, Gemm, Out, PackedB, Window, check_range, gemm_whole};
+use super::super::epilogue::Activate;
+use super::super::{Activation, Epilogue, Gemm, Out, PackedB, Window, check_range, gemm_whole};
 use super::{Outer, SLACK, add_outer, read, tap, write};
 use crate::simd::{Isa, Kernel, Simd};
 use std::ops::Range;
@@ -66,7 +67,8 @@ impl ConvGrad<'_> {
     }
 }
 
-/// Computes `pictures` of the gradient with respect to the input.
+/// Computes `pictures` of the gradient with respect to the input, which with bias and activation (a residual is not looked at) is a transposed
+/// convolution.
 ///
 /// `weights` holds, for each group, the filters as a right-hand side of outputs × patch (taps outermost, then channels).
 ///
@@ -76,6 +78,7 @@ pub unsafe fn conv_input_grad(
     isa: Isa,
     g: &ConvGrad<'_>,
     weights: &[PackedB],
+    epilogue: &Epilogue<'_>,
     out: Out<'_>,
     pictures: Range<usize>,
     scratch: &mut [f32],
@@ -85,12 +88,16 @@ pub unsafe fn conv_input_grad(
     let (w, patch, per_group) = (&conv.window, conv.patch(), conv.outputs / conv.groups);
     check_range(&pictures, w.batch, "pictures");
     assert_eq!(out.len(), w.input_pixels() * conv.inputs, "output for {w:?}");
+    epilogue.check(0, conv.inputs);
     let size = w.input[0] * w.input[1] * conv.inputs;
     let pixels = w.output[0] * w.output[1];
     for picture in pictures {
         // SAFETY: pictures are the caller's alone.
         let dx = unsafe { out.slice_mut(picture * size..(picture + 1) * size) };
-        dx.fill(0.0);
+        match epilogue.bias {
+            Some(bias) => dx.chunks_exact_mut(conv.inputs.max(1)).for_each(|pixel| pixel.copy_from_slice(bias)),
+            None => dx.fill(0.0),
+        }
         for first in (0..pixels).step_by(conv.block()) {
             let m = conv.block().min(pixels - first);
             for (group, b) in weights.iter().enumerate() {
@@ -102,6 +109,11 @@ pub unsafe fn conv_input_grad(
                 // SAFETY: the rows are patches of pixels of this picture, and dx is the picture.
                 unsafe { isa.run(Scatter { conv, channels, first, rows, dx }) }
             }
+        }
+        let (x, y, activation) = (dx.as_ptr(), dx.as_mut_ptr(), epilogue.activation);
+        if activation != Activation::None {
+            // SAFETY: one run, in place, of the length of the picture.
+            unsafe { isa.run(Activate { x, y, rows: 1, stride: 0, len: size, activation }) }
         }
     }
 }

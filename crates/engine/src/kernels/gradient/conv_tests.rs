@@ -2,8 +2,8 @@
 
 use super::tests::{meetings, windows};
 use super::*;
-use crate::kernels::tests::{cases, close, values};
-use crate::kernels::{Out, PackedB};
+use crate::kernels::tests::{cases, close, exact, values};
+use crate::kernels::{Activation, Epilogue, Out, PackedB};
 use crate::simd::Isa;
 use proptest::prelude::*;
 
@@ -35,11 +35,17 @@ proptest! {
             let mut scratch = vec![f32::NAN; conv.scratch_len()];
             let weights: Vec<_> = filters.chunks(o * conv.patch()).map(|f| PackedB::pack(isa, o, conv.patch(), f, [conv.patch(), 1])).collect();
             let mut got = vec![f32::NAN; x.len()];
+            let (biases, activation) = (values(inputs, 4), [Activation::None, Activation::Relu, Activation::Tanh][cut % 3]);
+            let epilogue = Epilogue { bias: (cut % 2 == 0).then_some(&biases), residual: None, activation };
+            let after = |(i, &dx): (usize, &f64)| {
+                exact(activation, dx + epilogue.bias.map_or(0.0, |bias| f64::from(bias[i % inputs])))
+            };
+            let dx: Vec<_> = dx.iter().enumerate().map(after).collect();
             let picture = cut % (w.batch + 1);
             // SAFETY: one call at a time.
             unsafe {
-                conv_input_grad(isa, &g, &weights, Out::new(&mut got), picture..w.batch, &mut scratch);
-                conv_input_grad(isa, &g, &weights, Out::new(&mut got), 0..picture, &mut scratch);
+                conv_input_grad(isa, &g, &weights, &epilogue, Out::new(&mut got), picture..w.batch, &mut scratch);
+                conv_input_grad(isa, &g, &weights, &epilogue, Out::new(&mut got), 0..picture, &mut scratch);
             }
             close(&got, &dx, isa.name());
             let row = cut % (w.rows() + 1);

@@ -3,14 +3,14 @@
 use super::tests::windows;
 use super::*;
 use crate::kernels::tests::{ACTIVATIONS, cases, close, exact, values};
-use crate::kernels::{Activation, Out, Pool, PoolKind, pool};
+use crate::kernels::{Activation, Out, Pool, PoolKind, activate, pool};
 use crate::simd::Isa;
 use proptest::prelude::*;
 
 /// Corners, at which a slope is a matter of taste.
 fn corners(activation: Activation) -> Vec<f64> {
     match activation {
-        Activation::Relu | Activation::LeakyRelu(_) => vec![0.0],
+        Activation::Relu | Activation::LeakyRelu(_) | Activation::Abs => vec![0.0],
         Activation::Clip { min, max } => vec![min.into(), max.into()],
         Activation::HardSigmoid { alpha, beta } => {
             let at = |y: f64| (y - f64::from(beta)) / f64::from(alpha);
@@ -25,7 +25,7 @@ proptest! {
     #![proptest_config(cases(2048))]
 
     #[test]
-    fn activations_have_their_slopes(n in 0usize..70, which in 0usize..9, scale in 1f32..20.0) {
+    fn activations_have_their_slopes(n in 0usize..70, which in 0..ACTIVATIONS.len(), scale in 1f32..20.0) {
         let activation = ACTIVATIONS[which];
         let (x, dy): (Vec<f32>, _) = (values(n, 1).iter().map(|x| x * scale).collect(), values(n, 2));
         let near = |x: f32| corners(activation).iter().any(|corner| (f64::from(x) - corner).abs() < 1e-3);
@@ -37,6 +37,24 @@ proptest! {
             activation_grad(isa, activation, &x, &dy, &mut got);
             let at = || (0..n).filter(|&i| !near(x[i]));
             close(&at().map(|i| got[i]).collect::<Vec<_>>(), &at().map(|i| want[i]).collect::<Vec<_>>(), isa.name());
+        }
+    }
+
+    #[test]
+    fn functions_of_positive_numbers_have_their_slopes(n in 0usize..70, which in 0usize..7, scale in 0.1f32..20.0) {
+        let pow = Activation::Pow;
+        let activation = [Activation::Log, Activation::Sqrt, pow(2.0), pow(-1.0), pow(0.5), pow(1.7), pow(-2.3)][which];
+        let (x, dy): (Vec<f32>, _) = (values(n, 1).iter().map(|x| (x + 0.6) * scale).collect(), values(n, 2));
+        let h = 1e-6;
+        let slope = |x: f64| (exact(activation, x + h) - exact(activation, x - h)) / (2.0 * h);
+        let want: Vec<_> = x.iter().zip(&dy).map(|(&x, &dy)| slope(x.into()) * f64::from(dy)).collect();
+        let exact: Vec<_> = x.iter().map(|&x| exact(activation, x.into())).collect();
+        for isa in Isa::available() {
+            let mut got = vec![f32::NAN; n];
+            activation_grad(isa, activation, &x, &dy, &mut got);
+            close(&got, &want, isa.name());
+            activate(isa, activation, &x, &mut got);
+            close(&got, &exact, isa.name());
         }
     }
 

@@ -10,11 +10,13 @@ use super::super::step::{Kernel, Place};
 use super::Training;
 use crate::kernels::gradient::MaskOf;
 use crate::kernels::{BinaryOp, PoolKind, Window};
-use percept_graph::ops::{AveragePool, BatchNormalization, MaxPool, PadMode};
+use percept_graph::ops::{AveragePool, BatchNormalization, LayerNormalization, MaxPool, PadMode};
 use percept_graph::{Node, Op, ValueId};
 
 /// Rows of a matrix that are added up one after the other.
 const ROWS: usize = 512;
+/// Elements of normalised rows that are worth a task with sums of its own.
+const NORMED: usize = 1 << 16;
 
 impl Lower<'_> {
     pub(in super::super) fn training(&mut self, node: &Node) -> Lowered<()> {
@@ -48,10 +50,47 @@ impl Lower<'_> {
             (Op::ConvInputGrad(op), &[dy, weight, like]) => self.conv_input(node, &op.of, [dy, weight, like]),
             (Op::ConvWeightGrad(op), &[x, dy, like]) => self.conv_weight(node, &op.of, [x, dy, like]),
             (Op::BatchNormGrad(op), &[..]) => self.batch_norm_grad(node, &op.of),
+            (Op::LayerNormGrad(op), &[x, scale, gradient]) => self.layer_norm_grad(node, &op.of, [x, scale, gradient]),
             (Op::MaxPoolGrad(op), &[x, gradient]) => self.max_pool_grad(node, &op.of, x, gradient),
             (Op::AveragePoolGrad(op), &[gradient, like]) => self.average_pool_grad(node, &op.of, gradient, like),
             (Op::MeanGrad(op), &[gradient, like]) => self.mean_grad(node, &op.axes, gradient, like),
+            (Op::ReduceMaxGrad(op), &[x, gradient]) => {
+                let (x, window, channels) = self.reduction(x, &op.axes)?;
+                let gradient = self.plainly(gradient)?.place;
+                let pool = Training::Pool { window, kind: PoolKind::Max, channels, x: Some(x.place), gradient };
+                self.make(node, x.order, pool)
+            }
+            (Op::ExpandLike(_), &[x, like]) => {
+                let (x, shape) = (self.float(x)?, self.shape(like)?);
+                self.expand(node, &x, shape)
+            }
             (Op::SumTo(_), &[x, like]) => self.sum_to(node, x, like),
+            (Op::GatherGrad(op), &[gradient, indices, like]) => {
+                let shape = self.shape(like)?;
+                let (ids, [outer, size, inner], order) = self.table(node, &op.of, indices, &shape)?;
+                let gradient = self.reorder(gradient, &order)?.place;
+                self.make(node, plain(shape.len()), Training::Scatter { gradient, ids, outer, size, inner })
+            }
+            (Op::SliceGrad(op), &[gradient, like]) => {
+                let ranges = op.of.ranges(&self.shape(like)?);
+                self.scattered(node, gradient, |axis, i| {
+                    let ((start, step, count), i) = (ranges[axis], i as i64);
+                    let at = usize::try_from((i - start) / step).ok().filter(|&at| at < count);
+                    at.filter(|_| (i - start) % step == 0)
+                })
+            }
+            (Op::ResizeGrad(op), &[gradient, like]) => {
+                let (from, to) = (self.shape(like)?, self.shape(gradient)?);
+                // What an entry has made is what it gets a share of.
+                let turned = |axis: usize| {
+                    let mut back = vec![Vec::new(); from[axis]];
+                    let terms = op.of.terms(axis, from[axis], to[axis])?;
+                    let all = terms.iter().enumerate().flat_map(|(i, terms)| terms.iter().map(move |term| (i, term)));
+                    all.for_each(|(i, &(entry, weight))| back[entry].push((i, weight)));
+                    Some(back)
+                };
+                self.mix(node, gradient, &(0..from.len()).map(turned).collect::<Vec<_>>())
+            }
             (Op::PadGrad(op), &[gradient, _]) => match op.of.mode {
                 PadMode::Constant(_) => self.cut(node, gradient, &op.of.pads),
                 _ => Err("has a gradient only where it pads with a constant".into()),
@@ -72,7 +111,7 @@ impl Lower<'_> {
         }
     }
 
-    pub(super) fn plainly(&mut self, id: ValueId) -> Lowered<Edge> {
+    pub(in super::super) fn plainly(&mut self, id: ValueId) -> Lowered<Edge> {
         let rank = self.graph.value(id).ty.rank();
         self.reorder(id, &plain(rank))
     }
@@ -189,6 +228,25 @@ impl Lower<'_> {
         Ok(())
     }
 
+    fn layer_norm_grad(&mut self, node: &Node, op: &LayerNormalization, inputs: [ValueId; 3]) -> Lowered<()> {
+        let (shape, own) = (self.shape(inputs[0])?, self.shape(inputs[1])?);
+        let [x, scale, gradient] = inputs.map(|id| self.plainly(id).map(|edge| edge.place));
+        let n: usize = own.iter().product();
+        let parts = (shape.iter().product::<usize>() / NORMED).clamp(1, 32);
+        let slot = self.slots.len();
+        let dx = self.slot(shape.clone(), plain(shape.len()));
+        let step = Training::LayerNorm { n, from: [x?, scale?, gradient?], epsilon: op.epsilon, parts, dx: slot };
+        let partial = self.list(node, 2 * n * parts, step).place;
+        let sums = Training::ColumnSums { x: partial, columns: 2 * n, parts: 1, factor: 1.0 };
+        let both = self.list(node, 2 * n, sums);
+        self.set(node.outputs[0], dx);
+        for (i, begin) in [(1, 0), (2, n)] {
+            let slope = self.part_of(node, &both, begin, n);
+            self.set(node.outputs[i], Edge { shape: own.clone(), order: plain(own.len()), ..slope });
+        }
+        Ok(())
+    }
+
     fn max_pool_grad(&mut self, node: &Node, op: &MaxPool, x: ValueId, dy: ValueId) -> Lowered<()> {
         let window = window(&self.shape(x)?, &self.shape(dy)?, &op.kernel_shape, op.steps())?;
         let x = self.reorder(x, &CHANNELS_LAST)?.place;
@@ -217,9 +275,14 @@ impl Lower<'_> {
         let count: usize = axes.iter().map(|&axis| shape[axis]).product();
         let factor = self.constant(&[], &[1.0 / count as f32]);
         let share = self.arithmetic(&node.name, BinaryOp::Mul, &dy, &factor, &wide);
+        self.expand(node, &share, shape)
+    }
+
+    /// A value repeated along its axes of size 1.
+    fn expand(&mut self, node: &Node, x: &Edge, shape: Vec<usize>) -> Lowered<()> {
         let order = if shape.len() == 4 { CHANNELS_LAST.to_vec() } else { plain(shape.len()) };
-        let y = self.slot(shape.clone(), order);
-        self.gather(&node.name, &share, &y, (&shape, 0), 0.0, |axis, i| Some(if wide[axis] == 1 { 0 } else { i }));
+        let y = self.slot(shape, order);
+        self.gather(&node.name, x, &y, (&y.shape, 0), 0.0, |axis, i| Some(if x.shape[axis] == 1 { 0 } else { i }));
         self.set(node.outputs[0], y);
         Ok(())
     }
@@ -233,15 +296,7 @@ impl Lower<'_> {
 
     /// Sums over `axes`, times a factor.
     pub(in super::super) fn sum(&mut self, node: &Node, id: ValueId, axes: &[usize], factor: f32) -> Lowered<()> {
-        let order = self.float(id)?.order;
-        // Matrices that follow each other, whose columns are added up.
-        let last = order.len().saturating_sub(1);
-        let (outer, rest) = order.split_at((0..last).take_while(|i| order[*i] == *i && !axes.contains(i)).count());
-        let (reduced, mut inner): (Vec<_>, Vec<_>) = rest.iter().partition(|axis| axes.contains(axis));
-        inner.sort_unstable();
-        let x = self.reorder(id, &[outer, &reduced, &inner].concat())?;
-        let size = |axes: &[usize]| axes.iter().map(|&axis| x.shape[axis]).product::<usize>();
-        let (batch, count, columns) = (size(outer), size(&reduced), size(&inner));
+        let (x, [batch, count, columns]) = self.matrices(id, axes, false)?;
         let parts = batch * count.div_ceil(ROWS).max(1);
         let mut from = x.place;
         if parts > batch {
@@ -252,13 +307,46 @@ impl Lower<'_> {
         self.make(node, plain(rank), Training::ColumnSums { x: from, columns, parts: batch, factor })
     }
 
+    /// A value as matrices that follow each other, whose columns run along `axes`, on request in the graph's order: how many there are, and
+    /// their rows and columns.
+    fn matrices(&mut self, id: ValueId, axes: &[usize], in_order: bool) -> Lowered<(Edge, [usize; 3])> {
+        let order = self.float(id)?.order;
+        let last = order.len().saturating_sub(1);
+        let (outer, rest) = order.split_at((0..last).take_while(|i| order[*i] == *i && !axes.contains(i)).count());
+        let (mut reduced, mut inner): (Vec<_>, Vec<_>) = rest.iter().partition(|axis| axes.contains(axis));
+        inner.sort_unstable();
+        if in_order {
+            reduced.sort_unstable();
+        }
+        let x = self.reorder(id, &[outer, &reduced, &inner].concat())?;
+        let size = |axes: &[usize]| axes.iter().map(|&axis| x.shape[axis]).product::<usize>();
+        let sizes = [size(outer), size(&reduced), size(&inner)];
+        Ok((x, sizes))
+    }
+
+    /// The same as pictures of one column, for a pooling over all of their rows, and their channels.
+    pub(in super::super) fn reduction(&mut self, id: ValueId, axes: &[usize]) -> Lowered<(Edge, Window, usize)> {
+        let (x, [batch, rows, channels]) = self.matrices(id, axes, true)?;
+        if rows == 0 {
+            return Err("has nothing to take the greatest of".into());
+        }
+        let (input, output) = ([rows, 1], [1, 1]);
+        let window = Window { batch, input, output, kernel: input, stride: [1; 2], dilation: [1; 2], pad: [0; 2] };
+        Ok((x, window, channels))
+    }
+
     /// What lies in a gradient from `begin` on, which says a position along each axis; zeros where there is nothing.
     fn cut(&mut self, node: &Node, dy: ValueId, begin: &[i64]) -> Lowered<()> {
+        let size = self.shape(dy)?;
+        let at = |axis: usize, i: usize| usize::try_from(i as i64 + begin[axis]).ok();
+        self.scattered(node, dy, |axis, i| at(axis, i).filter(|&at| at < size[axis]))
+    }
+
+    /// What a gradient has for each position along each axis; zeros where `source` names nothing.
+    fn scattered(&mut self, node: &Node, dy: ValueId, source: impl Fn(usize, usize) -> Option<usize>) -> Lowered<()> {
         let gradient = self.float(dy)?;
         let y = self.slot(self.shape(node.outputs[0])?, gradient.order.clone());
-        let at = |axis: usize, i: usize| usize::try_from(i as i64 + begin[axis]).ok();
-        let entry = |axis: usize, i: usize| at(axis, i).filter(|&at| at < gradient.shape[axis]);
-        self.gather(&node.name, &gradient, &y, (&y.shape, 0), 0.0, entry);
+        self.gather(&node.name, &gradient, &y, (&y.shape, 0), 0.0, source);
         self.set(node.outputs[0], y);
         Ok(())
     }

@@ -2,17 +2,18 @@
 
 use super::super::conv::Way;
 use super::super::edge::{CHANNELS_LAST, Edge, plain};
+use super::super::fuse::Fused;
 use super::super::lazy::Lazy;
 use super::super::lower::{Lower, Lowered};
 use super::super::product::window;
 use super::super::step::{GRAIN, Kernel, Place, Tail, part};
 use super::super::winograd;
-use super::Training;
 use super::blocks::BackwardSums;
 use super::conv::{FusedConv, FusedConvGrad, InputGrad, room};
+use super::{Training, backward_panels};
 use crate::kernels::gradient::ConvShape;
 use crate::kernels::{Activation, PackedB, Window, WinogradWeights};
-use percept_graph::ops::Conv;
+use percept_graph::ops::{Conv, ConvTranspose};
 use percept_graph::{Node, ValueId};
 use std::sync::Arc;
 
@@ -40,11 +41,13 @@ impl Lower<'_> {
     /// The gradient with respect to the input, of the shape of `like`.
     pub(super) fn conv_input(&mut self, node: &Node, op: &Conv, [dy, weight, like]: [ValueId; 3]) -> Lowered<()> {
         let conv = self.conv_shape(op, like, weight, dy)?;
-        let (key, weight) = ((dy, weight), self.plainly(weight)?.place);
+        let key = (dy, weight);
         let Some(packed) = room(self.isa, &conv, Way::Backward) else {
-            return self.dense_conv_input(node, conv, dy, weight);
+            let (dy, tail) =
+                (self.channels_last(dy)?.place, Tail { bias: None, residual: None, activation: Activation::None });
+            return self.dense_conv_input(&node.name, node.outputs[0], conv, dy, weight, tail);
         };
-        let dy = self.operand(dy)?;
+        let (dy, weight) = (self.operand(dy)?, self.plainly(weight)?.place);
         let slot = self.slots.len();
         let dx = self.slot(self.shape(like)?, CHANNELS_LAST.to_vec());
         // Where the gradient of the weight is computed, that of the output is at hand: both come from one step.
@@ -62,24 +65,59 @@ impl Lower<'_> {
         Ok(())
     }
 
-    /// The same of a convolution that is neither 1×1 nor depthwise; where it pays as the convolution that it is, by Winograd.
-    fn dense_conv_input(&mut self, node: &Node, conv: ConvShape, dy: ValueId, weight: Place) -> Lowered<()> {
-        let dy = self.channels_last(dy)?.place;
+    /// A transposed convolution: the gradient of the convolution from its output to its input.
+    pub(in super::super) fn conv_transpose(
+        &mut self,
+        node: &Node,
+        op: &ConvTranspose,
+        last: &Node,
+        fused: &Fused,
+    ) -> Lowered<()> {
+        let [Some(x), Some(weight), ..] = node.inputs[..] else { return Err("lacks an input".into()) };
+        let spatial = &self.graph.value(x).ty.shape[2..];
+        let (conv, _) = op.conv(spatial, &self.shape(weight)?[2..])?;
+        let conv = self.conv_shape(&conv, node.outputs[0], weight, x)?;
+        let bias = self.bias(node)?;
+        let tail = self.tail(bias, fused, &CHANNELS_LAST)?;
+        let x = self.channels_last(x)?.place;
+        self.dense_conv_input(&node.name, last.outputs[0], conv, x, weight, tail)
+    }
+
+    /// The gradient with respect to the input of a convolution that is neither 1×1 nor depthwise, which makes `output`; where it pays as the
+    /// convolution that it is, by Winograd.
+    fn dense_conv_input(
+        &mut self,
+        name: &str,
+        output: ValueId,
+        conv: ConvShape,
+        dy: Place,
+        weight: ValueId,
+        tail: Tail,
+    ) -> Lowered<()> {
         let (w, channels) = (conv.window, [conv.inputs, conv.outputs]);
         let back = |top, left| Window { input: w.output, output: w.input, pad: [top, left], ..w };
         if let [Some(top), Some(left)] = w.pad.map(|pad| 2usize.checked_sub(pad))
             && let Some(tile) = winograd::tile(&back(top, left), channels, conv.groups)
         {
             let weights = Arc::new(WinogradWeights::empty(self.isa, tile, channels));
-            let tail = Tail { bias: None, residual: None, activation: Activation::None };
-            let step = self.winograd(back(top, left), dy, weights, Some((weight, Way::Backward)), tail);
-            let dx = self.slot(self.shape(node.outputs[0])?, CHANNELS_LAST.to_vec());
-            self.push(&node.name, Kernel::Winograd(step), &dx);
-            self.set(node.outputs[0], dx);
-            return Ok(());
+            let place = self.plainly(weight)?.place;
+            let step = self.winograd(back(top, left), dy, weights, Some((place, Way::Backward)), tail);
+            return self.emit(name, output, CHANNELS_LAST.to_vec(), Kernel::Winograd(step));
         }
-        let packed = vec![PackedB::zeroed(self.isa, conv.outputs / conv.groups, conv.patch()); conv.groups];
-        self.make(node, CHANNELS_LAST.to_vec(), Training::ConvInput { conv, from: [weight, dy], packed })
+        let mut packed = vec![PackedB::zeroed(self.isa, conv.outputs / conv.groups, conv.patch()); conv.groups];
+        let (packed, fresh) = match self.constant_values(weight) {
+            Ok(values) => {
+                let key = (self.graph.value(weight).name.clone(), conv.groups);
+                let shared = self.packed.transposed.entry(key).or_insert_with(|| {
+                    backward_panels(&conv, &mut packed).for_each(|mut panel| panel.fill(values));
+                    Arc::new(packed)
+                });
+                (Arc::clone(shared), None)
+            }
+            Err(_) => (Arc::new(packed), Some(self.plainly(weight)?.place)),
+        };
+        let step = Training::ConvInput { conv, gradient: dy, packed, fresh, tail };
+        self.emit(name, output, CHANNELS_LAST.to_vec(), Kernel::Training(step))
     }
 
     /// The gradient with respect to the weight, of the shape of `like`.

@@ -9,14 +9,15 @@ mod lower_conv;
 mod pointwise;
 
 use super::lazy::Lazy;
-use super::step::{ELEMENTS, Memory, Place, fill, grid, in_parts, part, tasks};
+use super::step::{ELEMENTS, Memory, Place, Tail, fill, grid, in_parts, part, tasks};
 use crate::Pool;
 use crate::kernels::gradient::{self, ConvGrad, ConvShape, PoolGrad, conv_input_grad, conv_weight_grad};
-use crate::kernels::{Activation, Axis, Layout, Out, PackedB, Panel, PoolKind, Window};
+use crate::kernels::{Activation, Axis, LayerNorm, Layout, Out, PackedB, Panel, PoolKind, Window, layer_norm_grad};
 use crate::simd::Isa;
-use blocks::{BackwardSums, Part, forward_sums};
+use blocks::{BackwardSums, Part, forward_sums, part_of};
 use conv::{FusedConv, FusedConvGrad};
 use loss::Loss;
+use std::sync::Arc;
 
 /// Pixels whose gradient is computed at once for its sums.
 const BLOCK: usize = 64;
@@ -50,8 +51,8 @@ pub(super) enum Training {
     CrossEntropyGrad { classes: usize, from: [Place; 3] },
     /// Sums of a loss over parts of its rows, and its gradient.
     Loss(Loss),
-    /// Gradient of a convolution with respect to its input, from the weight and the result's gradient.
-    ConvInput { conv: ConvShape, from: [Place; 2], packed: Vec<PackedB> },
+    /// Gradient of a convolution with respect to its input, or a transposed convolution; `fresh` weights, known only at run time, are packed anew.
+    ConvInput { conv: ConvShape, gradient: Place, packed: Arc<Vec<PackedB>>, fresh: Option<Place>, tail: Tail },
     /// Partial gradients of a convolution with respect to its weight, from x and the result's gradient: over `parts` of the pixels, each in
     /// so many `slices` of the output channels.
     ConvWeight { conv: ConvShape, from: [Place; 2], parts: usize, slices: usize },
@@ -61,6 +62,11 @@ pub(super) enum Training {
     FusedConvGrad(Box<FusedConvGrad>),
     /// The sums of each column of a matrix over so many parts of its rows, a part after the other, times a factor.
     ColumnSums { x: Place, columns: usize, parts: usize, factor: f32 },
+    /// Gradients of a layer normalisation of rows of `n` from x, scale and the result's gradient: that of x goes to a slot, those of scale and bias are
+    /// partial sums over so many parts of the rows, one after the other.
+    LayerNorm { n: usize, from: [Place; 3], epsilon: f32, parts: usize, dx: usize },
+    /// Gradient of a lookup: each row is added to that which its integer names, of `outer` tables of `size` rows of `inner`.
+    Scatter { gradient: Place, ids: Place, outer: usize, size: usize, inner: usize },
     /// Gradient of a pooling.
     Pool { window: Window, kind: PoolKind, channels: usize, x: Option<Place>, gradient: Place },
 }
@@ -81,10 +87,11 @@ impl Training {
             | Self::Activation { from, .. }
             | Self::Softmax { from, .. }
             | Self::CrossEntropy { from, .. }
-            | Self::ConvInput { from, .. }
             | Self::ConvWeight { from, .. } => from.to_vec(),
-            Self::CrossEntropyGrad { from, .. } => from.to_vec(),
+            Self::CrossEntropyGrad { from, .. } | Self::LayerNorm { from, .. } => from.to_vec(),
             Self::Fold { from, .. } | Self::FoldGradient { from, .. } => from.to_vec(),
+            Self::ConvInput { gradient, fresh, tail, .. } => tail.reads(*gradient, *fresh),
+            Self::Scatter { gradient, ids, .. } => vec![*gradient, *ids],
             Self::Pool { x, gradient, .. } => x.iter().chain([gradient]).copied().collect(),
         }
     }
@@ -95,6 +102,7 @@ impl Training {
             Self::FusedConv(step) => step.sums.into_iter().collect(),
             Self::FusedConvGrad(step) => step.writes(),
             Self::Loss(step) => step.writes(),
+            Self::LayerNorm { dx, .. } => vec![*dx],
             _ => Vec::new(),
         }
     }
@@ -203,13 +211,18 @@ impl Training {
                 let [logits, targets, factor] = from.map(read);
                 gradient::cross_entropy_grad(isa, *classes, logits, targets, factor[0], whole());
             }
-            Self::ConvInput { conv, from, packed } => {
-                let [weight, gradient] = from.map(read);
-                fill(pool, weight.len(), backward_panels(conv, packed), |panel| panel.fill(weight));
-                let (grad, packed) = (ConvGrad { conv: *conv, gradient }, &*packed);
+            Self::ConvInput { conv, gradient, packed, fresh, tail } => {
+                if let Some(weight) = fresh.map(read) {
+                    let panels = backward_panels(conv, Arc::make_mut(packed).as_mut_slice());
+                    fill(pool, weight.len(), panels, |panel| panel.fill(weight));
+                }
+                let (grad, packed, epilogue) =
+                    (ConvGrad { conv: *conv, gradient: read(*gradient) }, &packed[..], memory.epilogue(tail));
                 pool.run(conv.window.batch, &|task, thread| {
                     // SAFETY: pictures are disjoint; the scratch memory is of this thread, and asked for once.
-                    unsafe { conv_input_grad(isa, &grad, packed, out, task..task + 1, memory.scratch(thread)) }
+                    unsafe {
+                        conv_input_grad(isa, &grad, packed, &epilogue, out, task..task + 1, memory.scratch(thread))
+                    }
                 });
             }
             Self::ConvWeight { conv, from, parts, slices } => {
@@ -241,6 +254,38 @@ impl Training {
                             to.iter_mut().zip(&x[row * n..][columns.clone()]).for_each(|(to, x)| *to += x);
                         }
                         to.iter_mut().for_each(|sum| *sum *= *factor);
+                    }
+                });
+            }
+            Self::LayerNorm { n, from, epsilon, parts, dx } => {
+                let ([x, scale, dy], n, epsilon, dx) = (from.map(read), *n, *epsilon, memory.write(*dx));
+                pool.run(*parts, &|task, _| {
+                    let range = part(x.len(), n, *parts, task);
+                    // SAFETY: the parts are disjoint.
+                    let (dx, sums) = unsafe { (dx.slice_mut(range.clone()), part_of(out, task, 2 * n)) };
+                    sums.fill(0.0);
+                    let rows = LayerNorm { n, x: &x[range.clone()], scale, epsilon };
+                    layer_norm_grad(isa, &rows, &dy[range], dx, sums);
+                });
+            }
+            Self::Scatter { gradient, ids, outer, size, inner } => {
+                let (dy, ids, size, inner) = (read(*gradient), memory.input(*ids), *size, *inner);
+                let count = dy.len() / inner / *outer;
+                let (across, down) = grid(inner, 64, *outer * size, 1, tasks(out.len() + dy.len(), ELEMENTS));
+                pool.run(across * down, &|task, _| {
+                    let (columns, rows) =
+                        (part(inner, 64, across, task / down), part(*outer * size, 1, down, task % down));
+                    // SAFETY: the parts of the grid are disjoint.
+                    let to =
+                        |row: usize| unsafe { out.slice_mut(row * inner + columns.start..row * inner + columns.end) };
+                    rows.clone().for_each(|row| to(row).fill(0.0));
+                    for i in rows.start / size * count..rows.end.div_ceil(size) * count {
+                        // Plans look at all integers before they run.
+                        let row = i / count * size + ids.entry(i % count, size).unwrap_or(0);
+                        if rows.contains(&row) {
+                            let dy = &dy[i * inner..][columns.clone()];
+                            to(row).iter_mut().zip(dy).for_each(|(to, dy)| *to += dy);
+                        }
                     }
                 });
             }
