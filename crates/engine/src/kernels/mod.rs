@@ -10,7 +10,7 @@
 //!
 //! | call | computes | range over | second range |
 //! |---|---|---|---|
-//! | [`gemm`] | `A·B`, epilogue | rows of the output | panels of columns, `0..b.panels()` |
+//! | [`gemm`], [`gemm_add`] | `A·B`, epilogue; added to what is there | rows of the output | panels of columns, `0..b.panels()` |
 //! | [`conv`] | any convolution (1×1 without scratch) | output pixels `n·oh·ow` | panels, `0..weights.panels()` |
 //! | [`winograd`] | 3×3 convolutions of stride 1, with fewer multiplications | tiles of the output | panels |
 //! | [`winograd_patches`], [`winograd_products`] | the same in two parts | tiles of the output | –; panels |
@@ -45,6 +45,7 @@ mod gemm;
 pub mod gradient;
 mod layout;
 mod pool;
+pub(crate) mod recurrent;
 mod tile;
 mod winograd;
 
@@ -54,7 +55,7 @@ pub use conv_pool::{ConvPool, conv_pool};
 pub use depthwise::{Depthwise, DepthwiseWeights, depthwise};
 pub use elementwise::{Binary, BinaryOp, activate, binary, softmax};
 pub use epilogue::{Activation, Epilogue};
-pub use gemm::{Axis, Gemm, Layout, PackedB, Panel, gemm, gemm_whole};
+pub use gemm::{Axis, Gemm, Layout, PackedB, Panel, gemm, gemm_add, gemm_whole};
 pub use layout::{normalize_u8, transpose};
 pub use pool::{Pool, PoolKind, pool};
 pub use winograd::{Winograd, WinogradPanel, WinogradWeights, winograd, winograd_patches, winograd_products};

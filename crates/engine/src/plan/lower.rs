@@ -6,6 +6,7 @@ use super::arena::Slot;
 use super::edge::{Edge, plain};
 use super::fuse::{self, Action};
 use super::lazy::Lazy;
+use super::recurrent::Kept;
 use super::step::{Kernel, OUTSIDE, Place, Step};
 use crate::Error;
 use crate::kernels::{BottleneckWeights, ConvWeights, DepthwiseWeights, PackedB, WinogradWeights};
@@ -52,6 +53,10 @@ pub(super) struct Lower<'a> {
     pub(super) folds: HashMap<([Place; 4], u32), Place>,
     /// The steps that compute gradients of weights, by the gradient of the output and the weight.
     pub(super) weight_grads: HashMap<(ValueId, ValueId), usize>,
+    /// What recurrent layers keep for their way back.
+    pub(super) recurrent: Vec<Kept>,
+    /// Inputs of integers, and the greatest that each may hold; none may be negative.
+    pub(super) limits: Vec<(Place, i64)>,
     /// The steps that compute gradients of the inputs of convolutions, by the slot that they write.
     pub(super) input_grads: HashMap<usize, usize>,
 }
@@ -82,6 +87,8 @@ impl<'a> Lower<'a> {
             lazy: HashMap::new(),
             folds: HashMap::new(),
             weight_grads: HashMap::new(),
+            recurrent: Vec::new(),
+            limits: Vec::new(),
             input_grads: HashMap::new(),
         }
     }

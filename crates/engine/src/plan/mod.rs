@@ -16,6 +16,7 @@ mod fuse;
 mod lazy;
 mod lower;
 mod product;
+mod recurrent;
 mod simple;
 mod step;
 mod training;
@@ -90,6 +91,8 @@ struct InputSpec {
     name: String,
     dtype: DType,
     len: usize,
+    /// The greatest integer that it may hold, if that matters: then none may be negative.
+    limit: Option<i64>,
 }
 
 impl InputSpec {
@@ -99,7 +102,7 @@ impl InputSpec {
         for &id in graph.inputs() {
             let value = graph.value(id);
             let len = value.ty.concrete()?.iter().product();
-            inputs.push(Self { name: value.name.clone(), dtype: value.ty.dtype, len });
+            inputs.push(Self { name: value.name.clone(), dtype: value.ty.dtype, len, limit: None });
         }
         Ok(inputs)
     }
@@ -120,7 +123,7 @@ impl Plan {
     ) -> Result<Self, Error> {
         let mut lower = Lower::new(graph, params, packed, settings.isa);
         let outputs = lower.walk()?;
-        let Lower { steps, mut slots, constants, .. } = lower;
+        let Lower { steps, mut slots, constants, limits, .. } = lower;
         let mut specs = Vec::with_capacity(outputs.len());
         for edge in outputs {
             if let Place::Slot(slot) = edge.place {
@@ -130,7 +133,13 @@ impl Plan {
         }
         // A slot that no step writes belongs to a value without elements.
         slots.iter_mut().for_each(|slot| slot.first = slot.first.min(slot.last));
-        Self::new(graph, settings, slots, specs, steps, constants)
+        let mut plan = Self::new(graph, settings, slots, specs, steps, constants)?;
+        for (place, limit) in limits {
+            if let Place::Input(i) = place {
+                plan.inputs[i].limit = Some(plan.inputs[i].limit.map_or(limit, |other| limit.min(other)));
+            }
+        }
+        Ok(plan)
     }
 
     /// A plan of these steps; an error if slots or scratch memory exceed the memory limit.
@@ -184,6 +193,12 @@ impl Plan {
             let (dtype, len) = input.spec();
             if (dtype, len) != (spec.dtype, spec.len) {
                 let reason = format!("needs {} elements of {}, not {len} of {dtype}", spec.len, spec.dtype);
+                return Err(Error::Input { name: spec.name.clone(), reason });
+            }
+            if let (Some(limit), Input::I32(data)) = (spec.limit, input)
+                && let Some(odd) = data.iter().find(|&&x| !(0..=limit).contains(&x.into()))
+            {
+                let reason = format!("holds {odd}, which is not in 0..={limit}");
                 return Err(Error::Input { name: spec.name.clone(), reason });
             }
         }

@@ -48,6 +48,7 @@ impl Lower<'_> {
             Op::Cast(op) if op.to == DType::F32 => self.alias(node),
             Op::Cast(op) => Err(format!("casts to {} at run time: the engine computes with f32", op.to)),
             Op::BatchNormalization(op) => self.batch_norm(node, op),
+            Op::Rnn(_) | Op::Gru(_) | Op::Lstm(_) => self.recurrent(node),
             Op::Constant(_) | Op::Conv(_) | Op::Gemm(_) | Op::MatMul(_) => Err("is handled elsewhere".into()),
             _ => self.training(node),
         }

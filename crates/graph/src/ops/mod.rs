@@ -10,6 +10,7 @@ mod layout;
 mod linear;
 mod normalization;
 mod pool;
+mod recurrent;
 mod shape;
 mod training;
 mod value;
@@ -22,10 +23,11 @@ pub use layout::{Concat, Pad, PadMode, Transpose};
 pub use linear::{Gemm, MatMul};
 pub use normalization::BatchNormalization;
 pub use pool::{AveragePool, GlobalAveragePool, MaxPool, ReduceMean};
+pub use recurrent::{Direction, Gru, Lstm, Rnn};
 pub use shape::{Flatten, Reshape, Squeeze, Unsqueeze};
 pub use training::{
     ActivationGrad, AveragePoolGrad, BatchNormGrad, ConcatGrad, ConvInputGrad, ConvWeightGrad, MaxPoolGrad, MeanGrad,
-    PadGrad, ReshapeLike, SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, SoftmaxGrad, SumTo,
+    PadGrad, RecurrentGrad, ReshapeLike, SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, SoftmaxGrad, SumTo,
 };
 pub use value::{Cast, Constant, Dropout, Identity};
 pub use window::{Padding, Steps};
@@ -115,10 +117,10 @@ operators! {
     onnx:
     Add, AveragePool, BatchNormalization, Cast, Clip, Concat, Constant, Conv, Div, Dropout, Flatten, Gemm,
     GlobalAveragePool, HardSigmoid, HardSwish, Identity, LeakyRelu, MatMul, MaxPool, Mul, Pad, ReduceMean, Relu, Reshape,
-    Sigmoid, Softmax, Squeeze, Sub, Tanh, Transpose, Unsqueeze;
+    Sigmoid, Softmax, Squeeze, Sub, Tanh, Transpose, Unsqueeze, Rnn, Gru, Lstm;
     training:
     ActivationGrad, AveragePoolGrad, BatchNormGrad, ConcatGrad, ConvInputGrad, ConvWeightGrad, MaxPoolGrad, MeanGrad,
-    PadGrad, ReshapeLike, SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, SoftmaxGrad, SumTo;
+    PadGrad, RecurrentGrad, ReshapeLike, SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, SoftmaxGrad, SumTo;
 }
 
 /// The inputs as an array: `N` in all, of which the first `required` must be there.

@@ -40,6 +40,7 @@ impl Lower<'_> {
             }
             (Op::ConvInputGrad(op), &[dy, weight, like]) => self.conv_input(node, &op.of, [dy, weight, like]),
             (Op::ConvWeightGrad(op), &[x, dy, like]) => self.conv_weight(node, &op.of, [x, dy, like]),
+            (Op::RecurrentGrad(op), &[..]) => self.recurrent_grad(node, &op.of),
             (Op::BatchNormGrad(op), &[..]) => self.batch_norm_grad(node, &op.of),
             (Op::MaxPoolGrad(op), &[x, gradient]) => self.max_pool_grad(node, &op.of, x, gradient),
             (Op::AveragePoolGrad(op), &[gradient, like]) => self.average_pool_grad(node, &op.of, gradient, like),
@@ -65,7 +66,7 @@ impl Lower<'_> {
         }
     }
 
-    pub(super) fn plainly(&mut self, id: ValueId) -> Lowered<Edge> {
+    pub(in super::super) fn plainly(&mut self, id: ValueId) -> Lowered<Edge> {
         let rank = self.graph.value(id).ty.rank();
         self.reorder(id, &plain(rank))
     }
@@ -79,7 +80,7 @@ impl Lower<'_> {
     }
 
     /// A step whose result is a list of numbers that no value of the graph is.
-    pub(super) fn list(&mut self, node: &Node, len: usize, training: Training) -> Edge {
+    pub(in super::super) fn list(&mut self, node: &Node, len: usize, training: Training) -> Edge {
         let to = self.slot(vec![len], plain(1));
         self.push(&node.name, Kernel::Training(training), &to);
         to
