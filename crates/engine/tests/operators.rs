@@ -84,8 +84,10 @@ fn the_planner_agrees_with_onnxruntime() {
         let arrays = inputs(&case, &model);
         let floats: Vec<Vec<f32>> = case.inputs.iter().map(Packed::values).collect();
         let bytes: Vec<Vec<u8>> = floats.iter().map(|values| values.iter().map(|&x| x as u8).collect()).collect();
+        let integers: Vec<Vec<i32>> = floats.iter().map(|values| values.iter().map(|&x| x as i32).collect()).collect();
         let given: Vec<_> = (0..arrays.len())
             .map(|i| match arrays[i].dtype {
+                DType::I32 => (&arrays[i].shape[..], Input::I32(&integers[i])),
                 DType::U8 => (&arrays[i].shape[..], Input::U8(&bytes[i])),
                 _ => (&arrays[i].shape[..], Input::F32(&floats[i])),
             })

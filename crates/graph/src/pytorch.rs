@@ -63,7 +63,9 @@ pub fn recurrent_parameters(graph: &Graph) -> Vec<(ValueId, &Op)> {
             match graph.producer(id) {
                 Some(concat) if matches!(concat.op, Op::Concat(_)) => left.extend(concat.inputs.iter().flatten()),
                 _ if found.iter().any(|(other, _)| *other == id) => {}
-                _ if graph.value(id).source == Source::Parameter && graph.value(id).ty.shape[0] == 1.into() => {
+                _ if graph.value(id).source == Source::Parameter
+                    && graph.value(id).ty.shape.first() == Some(&1.into()) =>
+                {
                     found.push((id, &node.op))
                 }
                 _ => {}

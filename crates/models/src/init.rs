@@ -7,6 +7,7 @@
 //! | weight of a convolution | normal, variance `2 / fan_out`: He et al., "Delving Deep into Rectifiers", ICCV 2015, equation 14 |
 //! | bias of a convolution | uniform within `1 / sqrt(fan_in)` |
 //! | weight and bias of a linear layer | uniform within `1 / sqrt(fan_in)` |
+//! | weights and biases of a recurrent layer | uniform within `1 / sqrt(hidden units)` |
 //! | batch normalisation | weight 1, bias 0, mean 0, variance 1 |
 //!
 //! That is what torchvision does for ResNets, which count all output channels as `fan_out` even if there are groups; the biases are those of
@@ -19,6 +20,7 @@ mod draw;
 
 use crate::Error;
 use draw::{key, normal, uniform};
+use percept_graph::pytorch::recurrent_parameters;
 use percept_graph::{Graph, Node, Op, Params, Source, Tensor};
 use std::collections::HashMap;
 
@@ -59,7 +61,7 @@ impl First {
 ///
 /// # Errors
 ///
-/// If a parameter is neither part of a convolution, a linear layer nor a batch normalisation, or its size is not known.
+/// If a parameter is neither part of a convolution, a linear or recurrent layer nor a batch normalisation, or its size is not known.
 pub fn initialize(graph: &Graph, seed: u64) -> Result<Params, Error> {
     let mut rules = HashMap::new();
     for node in graph.nodes() {
@@ -68,6 +70,15 @@ pub fn initialize(graph: &Graph, seed: u64) -> Result<Params, Error> {
                 rules.entry(graph.value(id).name.as_str()).or_insert(first);
             }
         }
+    }
+    for (id, op) in recurrent_parameters(graph) {
+        let hidden = match op {
+            Op::Lstm(op) => op.hidden_size,
+            Op::Gru(op) => op.hidden_size,
+            Op::Rnn(op) => op.hidden_size,
+            _ => continue,
+        };
+        rules.entry(graph.value(id).name.as_str()).or_insert(First::Uniform(1.0 / (hidden as f64).sqrt()));
     }
     let mut params = Params::new();
     for value in graph.parameters() {

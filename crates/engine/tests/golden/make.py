@@ -173,6 +173,29 @@ case("AveragePool", 19, [numbers(1, 2, 7, 6)], kernel_shape=[2, 2], dilations=[2
 case("AveragePool", 22, [numbers(1, 2, 7, 6)], kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1, count_include_pad=1, pads=[1, 1, 1, 1])
 case("ReduceMean", 18, [numbers(2, 3)], noop_with_empty_axes=1)
 
+# Batches of three sequences of five steps; what is given at run time has no axis of two in front.
+for opset in (11, 22):
+    for op, gates, variants in (
+        ("LSTM", 4, [{}]),
+        ("GRU", 3, [{}, dict(linear_before_reset=1)]),
+        ("RNN", 1, [{}, dict(activations=["Relu"])]),
+    ):
+        for attributes in variants:
+            for direction in ("forward", "reverse", "bidirectional"):
+                d = 2 if direction == "bidirectional" else 1
+                x, w, r, b = numbers(5, 3, 2), numbers(d, gates * 3, 2), numbers(d, gates * 3, 3), numbers(d, gates * 6)
+                lengths = np.array([5, 1, 3], np.int32)
+                states = [numbers(d, 3, 3) for _ in range(2 if op == "LSTM" else 1)]
+                more = dict(attributes, hidden_size=3, direction=direction)
+                if "activations" in more:
+                    more["activations"] = more["activations"] * d
+                outputs = len(states) + 1
+                case(op, opset, [x], [w, r], outputs=outputs, **more)
+                if d == 1:
+                    case(op, opset, [x, w, r, b, lengths, *states], outputs=outputs, **more)
+                else:
+                    case(op, opset, [x], [w, r, b, lengths, *states], outputs=outputs, **more)
+
 path = pathlib.Path(__file__).with_name("operators.json")
 path.write_text("[\n" + ",\n".join(json.dumps(c) for c in cases) + "\n]\n")
 sources = [c["source"] for c in cases]

@@ -1,6 +1,6 @@
 //! Recurrent layers.
 
-use super::{Builder, Var, axis_size};
+use super::{Var, axis_size};
 use crate::ops::{Concat, Direction, Gru, Lstm, Reshape, Rnn, Squeeze, Transpose};
 use crate::{Error, Graph, Op, TensorType, ValueId};
 

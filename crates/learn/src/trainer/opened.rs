@@ -78,8 +78,10 @@ impl<'g> Opened<'g> {
             };
             let names: Vec<_> = node.outputs.iter().map(|&id| self.from.value(id).name.clone()).collect();
             let outputs = self.to.add_node(node.name.clone(), op, inputs, &names)?;
-            self.map[node.outputs[0].index()] = Some(outputs[0]);
-            self.note_statistics(node, &outputs, &mut statistics)?;
+            node.outputs.iter().zip(&outputs).for_each(|(old, &new)| self.map[old.index()] = Some(new));
+            if let Op::BatchNormalization(_) = node.op {
+                self.note_statistics(node, &outputs, &mut statistics)?;
+            }
         }
         Ok(statistics)
     }

@@ -4,7 +4,7 @@
 //! and shrinking may remove any of them.
 
 use percept_graph::Op;
-use percept_graph::ops::{self, PadMode, Padding};
+use percept_graph::ops::{self, Direction, PadMode, Padding};
 use proptest::prelude::*;
 use proptest::sample::select;
 use std::ops::RangeInclusive;
@@ -46,6 +46,12 @@ pub(crate) enum Layer {
     },
     /// Channels weighted by a function of their means.
     Gate,
+    /// A recurrent layer over the positions of a picture, whose states are a picture's channels; with a second one that begins with the last state.
+    Recurrent {
+        op: Op,
+        bias: bool,
+        twice: bool,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -149,6 +155,15 @@ fn arithmetic() -> impl Strategy<Value = Op> {
     select(vec![Op::from(ops::Add), ops::Sub.into(), ops::Mul.into(), ops::Div.into()])
 }
 
+fn recurrent() -> impl Strategy<Value = Op> {
+    let direction = select(vec![Direction::Forward, Direction::Reverse, Direction::Bidirectional]);
+    (1..=5usize, direction, 0..5).prop_map(|(hidden_size, direction, kind)| match kind {
+        0 | 1 => ops::Lstm { hidden_size, direction }.into(),
+        2 | 3 => ops::Gru { hidden_size, direction, linear_before_reset: kind == 2 }.into(),
+        _ => ops::Rnn { hidden_size, direction, relu: false }.into(),
+    })
+}
+
 fn layer() -> impl Strategy<Value = Layer> {
     let joined = prop_oneof![3 => arithmetic(), 1 => Just(ops::Concat { axis: 1 }.into())];
     prop_oneof![
@@ -160,6 +175,7 @@ fn layer() -> impl Strategy<Value = Layer> {
         3 => (joined, 0..5usize, prop::bool::weighted(0.7)).prop_map(|(op, back, tame)| Layer::Join { op, back, tame }),
         1 => (arithmetic(), any::<bool>()).prop_map(|(op, per_channel)| Layer::Scale { op, per_channel }),
         1 => Just(Layer::Gate),
+        2 => (recurrent(), any::<bool>(), any::<bool>()).prop_map(|(op, bias, twice)| Layer::Recurrent { op, bias, twice }),
     ]
 }
 

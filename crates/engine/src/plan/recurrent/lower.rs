@@ -81,13 +81,13 @@ impl Lower<'_> {
         }
     }
 
-    /// Matrices of so many rows and columns that lie so in a weight.
-    fn weights(&mut self, id: ValueId, matrices: &[(usize, usize, Layout)]) -> Lowered<Weights> {
+    /// Matrices of so many rows and columns that lie so in a weight, for the way forward or back.
+    fn weights(&mut self, id: ValueId, forward: bool, matrices: &[(usize, usize, Layout)]) -> Lowered<Weights> {
         let values = self.constant_values(id).ok();
         let fresh = if values.is_some() { None } else { Some(self.plainly(id)?.place) };
         let (isa, name) = (self.isa, &self.graph.value(id).name);
         let pack = |(i, &(k, n, layout)): (usize, &(usize, usize, Layout))| {
-            let key = (format!("{name} {i}"), true);
+            let key = (format!("{name} {i} of a recurrent layer"), forward);
             let packed = shared(&mut self.packed.dense, key, fresh.is_some(), || {
                 let mut packed = PackedB::zeroed(isa, k, n);
                 if let Some(values) = values {
@@ -114,11 +114,11 @@ impl Lower<'_> {
         let transposed = |first: usize, k: usize| Layout { first, ..Layout::strided([1, k]) };
         let rows_of_w: Vec<_> =
             (0..directions).map(|d| (features, sums, transposed(d * sums * features, features))).collect();
-        let w = self.weights(w, &rows_of_w)?;
+        let w = self.weights(w, true, &rows_of_w)?;
         let part =
             |(d, first, count)| (hidden, count * hidden, transposed((d * sums + first * hidden) * hidden, hidden));
         let parts: Vec<_> = sizes.parts().map(part).collect();
-        let r = self.weights(r, &parts)?;
+        let r = self.weights(r, true, &parts)?;
         let x = self.plainly(x)?.place;
         let bias = bias.map(|id| self.plainly(id)).transpose()?.map(|edge| edge.place);
         let state = vec![directions, batch, hidden];
@@ -168,7 +168,7 @@ impl Lower<'_> {
             let layout = Layout { first: (d * sums + first * hidden) * hidden, ..Layout::strided([hidden, 1]) };
             (count * hidden, hidden, layout)
         };
-        let r = self.weights(r, &sizes.parts().map(part).collect::<Vec<_>>())?;
+        let r = self.weights(r, false, &sizes.parts().map(part).collect::<Vec<_>>())?;
         let mut slopes = [None; 3];
         for (slope, id) in slopes.iter_mut().zip(node.inputs.iter().skip(8)) {
             *slope = id.map(|id| self.plainly(id)).transpose()?.map(|edge| edge.place);
