@@ -147,7 +147,7 @@ functions! {
 /// The slope of the logistic function where it is `y`.
 ///
 /// # Safety
-/// The CPU has the instruction set of `S`; so for those below.
+/// The CPU has the instruction set of `S`.
 #[inline(always)]
 unsafe fn slope<S: Simd>(y: S::V) -> S::V {
     // SAFETY: arithmetic only; the caller vouches for the instruction set.
@@ -155,6 +155,9 @@ unsafe fn slope<S: Simd>(y: S::V) -> S::V {
 }
 
 /// The slope of tanh where it is `y`.
+///
+/// # Safety
+/// As [`slope`].
 #[inline(always)]
 unsafe fn bell<S: Simd>(y: S::V) -> S::V {
     // SAFETY: as in `slope`.
@@ -162,6 +165,9 @@ unsafe fn bell<S: Simd>(y: S::V) -> S::V {
 }
 
 /// `(1 − z)·n + z·h`.
+///
+/// # Safety
+/// As [`slope`].
 #[inline(always)]
 unsafe fn blend<S: Simd>(z: S::V, n: S::V, h: S::V) -> S::V {
     // SAFETY: as in `slope`.

@@ -131,3 +131,48 @@ fn add(graph: &mut Graph, x: ValueId, name: &str, op: Op, given: Recurrence<'_>)
     }
     graph.add_node(name, op, inputs, &[])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Builder, DType, Params, Tensor, pytorch};
+
+    #[test]
+    fn parameters_are_pytorchs_and_go_there_and_back() {
+        let net = Builder::new("net");
+        let x = net.input("x", DType::F32, ["T".into(), "B".into(), 3.into()]);
+        let y = x.lstm("lstm", 2, Recurrence::default().layer(1).bidirectional());
+        let graph = net.finish(&[("y", y.sequence), ("cell", y.cell)]).unwrap();
+        let names: Vec<_> = graph.parameters().map(|value| value.name.as_str()).collect();
+        let both = ["", "_reverse"]
+            .map(|way| ["weight_ih", "weight_hh", "bias_ih", "bias_hh"].map(|name| format!("lstm.{name}_l1{way}")));
+        assert_eq!(names, both.concat());
+        let mut params = Params::new();
+        for (i, name) in names.iter().enumerate() {
+            let shape = graph.value(graph.find(name).unwrap()).ty.concrete().unwrap()[1..].to_vec();
+            let numbers = (0..shape.iter().product()).map(|j| (100 * i + j) as f32).collect();
+            params.insert(name.to_string(), Tensor::f32(shape, numbers).unwrap());
+        }
+        let theirs = params.clone();
+        pytorch::from_pytorch(&graph, &mut params).unwrap();
+        graph.check_params(&params).unwrap();
+        // i, f, g, o become i, o, f, c.
+        assert_eq!(params[names[2]].as_f32().unwrap(), [200.0, 201.0, 206.0, 207.0, 202.0, 203.0, 204.0, 205.0]);
+        pytorch::to_pytorch(&graph, &mut params).unwrap();
+        assert_eq!(params, theirs);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let net = Builder::new("net");
+        let x = net.input("x", DType::F32, ["T".into(), 5.into(), 3.into()]);
+        let hidden = net.input("h", DType::F32, [1.into(), 4.into(), 2.into()]);
+        let y = x.gru("gru", 2, Recurrence::default().hidden(hidden)).sequence;
+        let message = net.finish(&[("y", y)]).unwrap_err().to_string();
+        assert!(message.contains("\"gru\" (GRU)") && message.ends_with("initial_h must be f32[1, 5, 2]"), "{message}");
+        let net = Builder::new("net");
+        let y = net.input("x", DType::F32, [2.into(), 3.into()]).rnn("rnn", 2, Recurrence::default()).sequence;
+        let message = net.finish(&[("y", y)]).unwrap_err().to_string();
+        assert!(message.ends_with("the input has no axis 2"), "{message}");
+    }
+}

@@ -125,7 +125,7 @@ impl Layer {
     }
 }
 
-fn widened<'a>(six: [Option<&'a TensorType>; 6]) -> [Option<&'a TensorType>; 8] {
+fn widened(six: [Option<&TensorType>; 6]) -> [Option<&TensorType>; 8] {
     std::array::from_fn(|i| six.get(i).copied().flatten())
 }
 

@@ -81,7 +81,8 @@ impl RecurrentGrad {
                 let (length, row) = (self.sequences.length(memory, b), i * hidden..(i + 1) * hidden);
                 let (gates, before) = (take(sums, i * n..(i + 1) * n), take(old, s.row(d, Some(t), b, hidden)));
                 if t >= length {
-                    (gates.fill(0.0), before.fill(0.0));
+                    gates.fill(0.0);
+                    before.fill(0.0);
                     extras.into_iter().for_each(|extra| take(extra, row.clone()).fill(0.0));
                     continue;
                 }

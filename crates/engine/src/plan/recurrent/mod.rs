@@ -301,7 +301,8 @@ impl Recurrent {
 
     /// The biases of `W` and `R`, added up; that of `R` apart where `r` multiplies it.
     fn biases(&self, memory: &Memory<'_>, d: usize, to: &mut [f32], apart: &mut [f32]) {
-        (to.fill(0.0), apart.fill(0.0));
+        to.fill(0.0);
+        apart.fill(0.0);
         let Some(bias) = self.bias.map(|place| memory.read(place)) else { return };
         let n = to.len();
         let (w, r) = bias[2 * d * n..2 * (d + 1) * n].split_at(n);
