@@ -3,6 +3,10 @@
 //! Parameters are called `LAYER.weight`, `LAYER.bias` and so on, as PyTorch calls them. A mistake does not interrupt the
 //! chain: the first one is kept and [`Builder::finish`] returns it, which keeps networks readable as one expression.
 
+mod recurrent;
+
+pub use recurrent::{Recurrence, States};
+
 use crate::ops::{self, Operator, Padding};
 use crate::{DType, Dim, Error, Graph, Op, Tensor, TensorType, ValueId};
 use std::cell::RefCell;

@@ -33,10 +33,11 @@ mod file;
 mod graph;
 pub mod onnx;
 pub mod ops;
+pub mod pytorch;
 pub mod rewrite;
 mod tensor;
 
-pub use builder::{Builder, Var};
+pub use builder::{Builder, Recurrence, States, Var};
 pub use dim::{Bindings, Dim};
 pub use error::Error;
 pub use file::write_file;

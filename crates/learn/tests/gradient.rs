@@ -5,7 +5,7 @@
 use percept_engine::reference::{self, Array};
 use percept_engine::simd::Isa;
 use percept_engine::{Input, Network, Settings};
-use percept_graph::ops::{self, Coordinates, Extent, Interpolation, LossKind, PadMode, Padding, Rounding};
+use percept_graph::ops::{self, Coordinates, Direction, Extent, Interpolation, LossKind, PadMode, Padding, Rounding};
 use percept_graph::{DType, Graph, Op, Params, TensorType};
 use percept_learn::gradient::gradients;
 use std::collections::BTreeSet;
@@ -308,6 +308,17 @@ fn cases() -> Vec<Case> {
     ]);
     for mode in [PadMode::Constant(0.5), PadMode::Reflect, PadMode::Edge, PadMode::Wrap] {
         all.push(case(ops::Pad { pads: vec![0, 2, 1, -1], mode }, &[&[3, 4]]));
+    }
+    for direction in [Direction::Forward, Direction::Bidirectional] {
+        let d = direction.reversed().len();
+        let shapes =
+            |gates: usize| [vec![3, 2, 4], vec![d, gates * 3, 4], vec![d, gates * 3, 3], vec![d, 2 * gates * 3]];
+        let recurrent = |op: Op, gates: usize| case(op, &shapes(gates).each_ref().map(|shape| &shape[..]));
+        all.extend([
+            recurrent(ops::Lstm { hidden_size: 3, direction }.into(), 4),
+            recurrent(ops::Gru { hidden_size: 3, direction, linear_before_reset: true }.into(), 3),
+            recurrent(ops::Rnn { hidden_size: 3, direction, relu: false }.into(), 1),
+        ]);
     }
     all.extend(convolutions());
     all.extend(pools());

@@ -7,7 +7,10 @@
 //! | weight of a convolution | normal, variance `2 / fan_out`: He et al., "Delving Deep into Rectifiers", ICCV 2015, equation 14 |
 //! | bias of a convolution | uniform within `1 / sqrt(fan_in)` |
 //! | weight and bias of a linear layer | uniform within `1 / sqrt(fan_in)` |
-//! | batch normalisation | weight 1, bias 0, mean 0, variance 1 |
+//! | weights and biases of a recurrent layer | uniform within `1 / sqrt(hidden units)` |
+//! | weight and bias of a transposed convolution | uniform within `1 / sqrt(fan_in)`, where PyTorch counts output channels as `fan_in` |
+//! | embedding | normal, variance 1 |
+//! | batch and layer normalisation | weight 1, bias 0, mean 0, variance 1 |
 //!
 //! That is what torchvision does for ResNets, which count all output channels as `fan_out` even if there are groups; the biases are those of
 //! PyTorch's layers. MobileNetV2's last layer is drawn like the others here, where torchvision takes a normal with deviation 0.01.
@@ -24,6 +27,7 @@ pub use rule::{Fan, Init};
 
 use crate::Error;
 use draw::key;
+use percept_graph::pytorch::recurrent_parameters;
 use percept_graph::{Graph, Node, Op, Params, Source, Tensor};
 use rule::fans;
 use std::collections::HashMap;
@@ -44,7 +48,7 @@ use std::collections::HashMap;
 ///
 /// # Errors
 ///
-/// If a parameter is neither part of a convolution, a linear layer nor a batch normalisation, or its size is not known.
+/// If a parameter is neither part of a convolution, a linear, recurrent or embedding layer nor a normalisation, or its size is not known.
 pub fn initialize(graph: &Graph, seed: u64) -> Result<Params, Error> {
     initialize_with(graph, seed, |_, _| None)
 }
@@ -82,6 +86,16 @@ pub fn initialize_with(
             }
         }
     }
+    for (id, op) in recurrent_parameters(graph) {
+        let hidden = match op {
+            Op::Lstm(op) => op.hidden_size,
+            Op::Gru(op) => op.hidden_size,
+            Op::Rnn(op) => op.hidden_size,
+            _ => continue,
+        };
+        let init = Init::Uniform(1.0 / (hidden as f64).sqrt());
+        usual.entry(graph.value(id).name.as_str()).or_insert((init, None));
+    }
     let mut params = Params::new();
     for value in graph.parameters() {
         let shape = value.ty.concrete()?;
@@ -101,10 +115,12 @@ type Fans = Option<[usize; 2]>;
 /// How a node's inputs begin if they are parameters, by their places.
 fn rules_of(graph: &Graph, node: &Node) -> Result<Vec<(usize, Init, Fans)>, Error> {
     let constants =
-        |values: [f32; 4]| values.into_iter().enumerate().map(|(i, v)| (i + 1, Init::Constant(v), None)).collect();
+        |values: &[f32]| values.iter().enumerate().map(|(i, &v)| (i + 1, Init::Constant(v), None)).collect();
     match &node.op {
-        Op::BatchNormalization(_) => Ok(constants([1.0, 0.0, 0.0, 1.0])),
-        Op::Conv(_) | Op::Gemm(_) | Op::MatMul(_) => {
+        Op::BatchNormalization(_) => Ok(constants(&[1.0, 0.0, 0.0, 1.0])),
+        Op::LayerNormalization(_) => Ok(constants(&[1.0, 0.0])),
+        Op::Gather(_) => Ok(vec![(0, Init::Normal(1.0), None)]),
+        Op::Conv(_) | Op::ConvTranspose(_) | Op::Gemm(_) | Op::MatMul(_) => {
             let shape = match node.inputs.get(1) {
                 Some(&Some(id)) if graph.value(id).source == Source::Parameter => graph.value(id).ty.concrete()?,
                 _ => return Ok(Vec::new()),
@@ -118,7 +134,7 @@ fn rules_of(graph: &Graph, node: &Node) -> Result<Vec<(usize, Init, Fans)>, Erro
 /// How weight (input 1) and bias (input 2) begin if the weight has this shape.
 fn weighted(op: &Op, shape: &[usize]) -> Vec<(usize, Init, Fans)> {
     let [fan_in, fan_out] = match (op, shape) {
-        (Op::Conv(_), [_, _, ..]) => fans(shape),
+        (Op::Conv(_) | Op::ConvTranspose(_), [_, _, ..]) => fans(shape),
         (Op::Gemm(op), &[to, from]) if op.trans_b => [from, to],
         (_, &[.., from, to]) => [from, to],
         _ => return Vec::new(),

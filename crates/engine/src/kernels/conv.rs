@@ -159,6 +159,7 @@ impl Conv<'_> {
                     b,
                     c: y.wrapping_add(first),
                     ldc: self.ldc,
+                    accumulate: false,
                     finish: Finish { bias, residual, ..finish },
                     ld_residual: n,
                     rows: rows.clone(),

@@ -201,6 +201,25 @@ pub struct Gemm<'a> {
 /// assert_eq!(c, [12.0, 34.0]);
 /// ```
 pub unsafe fn gemm(g: &Gemm<'_>, out: Out<'_>, rows: Range<usize>, panels: Range<usize>) {
+    // SAFETY: passed on from the caller.
+    unsafe { product(g, out, rows, panels, false) }
+}
+
+/// Adds `rows` × `panels` of `A·B` to `C`, without epilogue.
+///
+/// # Safety
+/// As [`gemm`].
+pub unsafe fn gemm_add(g: &Gemm<'_>, out: Out<'_>, rows: Range<usize>, panels: Range<usize>) {
+    assert!(g.epilogue.bias.is_none(), "a sum that goes on has no bias");
+    // SAFETY: passed on from the caller.
+    unsafe { product(g, out, rows, panels, true) }
+}
+
+/// [`gemm`] or [`gemm_add`].
+///
+/// # Safety
+/// As [`gemm`].
+unsafe fn product(g: &Gemm<'_>, out: Out<'_>, rows: Range<usize>, panels: Range<usize>, accumulate: bool) {
     let (k, n) = (g.b.k, g.b.n);
     check_range(&rows, g.m, "rows");
     check_range(&panels, g.b.panels(), "panels");
@@ -220,6 +239,7 @@ pub unsafe fn gemm(g: &Gemm<'_>, out: Out<'_>, rows: Range<usize>, panels: Range
         b: g.b,
         c: out.ptr,
         ldc: g.ldc,
+        accumulate,
         finish,
         ld_residual: n,
         rows,
@@ -255,6 +275,8 @@ pub(super) struct Block<'a> {
     pub(super) b: &'a PackedB,
     pub(super) c: *mut f32,
     pub(super) ldc: usize,
+    /// Continue the sums that stand in `c`.
+    pub(super) accumulate: bool,
     pub(super) finish: Finish,
     pub(super) ld_residual: usize,
     pub(super) rows: Range<usize>,
@@ -331,7 +353,7 @@ impl Kernel for Block<'_> {
                     c: self.c.wrapping_add(r * self.ldc + columns.start),
                     ldc: self.ldc,
                     columns: columns.len(),
-                    accumulate: false,
+                    accumulate: self.accumulate,
                     finish: Finish {
                         bias: offset(self.finish.bias, columns.start),
                         residual: offset(self.finish.residual, r * self.ld_residual + columns.start),

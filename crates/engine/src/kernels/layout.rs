@@ -81,13 +81,15 @@ pub fn transpose([m, n]: [usize; 2], x: &[f32], rows: Range<usize>, y: &mut [f32
     }
     for i in (0..m).step_by(BLOCK) {
         for first in rows.clone().step_by(BLOCK) {
-            let length = BLOCK.min(rows.end - first);
-            for i in i..m.min(i + BLOCK) {
-                let from = &x[i * n + first..][..length];
-                let to = y[(first - rows.start) * m + i..].iter_mut().step_by(m);
-                for (to, &from) in to.zip(from) {
-                    *to = from;
-                }
+            let (length, count) = (BLOCK.min(rows.end - first), BLOCK.min(m - i));
+            // Not where they go at once: lines a power of two apart would drive each other out of the cache.
+            let mut block = [[0.0; BLOCK]; BLOCK];
+            for k in 0..count {
+                let from = &x[(i + k) * n + first..][..length];
+                block.iter_mut().zip(from).for_each(|(row, &from)| row[k] = from);
+            }
+            for (row, from) in (first - rows.start..).zip(&block[..length]) {
+                y[row * m + i..][..count].copy_from_slice(&from[..count]);
             }
         }
     }

@@ -10,7 +10,7 @@
 //!
 //! | call | computes | range over | second range |
 //! |---|---|---|---|
-//! | [`gemm`] | `A·B`, epilogue | rows of the output | panels of columns, `0..b.panels()` |
+//! | [`gemm`], [`gemm_add`] | `A·B`, epilogue; added to what is there | rows of the output | panels of columns, `0..b.panels()` |
 //! | [`conv`] | any convolution (1×1 without scratch) | output pixels `n·oh·ow` | panels, `0..weights.panels()` |
 //! | [`winograd`] | 3×3 convolutions of stride 1, with fewer multiplications | tiles of the output | panels |
 //! | [`winograd_patches`], [`winograd_products`] | the same in two parts | tiles of the output | –; panels |
@@ -46,6 +46,7 @@ pub mod gradient;
 mod layout;
 mod norm;
 mod pool;
+pub(crate) mod recurrent;
 mod tile;
 mod winograd;
 
@@ -55,7 +56,7 @@ pub use conv_pool::{ConvPool, conv_pool};
 pub use depthwise::{Depthwise, DepthwiseWeights, depthwise};
 pub use elementwise::{Binary, BinaryOp, activate, binary, softmax};
 pub use epilogue::{Activation, Epilogue};
-pub use gemm::{Axis, Gemm, Layout, PackedB, Panel, gemm, gemm_whole};
+pub use gemm::{Axis, Gemm, Layout, PackedB, Panel, gemm, gemm_add, gemm_whole};
 pub use layout::{normalize_u8, transpose};
 pub use norm::{LayerNorm, layer_norm, layer_norm_grad};
 pub use pool::{Pool, PoolKind, pool};

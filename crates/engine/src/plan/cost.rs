@@ -177,6 +177,15 @@ impl Kernel {
             }
             Self::Lookup { .. } => Arithmetic::new("", 0),
             Self::Transpose { .. } => Arithmetic::new(" moves", 0),
+            Self::Recurrent(step) => {
+                let sizes = &step.sequences.sizes;
+                let products = 2 * sizes.products() * (sizes.inputs + sizes.hidden) + sizes.products();
+                Arithmetic::new("", products).weights(step.packed_weights())
+            }
+            Self::RecurrentGrad(step) => {
+                let sizes = &step.sequences().sizes;
+                Arithmetic::new(" through time", 2 * sizes.products() * sizes.hidden + sizes.products())
+            }
             Self::Training(training) => training.arithmetic(out, len),
         }
     }

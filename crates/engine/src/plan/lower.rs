@@ -6,12 +6,14 @@ use super::arena::Slot;
 use super::edge::{Edge, plain};
 use super::fuse::{self, Action};
 use super::lazy::Lazy;
+use super::recurrent::Kept;
 use super::step::{Kernel, OUTSIDE, Place, Step};
 use crate::Error;
 use crate::kernels::{BottleneckWeights, ConvWeights, DepthwiseWeights, PackedB, WinogradWeights};
 use crate::simd::{AlignedBuf, Isa};
 use percept_graph::{DType, Graph, Node, Op, Params, Source, Tensor, TensorData, ValueId};
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 /// Weights packed for one instruction set, by name: plans of one network share them.
@@ -40,8 +42,8 @@ pub(super) struct Lower<'a> {
     pub(super) packed: &'a mut Packed,
     pub(super) isa: Isa,
     pub(super) constants: Vec<Arc<AlignedBuf>>,
-    /// Inputs whose integers name entries, for each how many there are, and who reads them.
-    pub(super) entries: Vec<(usize, usize, String)>,
+    /// Inputs of integers, where all of them have to lie, and what that is.
+    pub(super) asked: Vec<(usize, RangeInclusive<i64>, String)>,
     pub(super) steps: Vec<Step>,
     pub(super) slots: Vec<Slot>,
     /// The operator that the next steps are part of.
@@ -58,6 +60,8 @@ pub(super) struct Lower<'a> {
     pub(super) folds: HashMap<([Place; 4], u32), Place>,
     /// The steps that compute gradients of weights, by the gradient of the output and the weight.
     pub(super) weight_grads: HashMap<(ValueId, ValueId), usize>,
+    /// What recurrent layers keep for their way back.
+    pub(super) recurrent: Vec<Kept>,
     /// The steps that compute gradients of the inputs of convolutions, by the slot that they write.
     pub(super) input_grads: HashMap<usize, usize>,
 }
@@ -78,7 +82,7 @@ impl<'a> Lower<'a> {
             packed,
             isa,
             constants: Vec::new(),
-            entries: Vec::new(),
+            asked: Vec::new(),
             steps: Vec::new(),
             slots: Vec::new(),
             op: "",
@@ -89,6 +93,7 @@ impl<'a> Lower<'a> {
             lazy: HashMap::new(),
             folds: HashMap::new(),
             weight_grads: HashMap::new(),
+            recurrent: Vec::new(),
             input_grads: HashMap::new(),
         }
     }

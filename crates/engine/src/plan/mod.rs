@@ -16,6 +16,7 @@ mod fuse;
 mod lazy;
 mod lower;
 mod product;
+mod recurrent;
 mod simple;
 mod step;
 mod training;
@@ -33,6 +34,7 @@ use fence::GAP;
 use lower::Lower;
 use percept_graph::{DType, Graph, Params};
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use step::{Memory, Place, Step};
@@ -73,8 +75,8 @@ pub struct Plan {
     steps: Vec<Step>,
     slots: Vec<(usize, usize)>,
     constants: Vec<Arc<AlignedBuf>>,
-    /// Inputs whose integers name entries, for each how many there are, and who reads them.
-    entries: Vec<(usize, usize, String)>,
+    /// Inputs of integers, where all of them have to lie, and what that is.
+    asked: Vec<(usize, RangeInclusive<i64>, String)>,
     arena: AlignedBuf,
     /// Floats that the arena cannot do without.
     least: usize,
@@ -122,7 +124,7 @@ impl Plan {
     ) -> Result<Self, Error> {
         let mut lower = Lower::new(graph, params, packed, settings.isa);
         let outputs = lower.walk()?;
-        let Lower { steps, mut slots, constants, entries, .. } = lower;
+        let Lower { steps, mut slots, constants, asked, .. } = lower;
         let mut specs = Vec::with_capacity(outputs.len());
         for edge in outputs {
             if let Place::Slot(slot) = edge.place {
@@ -132,7 +134,7 @@ impl Plan {
         }
         // A slot that no step writes belongs to a value without elements.
         slots.iter_mut().for_each(|slot| slot.first = slot.first.min(slot.last));
-        Ok(Self { entries, ..Self::new(graph, settings, slots, specs, steps, constants)? })
+        Ok(Self { asked, ..Self::new(graph, settings, slots, specs, steps, constants)? })
     }
 
     /// A plan of these steps; an error if slots or scratch memory exceed the memory limit.
@@ -163,7 +165,7 @@ impl Plan {
             steps,
             slots: slots.iter().map(|slot| (slot.offset, slot.len)).collect(),
             constants,
-            entries: Vec::new(),
+            asked: Vec::new(),
             arena: AlignedBuf::zeroed(floats),
             least,
             scratch: AlignedBuf::zeroed(scratch_len * threads),
@@ -194,10 +196,10 @@ impl Plan {
         if !self.parts.is_empty() {
             return self.run_parts(inputs);
         }
-        for (input, size, reader) in &self.entries {
-            let odd = (0..self.inputs[*input].len).find(|&i| inputs[*input].entry(i, *size).is_none());
-            if let Some(id) = odd.map(|i| inputs[*input].integer(i)) {
-                let reason = format!("holds {id}, which is not among the {size} entries that \"{reader}\" looks up");
+        for (input, range, what) in &self.asked {
+            let mut integers = (0..self.inputs[*input].len).map(|i| inputs[*input].integer(i));
+            if let Some(odd) = integers.find(|integer| !range.contains(integer)) {
+                let reason = format!("holds {odd}, which is not among {what}");
                 return Err(Error::Input { name: self.inputs[*input].name.clone(), reason });
             }
         }

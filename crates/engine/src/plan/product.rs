@@ -41,7 +41,12 @@ pub(super) fn window(x: &[usize], output: &[usize], kernel: &[usize], steps: Ste
 }
 
 /// Packed weights, which plans of one network share unless they are `fresh`: known only at run time.
-fn shared<K: Eq + Hash, W>(packed: &mut HashMap<K, Arc<W>>, key: K, fresh: bool, pack: impl FnOnce() -> W) -> Arc<W> {
+pub(super) fn shared<K: Eq + Hash, W>(
+    packed: &mut HashMap<K, Arc<W>>,
+    key: K,
+    fresh: bool,
+    pack: impl FnOnce() -> W,
+) -> Arc<W> {
     if fresh { Arc::new(pack()) } else { Arc::clone(packed.entry(key).or_insert_with(|| Arc::new(pack()))) }
 }
 

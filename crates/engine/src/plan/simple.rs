@@ -88,6 +88,7 @@ impl Lower<'_> {
             Op::Cast(op) if matches!(op.to, DType::I32 | DType::I64) => self.alias(node),
             Op::Cast(op) => Err(format!("casts to {} at run time: the engine computes with f32", op.to)),
             Op::BatchNormalization(op) => self.batch_norm(node, op),
+            Op::Rnn(_) | Op::Gru(_) | Op::Lstm(_) => self.recurrent(node),
             Op::Constant(_) | Op::Conv(_) | Op::ConvTranspose(_) | Op::Gemm(_) | Op::MatMul(_) => {
                 Err("is handled elsewhere".into())
             }
@@ -271,7 +272,10 @@ impl Lower<'_> {
                     return Err(format!("looks up {id}, which is not among {size} entries"));
                 }
             }
-            Place::Input(i) => self.entries.push((i, size, node.name.clone())),
+            Place::Input(i) => {
+                let (end, what) = (size as i64, format!("the {size} entries that \"{}\" looks up", node.name));
+                self.asked.push((i, -end..=end - 1, what));
+            }
             Place::Slot(_) => return Err("looks up integers that are computed".into()),
         }
         let (own, rank) = (ids.shape.len(), shape.len() - 1 + ids.shape.len());

@@ -5,6 +5,7 @@
 
 use super::bottleneck::Bottleneck;
 use super::conv::Conv;
+use super::recurrent::{Recurrent, RecurrentGrad};
 use super::training::Training;
 use super::winograd::Winograd;
 use crate::Pool;
@@ -74,6 +75,10 @@ pub(super) enum Kernel {
     Winograd(Winograd),
     /// Expand → depthwise → project.
     Bottleneck(Bottleneck),
+    /// A recurrent layer.
+    Recurrent(Box<Recurrent>),
+    /// Its way back.
+    RecurrentGrad(Box<RecurrentGrad>),
     /// What only learning needs.
     Training(Training),
 }
@@ -111,13 +116,20 @@ impl Kernel {
             | Self::Transpose { x, .. } => vec![*x],
             Self::Winograd(winograd) => winograd.reads(),
             Self::Bottleneck(bottleneck) => bottleneck.reads(),
+            Self::Recurrent(step) => step.reads(),
+            Self::RecurrentGrad(step) => step.reads(),
             Self::Training(training) => training.reads(),
         }
     }
 
     /// The slots written beside the step's output.
     pub(super) fn writes(&self) -> Vec<usize> {
-        if let Self::Training(training) = self { training.writes() } else { Vec::new() }
+        match self {
+            Self::Recurrent(step) => step.writes(),
+            Self::RecurrentGrad(step) => step.writes(),
+            Self::Training(training) => training.writes(),
+            _ => Vec::new(),
+        }
     }
 
     /// Floats of scratch memory that each thread needs.
@@ -126,6 +138,8 @@ impl Kernel {
             Self::Conv(conv) => conv.scratch(),
             Self::Winograd(winograd) => winograd.scratch(),
             Self::Bottleneck(bottleneck) => bottleneck.scratch(),
+            Self::Recurrent(step) => step.scratch(),
+            Self::RecurrentGrad(step) => step.scratch(),
             Self::Training(training) => training.scratch(),
             _ => 0,
         }
@@ -449,6 +463,8 @@ impl Step {
                 winograd.run(memory, out, ldc, pool);
             }
             Kernel::Bottleneck(bottleneck) => bottleneck.run(memory, out, pool),
+            Kernel::Recurrent(step) => step.run(memory, out, pool, isa),
+            Kernel::RecurrentGrad(step) => step.run(memory, out, pool, isa),
             Kernel::Training(training) => training.run(memory, out, pool, isa)?,
         }
         Ok(())
@@ -476,7 +492,7 @@ pub(super) fn in_parts(pool: &Pool, out: Out<'_>, parts: usize, unit: usize, wri
     });
 }
 
-fn run_gemm(gemm: &kernels::Gemm<'_>, out: Out<'_>, pool: &Pool) {
+pub(super) fn run_gemm(gemm: &kernels::Gemm<'_>, out: Out<'_>, pool: &Pool) {
     let (m, panels) = (gemm.m, gemm.b.panels());
     // Of few rows, reading the weights is the work.
     let work = (2 * out.len() * gemm.b.k()).max(GRAIN / ELEMENTS / 4 * gemm.b.k() * gemm.b.n());

@@ -8,6 +8,7 @@ mod layout;
 mod linear;
 mod loss;
 mod normalization;
+mod recurrent;
 mod training;
 mod window;
 mod window_grad;
@@ -213,6 +214,8 @@ pub fn eval(op: &Op, inputs: &[Option<&Array>]) -> Result<Vec<Array>, String> {
         Op::ReshapeLike(_) => Array::like(ty, x.data.clone()),
         Op::PadGrad(op) => layout::pad_grad(ty, x, &op.of),
         Op::ConcatGrad(op) => layout::concat_grad(ty, &given, op),
+        Op::Rnn(_) | Op::Gru(_) | Op::Lstm(_) => return recurrent::forward(&outputs, op, inputs),
+        Op::RecurrentGrad(op) => return recurrent::gradients(&outputs, &op.of, inputs),
         Op::MatMul(_) => linear::matmul(ty, &given),
         Op::Gemm(op) => linear::gemm(ty, &given, op),
         Op::Flatten(_) | Op::Reshape(_) | Op::Squeeze(_) | Op::Unsqueeze(_) => Array::like(ty, x.data.clone()),

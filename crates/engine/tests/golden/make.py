@@ -252,6 +252,28 @@ for opset in (11, 13, 18):
         case("Resize", opset, [numbers(1, 2, 4, 5)], [roi, none, i64(1, 2, 7, 3)], **how)
 case("Resize", 13, [numbers(2, 4, 5)], [None, np.array([1, 1, 2.5], np.float32)], mode="linear")
 case("Resize", 18, [numbers(2, 2, 4, 5)], [None, None, i64(3, 6)], axes=[2, 3], mode="linear")
+# Batches of three sequences of five steps; what is given at run time has no axis of two in front.
+for opset in (11, 22):
+    for op, gates, variants in (
+        ("LSTM", 4, [{}]),
+        ("GRU", 3, [{}, dict(linear_before_reset=1)]),
+        ("RNN", 1, [{}, dict(activations=["Relu"])]),
+    ):
+        for attributes in variants:
+            for direction in ("forward", "reverse", "bidirectional"):
+                d = 2 if direction == "bidirectional" else 1
+                x, w, r, b = numbers(5, 3, 2), numbers(d, gates * 3, 2), numbers(d, gates * 3, 3), numbers(d, gates * 6)
+                lengths = np.array([5, 1, 3], np.int32)
+                states = [numbers(d, 3, 3) for _ in range(2 if op == "LSTM" else 1)]
+                more = dict(attributes, hidden_size=3, direction=direction)
+                if "activations" in more:
+                    more["activations"] = more["activations"] * d
+                outputs = len(states) + 1
+                case(op, opset, [x], [w, r], outputs=outputs, **more)
+                if d == 1:
+                    case(op, opset, [x, w, r, b, lengths, *states], outputs=outputs, **more)
+                else:
+                    case(op, opset, [x], [w, r, b, lengths, *states], outputs=outputs, **more)
 
 path = pathlib.Path(__file__).with_name("operators.json")
 path.write_text("[\n" + ",\n".join(json.dumps(c) for c in cases) + "\n]\n")

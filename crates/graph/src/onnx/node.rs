@@ -78,6 +78,13 @@ impl<'a> NodeReader<'a> {
         }
     }
 
+    /// A list of texts.
+    pub fn strings(&self, name: &'static str) -> Result<Option<Vec<String>>, String> {
+        let Some(attribute) = self.attribute(name, attribute_type::STRINGS)? else { return Ok(None) };
+        let texts = attribute.strings.iter().map(|text| String::from_utf8(text.clone())).collect::<Result<_, _>>();
+        texts.map(Some).map_err(|_| format!("attribute {name} is not UTF-8"))
+    }
+
     /// A list of integers.
     pub fn ints(&self, name: &'static str) -> Result<Option<Vec<i64>>, String> {
         Ok(self.attribute(name, attribute_type::INTS)?.map(|attribute| attribute.ints.clone()))
@@ -189,6 +196,11 @@ impl NodeWriter<'_> {
     /// Sets a text attribute.
     pub fn string(&mut self, name: &str, value: &str) {
         self.attribute(name, attribute_type::STRING).s = value.into();
+    }
+
+    /// Sets a list of texts.
+    pub fn strings(&mut self, name: &str, values: &[&str]) {
+        self.attribute(name, attribute_type::STRINGS).strings = values.iter().map(|&text| text.into()).collect();
     }
 
     /// Sets a list of integers.

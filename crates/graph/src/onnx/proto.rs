@@ -80,6 +80,8 @@ pub(super) struct AttributeProto {
     pub(super) floats: Vec<f32>,
     #[prost(int64, repeated, tag = "8")]
     pub(super) ints: Vec<i64>,
+    #[prost(bytes = "vec", repeated, tag = "9")]
+    pub(super) strings: Vec<Vec<u8>>,
     /// One of the constants below; 0 in old files, where the kind follows from what is there.
     #[prost(int32, tag = "20")]
     pub(super) r#type: i32,
@@ -93,6 +95,7 @@ pub(super) mod attribute_type {
     pub(crate) const TENSOR: i32 = 4;
     pub(crate) const FLOATS: i32 = 6;
     pub(crate) const INTS: i32 = 7;
+    pub(crate) const STRINGS: i32 = 8;
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -11,6 +11,7 @@ mod linear;
 mod loss;
 mod normalization;
 mod pool;
+mod recurrent;
 mod reduce;
 mod resize;
 mod select;
@@ -30,14 +31,15 @@ pub use linear::{Gemm, MatMul};
 pub use loss::{Loss, LossKind, Reduction};
 pub use normalization::{BatchNormalization, LayerNormalization};
 pub use pool::{AveragePool, GlobalAveragePool, MaxPool};
+pub use recurrent::{Direction, Gru, Lstm, Rnn};
 pub use reduce::{ReduceMax, ReduceMean, ReduceSum};
 pub use resize::{Coordinates, Extent, Interpolation, Resize, Rounding, Terms};
 pub use select::{Gather, Slice};
 pub use shape::{Flatten, Reshape, Squeeze, Unsqueeze};
 pub use training::{
     ActivationGrad, AveragePoolGrad, BatchNormGrad, ConcatGrad, ConvInputGrad, ConvWeightGrad, DropoutTraining,
-    ExpandLike, GatherGrad, LayerNormGrad, MaxPoolGrad, MeanGrad, PadGrad, ReduceMaxGrad, ReshapeLike, ResizeGrad,
-    SliceGrad, SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, SoftmaxGrad, SumTo,
+    ExpandLike, GatherGrad, LayerNormGrad, MaxPoolGrad, MeanGrad, PadGrad, RecurrentGrad, ReduceMaxGrad, ReshapeLike,
+    ResizeGrad, SliceGrad, SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, SoftmaxGrad, SumTo,
 };
 pub use value::{Cast, Constant, Dropout, Identity};
 pub use window::{Padding, Steps};
@@ -138,13 +140,13 @@ macro_rules! operators {
 operators! {
     onnx:
     Abs, Add, AveragePool, BatchNormalization, Cast, Clip, Concat, Constant, Conv, ConvTranspose, Div, Dropout, Erf,
-    Exp, Flatten, Gather, Gelu, Gemm, GlobalAveragePool, HardSigmoid, HardSwish, Identity, LayerNormalization,
-    LeakyRelu, Log, MatMul, Max, MaxPool, Min, Mul, Neg, Pad, Pow, ReduceMax, ReduceMean, ReduceSum, Relu, Reshape,
-    Resize, Sigmoid, Slice, Softmax, Softplus, Sqrt, Squeeze, Sub, Tanh, Transpose, Unsqueeze;
+    Exp, Flatten, Gather, Gelu, Gemm, GlobalAveragePool, Gru, HardSigmoid, HardSwish, Identity, LayerNormalization,
+    LeakyRelu, Log, Lstm, MatMul, Max, MaxPool, Min, Mul, Neg, Pad, Pow, ReduceMax, ReduceMean, ReduceSum, Relu, Reshape,
+    Resize, Rnn, Sigmoid, Slice, Softmax, Softplus, Sqrt, Squeeze, Sub, Tanh, Transpose, Unsqueeze;
     training:
     ActivationGrad, AveragePoolGrad, BatchNormGrad, ConcatGrad, ConvInputGrad, ConvWeightGrad, DropoutTraining,
-    ExpandLike, GatherGrad, LayerNormGrad, Loss, MaxPoolGrad, MeanGrad, PadGrad, ReduceMaxGrad, ReshapeLike, ResizeGrad,
-    SliceGrad, SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, SoftmaxGrad, SumTo;
+    ExpandLike, GatherGrad, LayerNormGrad, Loss, MaxPoolGrad, MeanGrad, PadGrad, RecurrentGrad, ReduceMaxGrad,
+    ReshapeLike, ResizeGrad, SliceGrad, SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, SoftmaxGrad, SumTo;
 }
 
 /// The inputs as an array: `N` in all, of which the first `required` must be there.

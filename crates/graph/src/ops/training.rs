@@ -264,6 +264,43 @@ impl Operator for DropoutTraining {
     stays_here!();
 }
 
+/// Gradients of a recurrent layer: inputs are the layer's eight, then those gradients of its three outputs that there are; outputs are the
+/// gradients with respect to X, W, R, B, `initial_h` and, of a layer with a second state, `initial_c`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecurrentGrad {
+    /// Rnn, Gru or Lstm.
+    pub of: Box<Op>,
+}
+
+impl Operator for RecurrentGrad {
+    const NAME: &'static str = "RecurrentGrad";
+
+    fn infer(&self, inputs: &[Option<&TensorType>]) -> Inferred {
+        let layer = self.of.recurrent().ok_or("is not of a recurrent layer")?;
+        let all: [_; 11] = arity(inputs, 3)?;
+        let (given, gradients) = all.split_at(8);
+        let outputs = layer.infer(if layer.cell { given } else { &given[..6] })?;
+        if gradients.iter().all(Option::is_none) {
+            return Err("lacks a gradient".into());
+        }
+        for (i, gradient) in gradients.iter().enumerate() {
+            let Some(gradient) = gradient else { continue };
+            same(outputs.get(i).ok_or("has a gradient of an output that there is not")?, gradient)?;
+        }
+        let [Some(x), Some(w), Some(r), ..] = given else { return Err("lacks an input".into()) };
+        let bias = TensorType::new(x.dtype, [r.shape[0].clone(), r.shape[1].clone() * 2]);
+        Ok([vec![(*x).clone(), (*w).clone(), (*r).clone(), bias], outputs[1..].to_vec()].concat())
+    }
+
+    fn read(_: &NodeReader<'_>) -> Result<Self, String> {
+        Err("belongs to learning and is not read from files".into())
+    }
+
+    fn write(&self, _: &mut NodeWriter<'_>) -> Result<(), String> {
+        Err("belongs to learning and is not written to files: store the graph before gradients are added".into())
+    }
+}
+
 fn same(a: &TensorType, b: &TensorType) -> Result<(), String> {
     if a == b { Ok(()) } else { Err(format!("{a} and {b} should have the same type")) }
 }

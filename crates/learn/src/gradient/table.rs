@@ -19,8 +19,15 @@ pub(super) fn is_activation(op: &Op) -> bool {
     is
 }
 
-/// Hands `dy`, the gradient of the node's first output, on to its inputs.
-pub(super) fn derive(tape: &mut Tape<'_>, node: &Node, dy: ValueId) -> Result<()> {
+/// Hands the gradients of the node's outputs, of which there is at least one, on to its inputs.
+pub(super) fn derive(tape: &mut Tape<'_>, node: &Node, slopes: &[Option<ValueId>]) -> Result<()> {
+    if let Op::Rnn(_) | Op::Gru(_) | Op::Lstm(_) = node.op {
+        return recurrent(tape, node, slopes);
+    }
+    // Derivatives of further outputs, such as running statistics, are asked for by nobody.
+    let (Some(dy), true) = (slopes[0], slopes[1..].iter().all(Option::is_none)) else {
+        return Err(Error::NoDerivative { node: node.name.clone(), op: node.op.name() });
+    };
     let inputs: Vec<ValueId> = node.inputs.iter().flatten().copied().collect();
     let [x, rest @ ..] = &inputs[..] else { return Ok(()) };
     let (x, y) = (*x, node.outputs[0]);
@@ -181,6 +188,23 @@ fn layer_norm(tape: &mut Tape<'_>, op: &ops::LayerNormalization, node: &Node, dy
     let slopes = tape.graph.add_node(name, ops::LayerNormGrad { of: op.clone() }.into(), inputs, &[])?;
     for (id, slope) in node.inputs.iter().flatten().copied().zip(slopes) {
         if tape.wants(id) {
+            tape.give(id, slope)?;
+        }
+    }
+    Ok(())
+}
+
+fn recurrent(tape: &mut Tape<'_>, node: &Node, slopes: &[Option<ValueId>]) -> Result<()> {
+    let mut inputs = node.inputs.clone();
+    inputs.resize(8, None);
+    inputs.extend(slopes);
+    let of = Box::new(node.op.clone());
+    let slopes =
+        tape.graph.add_node(format!("{}.gradient", node.name), ops::RecurrentGrad { of }.into(), inputs, &[])?;
+    // All inputs but the lengths, which come fifth.
+    let inputs = node.inputs.iter().enumerate().filter(|&(i, _)| i != 4).map(|(_, &id)| id);
+    for (id, slope) in inputs.zip(slopes) {
+        if let Some(id) = id.filter(|&id| tape.wants(id)) {
             tape.give(id, slope)?;
         }
     }

@@ -62,10 +62,8 @@ impl<'g> Opened<'g> {
             };
             let names: Vec<_> = node.outputs.iter().map(|&id| self.from.value(id).name.clone()).collect();
             let outputs = self.to.add_node(node.name.clone(), op, inputs, &names)?;
-            for (&old, &new) in node.outputs.iter().zip(&outputs) {
-                self.map[old.index()] = Some(new);
-            }
-            if matches!(node.op, Op::BatchNormalization(_)) {
+            node.outputs.iter().zip(&outputs).for_each(|(old, &new)| self.map[old.index()] = Some(new));
+            if let Op::BatchNormalization(_) = node.op {
                 self.note_statistics(node, &outputs, &mut statistics);
             }
         }

@@ -133,6 +133,7 @@ impl Build {
                     self.apply(op, &[x, ids])
                 })
             }
+            Layer::Recurrent { op, bias, twice } => self.recurrent(name, op, *bias, *twice),
         };
         self.values.extend(y);
     }
@@ -243,6 +244,44 @@ impl Build {
         let weighted = self.apply(ops::Conv::new_2d(1, 0), &[mean, weight]);
         let gate = self.apply(ops::Sigmoid {}, &[weighted]);
         self.apply(ops::Mul, &[gate, x])
+    }
+
+    fn recurrent(&mut self, name: &str, op: &Op, bias: bool, twice: bool) -> Option<ValueId> {
+        let x = self.last();
+        let [channels, rows, columns] = [1, 2, 3].map(|axis| self.size(x, axis));
+        // Rows and columns as steps; of a long sequence the reference takes too long.
+        let shape = [0.into(), channels.into(), (rows * columns).into()].to_vec();
+        if rows * columns > 16 {
+            return None;
+        }
+        let flat = self.apply(ops::Reshape { shape, allowzero: false }, &[x]);
+        let sequence = self.apply(ops::Transpose { perm: Some(vec![2, 0, 1]) }, &[flat]);
+        let (gates, hidden, direction) = match op {
+            Op::Lstm(op) => (4, op.hidden_size, op.direction),
+            Op::Gru(op) => (3, op.hidden_size, op.direction),
+            Op::Rnn(op) => (1, op.hidden_size, op.direction),
+            _ => panic!("not recurrent"),
+        };
+        let d = direction.reversed().len();
+        if rows * columns * d * hidden > self.limit {
+            return None;
+        }
+        let mut inputs = vec![Some(sequence)];
+        for (what, shape) in [("w", [d, gates * hidden, channels]), ("r", [d, gates * hidden, hidden])] {
+            inputs.push(Some(self.parameter(name, what, &shape)));
+        }
+        if bias {
+            inputs.push(Some(self.parameter(name, "bias", &[d, 2 * gates * hidden])));
+        }
+        let mut outputs = self.graph.add_node(name, op.clone(), inputs.clone(), &[]).unwrap();
+        if twice {
+            inputs.resize(5, None);
+            inputs.extend(outputs[1..].iter().copied().map(Some));
+            outputs = self.graph.add_node(format!("{name}.again"), op.clone(), inputs, &[]).unwrap();
+        }
+        let batched = self.apply(ops::Transpose { perm: Some(vec![2, 1, 3, 0]) }, &[outputs[0]]);
+        let shape = [0.into(), (d * hidden).into(), rows.into(), columns.into()].to_vec();
+        Some(self.apply(ops::Reshape { shape, allowzero: false }, &[batched]))
     }
 
     fn head(&mut self, head: Head, classes: usize) -> ValueId {

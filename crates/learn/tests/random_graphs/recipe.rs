@@ -4,7 +4,7 @@
 //! and shrinking may remove any of them.
 
 use percept_graph::Op;
-use percept_graph::ops::{self, Coordinates, Extent, Interpolation, PadMode, Padding, Rounding};
+use percept_graph::ops::{self, Coordinates, Direction, Extent, Interpolation, PadMode, Padding, Rounding};
 use proptest::prelude::*;
 use proptest::sample::select;
 use std::ops::RangeInclusive;
@@ -55,6 +55,12 @@ pub(crate) enum Layer {
     Gather {
         axis: i64,
         ids: Vec<i64>,
+    },
+    /// A recurrent layer over the positions of a picture, whose states are a picture's channels; with a second one that begins with the last state.
+    Recurrent {
+        op: Op,
+        bias: bool,
+        twice: bool,
     },
 }
 
@@ -199,6 +205,15 @@ fn arithmetic() -> impl Strategy<Value = Op> {
     select(Vec::<Op>::from(all))
 }
 
+fn recurrent() -> impl Strategy<Value = Op> {
+    let direction = select(vec![Direction::Forward, Direction::Reverse, Direction::Bidirectional]);
+    (1..=5usize, direction, 0..5).prop_map(|(hidden_size, direction, kind)| match kind {
+        0 | 1 => ops::Lstm { hidden_size, direction }.into(),
+        2 | 3 => ops::Gru { hidden_size, direction, linear_before_reset: kind == 2 }.into(),
+        _ => ops::Rnn { hidden_size, direction, relu: false }.into(),
+    })
+}
+
 fn layer() -> impl Strategy<Value = Layer> {
     let joined = prop_oneof![3 => arithmetic(), 1 => Just(ops::Concat { axis: 1 }.into())];
     prop_oneof![
@@ -212,6 +227,7 @@ fn layer() -> impl Strategy<Value = Layer> {
         1 => Just(Layer::Gate),
         1 => (1..=3i64, any::<bool>()).prop_map(|(axis, bias)| Layer::Rows { axis, bias }),
         1 => (1..=3i64, prop::collection::vec(-9..9i64, 1..6)).prop_map(|(axis, ids)| Layer::Gather { axis, ids }),
+        2 => (recurrent(), any::<bool>(), any::<bool>()).prop_map(|(op, bias, twice)| Layer::Recurrent { op, bias, twice }),
     ]
 }
 

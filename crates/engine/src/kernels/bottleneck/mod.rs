@@ -146,6 +146,7 @@ impl<'a> Bottleneck<'a> {
             b: &self.weights.project,
             c: out,
             ldc: n,
+            accumulate: false,
             finish: self.epilogue.finish(),
             ld_residual: n,
             rows: pixels,

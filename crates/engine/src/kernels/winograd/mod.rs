@@ -213,6 +213,7 @@ impl<const SIDE: usize> Kernel for Products<'_, SIDE> {
                         b,
                         c: self.scratch.as_mut_ptr().wrapping_add(point * products).wrapping_sub(columns.start),
                         ldc: width,
+                        accumulate: false,
                         finish,
                         ld_residual: 0,
                         rows: 0..tiles.len(),

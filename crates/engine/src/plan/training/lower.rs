@@ -49,6 +49,7 @@ impl Lower<'_> {
             }
             (Op::ConvInputGrad(op), &[dy, weight, like]) => self.conv_input(node, &op.of, [dy, weight, like]),
             (Op::ConvWeightGrad(op), &[x, dy, like]) => self.conv_weight(node, &op.of, [x, dy, like]),
+            (Op::RecurrentGrad(op), &[..]) => self.recurrent_grad(node, &op.of),
             (Op::BatchNormGrad(op), &[..]) => self.batch_norm_grad(node, &op.of),
             (Op::LayerNormGrad(op), &[x, scale, gradient]) => self.layer_norm_grad(node, &op.of, [x, scale, gradient]),
             (Op::MaxPoolGrad(op), &[x, gradient]) => self.max_pool_grad(node, &op.of, x, gradient),
@@ -125,7 +126,7 @@ impl Lower<'_> {
     }
 
     /// A step whose result is a list of numbers that no value of the graph is.
-    pub(super) fn list(&mut self, node: &Node, len: usize, training: Training) -> Edge {
+    pub(in super::super) fn list(&mut self, node: &Node, len: usize, training: Training) -> Edge {
         let to = self.slot(vec![len], plain(1));
         self.push(&node.name, Kernel::Training(training), &to);
         to
