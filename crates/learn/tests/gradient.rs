@@ -222,7 +222,7 @@ fn products() -> Vec<Case> {
     cases
 }
 
-fn elementwise(kind: LossKind) -> ops::Loss {
+fn loss(kind: LossKind) -> ops::Loss {
     ops::Loss { kind, reduction: ops::Reduction::Mean }
 }
 
@@ -260,12 +260,13 @@ fn cases() -> Vec<Case> {
         case(ops::Pow { exponent: -1.5 }, x).around(2.0, 1.0),
         case(ops::Softmax { axis: -1 }, &[&[2, 3, 4]]),
         case(ops::Softmax { axis: 1 }, &[&[2, 3, 4]]),
-        case(ops::SoftmaxCrossEntropy {}, &[&[3, 5], &[3, 5]]).fixed(&[1]),
-        case(elementwise(LossKind::SquaredError), &[&[3, 5], &[3, 5], &[5]]).fixed(&[2]),
-        case(elementwise(LossKind::AbsoluteError), &[&[3, 5], &[3, 5]]),
-        case(elementwise(LossKind::Huber { delta: 0.5, slope: 2.0 }), &[&[3, 5], &[3, 5], &[3, 1]]).fixed(&[2]),
-        case(elementwise(LossKind::BinaryCrossEntropyWithLogits), &[&[3, 5], &[3, 5], &[], &[5]]).fixed(&[1, 2, 3]),
-        case(elementwise(LossKind::Hinge), &[&[3, 5], &[3, 5]]).fixed(&[1]),
+        case(loss(LossKind::SoftmaxCrossEntropy { ignore_index: -1, label_smoothing: 0.1 }), &[&[3, 5], &[3, 5]])
+            .fixed(&[1]),
+        case(loss(LossKind::SquaredError), &[&[3, 5], &[3, 5], &[5]]).fixed(&[2]),
+        case(loss(LossKind::AbsoluteError), &[&[3, 5], &[3, 5]]),
+        case(loss(LossKind::Huber { delta: 0.5, slope: 2.0 }), &[&[3, 5], &[3, 5], &[3, 1]]).fixed(&[2]),
+        case(loss(LossKind::BinaryCrossEntropyWithLogits), &[&[3, 5], &[3, 5], &[], &[5]]).fixed(&[1, 2, 3]),
+        case(loss(LossKind::Hinge), &[&[3, 5], &[3, 5]]).fixed(&[1]),
         case(norm(true), &[&[3, 2, 2, 3], &[2], &[2], &[2], &[2]]).fixed(&[3, 4]).around(1.5, 1.0),
         case(norm(false), &[&[3, 2, 2, 3], &[2], &[2], &[2], &[2]]).fixed(&[3, 4]).around(1.5, 1.0),
         case(norm(true), &[&[5, 3], &[3], &[3], &[3], &[3]]).fixed(&[3, 4]).around(1.5, 1.0),
@@ -445,9 +446,10 @@ fn a_missing_row_names_node_and_operator() {
     let targets = graph.add_input("targets", TensorType::new(DType::F32, [2.into(), 3.into()])).unwrap();
     let logits = graph.add_input("logits", TensorType::new(DType::F32, [2.into(), 3.into()])).unwrap();
     let sum = graph.add(ops::Add, &[x, targets]).unwrap();
-    let loss = graph.add(ops::SoftmaxCrossEntropy {}, &[logits, sum]).unwrap();
+    let kind = LossKind::SoftmaxCrossEntropy { ignore_index: -1, label_smoothing: 0.0 };
+    let loss = graph.add(loss(kind), &[logits, sum]).unwrap();
     let message = gradients(&mut graph, loss, &[x]).unwrap_err().to_string();
-    assert!(message.starts_with("node \"SoftmaxCrossEntropy_1\" (SoftmaxCrossEntropy) has no derivative"), "{message}");
+    assert!(message.starts_with("node \"Loss_1\" (Loss) has no derivative"), "{message}");
 }
 
 #[test]

@@ -217,8 +217,7 @@ impl Training {
             }
             Self::Fold { .. } | Self::FoldGradient { .. } => Arithmetic::new(" coefficients", 4 * out),
             Self::Activation { .. } | Self::Dropout { .. } => Arithmetic::new("", 2 * out),
-            Self::Store(_) | Self::Softmax { .. } | Self::CrossEntropyGrad { .. } => Arithmetic::new("", 4 * out),
-            Self::CrossEntropy { from: [logits, _], .. } => Arithmetic::new("", 4 * len(*logits)),
+            Self::Store(_) | Self::Softmax { .. } => Arithmetic::new("", 4 * out),
             // Largest, difference, exponential, sum, factor; or of sequences, roughly, the same.
             Self::Loss(step) => Arithmetic::new("", 5 * step.len()),
             Self::ConvInput { conv: shape, .. } | Self::ConvWeight { conv: shape, .. } => conv(shape),

@@ -201,8 +201,6 @@ pub fn eval(op: &Op, inputs: &[Option<&Array>]) -> Result<Vec<Array>, String> {
         Op::LayerNormGrad(op) => return normalization::layer_norm_grad(&given, &op.of),
         Op::BatchNormGrad(op) => return normalization::batch_norm_grad(&given, &op.of),
         Op::Loss(op) => return loss::loss(inputs, op),
-        Op::SoftmaxCrossEntropy(_) => training::cross_entropy(ty, &given),
-        Op::SoftmaxCrossEntropyGrad(_) => training::cross_entropy_grad(&given),
         Op::ActivationGrad(op) => training::activation_grad(&given, &op.of),
         Op::SoftmaxGrad(op) => training::softmax_grad(&given, op.axis),
         Op::ConvInputGrad(op) => window_grad::conv_input(ty, &given, &op.of),

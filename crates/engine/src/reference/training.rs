@@ -1,22 +1,9 @@
-//! The loss, and gradients of what is neither a product nor a window.
+//! Dropout, and gradients of what is neither a product nor a window.
 
-use super::normalization::softmax;
 use super::{Array, arithmetic, from_fn, index, largest, reduced, shown};
 use crate::kernels::gradient;
 use crate::plan::from_front;
 use percept_graph::{Op, TensorType, ops};
-
-pub(super) fn cross_entropy(ty: &TensorType, given: &[&Array]) -> Result<Array, String> {
-    let [logits, targets] = given[..] else { return Err("takes 2 inputs".into()) };
-    let classes = logits.shape[1].max(1);
-    let rows = logits.data.chunks(classes).zip(targets.data.chunks(classes));
-    let losses = rows.map(|(logits, targets)| {
-        let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let log_sum = largest + logits.iter().map(|x| (x - largest).exp()).sum::<f64>().ln();
-        logits.iter().zip(targets).map(|(x, t)| t * (log_sum - x)).sum::<f64>()
-    });
-    Array::like(ty, vec![losses.sum::<f64>() / logits.shape[0] as f64])
-}
 
 /// What is dropped is drawn by the same function as in the plan: there is no other definition of it.
 pub(super) fn dropout(given: &[&Array], op: &ops::DropoutTraining) -> Array {
@@ -25,17 +12,6 @@ pub(super) fn dropout(given: &[&Array], op: &ops::DropoutTraining) -> Array {
     gradient::dropout(seed, op.ratio, 0, &vec![1.0; x.data.len()], &mut kept);
     let data = x.data.iter().zip(kept).map(|(x, kept)| if kept == 0.0 { 0.0 } else { x / f64::from(1.0 - op.ratio) });
     Array { data: data.collect(), ..x.clone() }
-}
-
-pub(super) fn cross_entropy_grad(given: &[&Array]) -> Result<Array, String> {
-    let [logits, targets, gradient] = given[..] else { return Err("takes 3 inputs".into()) };
-    let (mut dx, classes) = (softmax(logits, -1)?, logits.shape[1].max(1));
-    let factor = gradient.data[0] / logits.shape[0] as f64;
-    for (row, targets) in dx.data.chunks_mut(classes).zip(targets.data.chunks(classes)) {
-        let total: f64 = targets.iter().sum();
-        row.iter_mut().zip(targets).for_each(|(p, t)| *p = (*p * total - t) * factor);
-    }
-    Ok(dx)
 }
 
 /// The slope of a function of one number.

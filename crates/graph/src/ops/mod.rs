@@ -39,7 +39,7 @@ pub use shape::{Flatten, Reshape, Squeeze, Unsqueeze};
 pub use training::{
     ActivationGrad, AveragePoolGrad, BatchNormGrad, ConcatGrad, ConvInputGrad, ConvWeightGrad, DropoutTraining,
     ExpandLike, GatherGrad, LayerNormGrad, MaxPoolGrad, MeanGrad, PadGrad, RecurrentGrad, ReduceMaxGrad, ReshapeLike,
-    ResizeGrad, SliceGrad, SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, SoftmaxGrad, SumTo,
+    ResizeGrad, SliceGrad, SoftmaxGrad, SumTo,
 };
 pub use value::{Cast, Constant, Dropout, Identity};
 pub use window::{Padding, Steps};
@@ -146,7 +146,7 @@ operators! {
     training:
     ActivationGrad, AveragePoolGrad, BatchNormGrad, ConcatGrad, ConvInputGrad, ConvWeightGrad, DropoutTraining,
     ExpandLike, GatherGrad, LayerNormGrad, Loss, MaxPoolGrad, MeanGrad, PadGrad, RecurrentGrad, ReduceMaxGrad,
-    ReshapeLike, ResizeGrad, SliceGrad, SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, SoftmaxGrad, SumTo;
+    ReshapeLike, ResizeGrad, SliceGrad, SoftmaxGrad, SumTo;
 }
 
 /// The inputs as an array: `N` in all, of which the first `required` must be there.

@@ -51,23 +51,6 @@ macro_rules! training {
 }
 
 training! {
-    /// Mean over the batch of `−Σ targets · log softmax(logits)`, for logits and targets `[N, C]`: targets are probabilities, which
-    /// takes in label smoothing and mixup.
-    SoftmaxCrossEntropy {} (logits, targets) |_, logits, targets| {
-        same(logits, targets)?;
-        if logits.rank() != 2 {
-            return Err(format!("needs logits [N, C], not {logits}"));
-        }
-        Ok(vec![TensorType::new(logits.dtype, [])])
-    };
-    /// Gradient of [`SoftmaxCrossEntropy`] with respect to the logits.
-    SoftmaxCrossEntropyGrad {} (logits, targets, gradient) |_, logits, targets, gradient| {
-        same(logits, targets)?;
-        if gradient.rank() != 0 {
-            return Err(format!("needs the gradient of one number, not {gradient}"));
-        }
-        Ok(vec![logits.clone()])
-    };
     /// `of'(x) · gradient` for a function of one number. At a corner the slope is that of the flatter side, as PyTorch has it for
     /// ReLU and ReLU6.
     ActivationGrad {

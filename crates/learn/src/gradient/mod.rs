@@ -17,12 +17,13 @@ use std::sync::Arc;
 /// not depend. The outputs of the graph stay as they are.
 ///
 /// ```
-/// use percept_graph::{Builder, DType, ops::SoftmaxCrossEntropy};
+/// use percept_graph::{Builder, DType};
 /// use percept_learn::gradient::gradients;
+/// use percept_learn::loss::{CrossEntropy, cross_entropy};
 ///
 /// let net = Builder::new("perceptron");
 /// let logits = net.input("x", DType::F32, ["N".into(), 4.into()]).linear("fc", 3);
-/// let loss = logits.apply(SoftmaxCrossEntropy {}, &[net.input("targets", DType::F32, ["N".into(), 3.into()])]);
+/// let loss = cross_entropy(logits, net.input("labels", DType::I64, ["N".into()]), CrossEntropy::default());
 /// let mut graph = net.finish(&[("loss", loss)])?;
 /// let weight = graph.find("fc.weight")?;
 /// let slope = gradients(&mut graph, loss.id(), &[weight])?[0].expect("the loss depends on it");

@@ -47,9 +47,6 @@ pub(super) fn derive(tape: &mut Tape<'_>, node: &Node, slopes: &[Option<ValueId>
             tape.add(ops::ActivationGrad { of: Box::new(op.clone()) }, &[x, dy])?
         }
         Op::Softmax(op) => tape.add(ops::SoftmaxGrad { axis: op.axis }, &[y, dy])?,
-        Op::SoftmaxCrossEntropy(_) if !tape.wants(rest[0]) => {
-            tape.add(ops::SoftmaxCrossEntropyGrad {}, &[x, rest[0], dy])?
-        }
         Op::Loss(op) => return loss(tape, op, node, dy),
         Op::MaxPool(op) => {
             let x = tape.value(x)?;

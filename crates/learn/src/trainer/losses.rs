@@ -1,7 +1,7 @@
 //! The usual losses behind the outputs of a network that does not compute its own.
 
 use crate::{Error, Result};
-use percept_graph::ops::{Add, Constant, Mul, ReduceMean, SoftmaxCrossEntropy, Sub};
+use percept_graph::ops::{self, Add, Constant, LossKind, Mul, ReduceMean, Reduction, Sub};
 use percept_graph::{DType, Graph, Tensor, ValueId};
 use std::sync::Arc;
 
@@ -27,7 +27,10 @@ impl Loss {
     /// The loss of an output.
     fn of(self, graph: &mut Graph, output: ValueId, lists: &[ValueId]) -> Result<ValueId> {
         match self {
-            Loss::CrossEntropy => Ok(graph.add(SoftmaxCrossEntropy {}, &[output, lists[0]])?),
+            Loss::CrossEntropy => {
+                let kind = LossKind::SoftmaxCrossEntropy { ignore_index: -1, label_smoothing: 0.0 };
+                Ok(graph.add(ops::Loss { kind, reduction: Reduction::Mean }, &[output, lists[0]])?)
+            }
             Loss::SquaredError => {
                 let error = graph.add(Sub, &[output, lists[0]])?;
                 let square = graph.add(Mul, &[error, error])?;

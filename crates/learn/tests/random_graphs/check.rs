@@ -9,7 +9,7 @@ use crate::build::{Built, Form, MOMENTUM, build};
 use crate::recipe::Recipe;
 use percept_engine::reference::{self, Array};
 use percept_engine::{Input, Settings};
-use percept_graph::ops::SoftmaxCrossEntropy;
+use percept_graph::ops::{Loss as LossOp, LossKind, Reduction};
 use percept_graph::{DType, Graph, Params, Tensor, ValueId};
 use percept_learn::gradient::gradients;
 use percept_learn::optim::{Group, Optimizer, State};
@@ -139,7 +139,8 @@ fn expected(recipe: &Recipe, numbers: &Numbers) -> Result<(Results<f64>, BTreeSe
     let Built { mut graph, statistics } = build(recipe, Form::Open { of_batch: !recipe.frozen });
     let logits = graph.outputs()[0];
     let targets = graph.add_input("targets", graph.value(logits).ty.clone()).unwrap();
-    let loss = graph.add(SoftmaxCrossEntropy {}, &[logits, targets]).unwrap();
+    let kind = LossKind::SoftmaxCrossEntropy { ignore_index: -1, label_smoothing: 0.0 };
+    let loss = graph.add(LossOp { kind, reduction: Reduction::Mean }, &[logits, targets]).unwrap();
     let trained = |name: &str| {
         !["x", "targets", "dropout.seed"].contains(&name) && !name.contains("running") && trains(recipe, name)
     };

@@ -1,7 +1,7 @@
 //! Gradients of functions of one number, of softmax, and the loss.
 
 use super::super::epilogue::normal;
-use super::super::{Activation, softmax};
+use super::super::Activation;
 use super::{read, write};
 use crate::simd::{Isa, Kernel, Simd, math};
 
@@ -100,28 +100,5 @@ pub fn softmax_grad(n: usize, y: &[f32], gradient: &[f32], dx: &mut [f32]) {
     for ((y, dy), dx) in rows.zip(dx.chunks_mut(n.max(1))) {
         let dot: f64 = y.iter().zip(dy).map(|(y, dy)| f64::from(*y) * f64::from(*dy)).sum();
         dx.iter_mut().zip(y.iter().zip(dy)).for_each(|(dx, (y, dy))| *dx = y * (dy - dot as f32));
-    }
-}
-
-/// The mean over rows of `classes` of `−Σ targets · log softmax(logits)`.
-pub fn cross_entropy(classes: usize, logits: &[f32], targets: &[f32]) -> f32 {
-    assert_eq!(logits.len(), targets.len(), "logits and targets");
-    let rows = logits.chunks(classes.max(1)).zip(targets.chunks(classes.max(1)));
-    let losses = rows.map(|(logits, targets)| {
-        let largest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-        let log_sum = largest + logits.iter().map(|&x| (f64::from(x) - largest).exp()).sum::<f64>().ln();
-        logits.iter().zip(targets).map(|(&x, &t)| f64::from(t) * (log_sum - f64::from(x))).sum::<f64>()
-    });
-    (losses.sum::<f64>() / (logits.len() / classes.max(1)) as f64) as f32
-}
-
-/// Writes the gradient of [`cross_entropy`] with respect to the logits, times `factor`, to `dx`.
-pub fn cross_entropy_grad(isa: Isa, classes: usize, logits: &[f32], targets: &[f32], factor: f32, dx: &mut [f32]) {
-    assert_eq!(logits.len(), targets.len(), "logits and targets");
-    softmax(isa, classes, logits, dx);
-    let factor = factor / (logits.len() / classes.max(1)) as f32;
-    for (row, targets) in dx.chunks_mut(classes.max(1)).zip(targets.chunks(classes.max(1))) {
-        let total: f32 = targets.iter().sum();
-        row.iter_mut().zip(targets).for_each(|(p, t)| *p = (*p * total - t) * factor);
     }
 }

@@ -15,7 +15,7 @@ mod norm;
 mod outer;
 mod pool;
 
-pub use activation::{activation_grad, cross_entropy, cross_entropy_grad, softmax_grad};
+pub use activation::{activation_grad, softmax_grad};
 pub use conv::{ConvGrad, ConvShape, conv_input_grad, conv_weight_grad};
 pub use ctc::Ctc;
 pub use depthwise::{DepthwiseBlock, depthwise_input_grad, depthwise_weight_grad, seen_by};

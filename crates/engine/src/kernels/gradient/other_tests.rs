@@ -103,9 +103,8 @@ proptest! {
     }
 
     #[test]
-    fn softmax_and_loss_have_their_gradients(rows in 0usize..6, n in 1usize..40) {
+    fn softmax_has_its_gradient(rows in 0usize..6, n in 1usize..40) {
         let (x, dy) = (values(rows * n, 1), values(rows * n, 2));
-        let targets: Vec<f32> = values(rows * n, 3).iter().map(|x| x + 0.5).collect();
         let softmax = |row: &[f32]| {
             let e: Vec<f64> = row.iter().map(|&x| f64::from(x).exp()).collect();
             let total: f64 = e.iter().sum();
@@ -120,16 +119,5 @@ proptest! {
         let mut got = vec![f32::NAN; rows * n];
         softmax_grad(n, &y, &dy, &mut got);
         close(&got, &want, "softmax");
-        if rows > 0 {
-            let loss = -(0..rows).map(|row| sum(&targets, &|i| p[i].ln(), row)).sum::<f64>() / rows as f64;
-            close(&[cross_entropy(n, &x, &targets)], &[loss], "loss");
-        }
-        let want: Vec<_> = (0..rows * n)
-            .map(|i| (p[i] * sum(&targets, &|_| 1.0, i / n) - f64::from(targets[i])) * 2.0 / rows as f64)
-            .collect();
-        for isa in Isa::available() {
-            cross_entropy_grad(isa, n, &x, &targets, 2.0, &mut got);
-            close(&got, &want, isa.name());
-        }
     }
 }

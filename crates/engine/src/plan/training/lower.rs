@@ -22,16 +22,6 @@ impl Lower<'_> {
     pub(in super::super) fn training(&mut self, node: &Node) -> Lowered<()> {
         let ids: Vec<ValueId> = node.inputs.iter().flatten().copied().collect();
         match (&node.op, &ids[..]) {
-            (Op::SoftmaxCrossEntropy(_), &[logits, targets]) => {
-                let [logits, targets] = [self.plainly(logits)?, self.plainly(targets)?];
-                let (classes, from) = (logits.shape[1], [logits.place, targets.place]);
-                self.make(node, plain(0), Training::CrossEntropy { classes, from })
-            }
-            (Op::SoftmaxCrossEntropyGrad(_), &[logits, targets, gradient]) => {
-                let [logits, targets] = [self.plainly(logits)?, self.plainly(targets)?];
-                let from = [logits.place, targets.place, self.float(gradient)?.place];
-                self.make(node, plain(2), Training::CrossEntropyGrad { classes: logits.shape[1], from })
-            }
             (Op::Loss(op), _) => self.loss(node, op),
             (Op::ActivationGrad(op), &[x, gradient]) => self.activation_grad(node, &op.of, x, gradient),
             (Op::DropoutTraining(op), &[x, seed]) => {

@@ -45,10 +45,6 @@ pub(super) enum Training {
     Dropout { x: Place, seed: Place, ratio: f32, key: u64 },
     /// Gradient of softmax over runs of `n` from the result and its gradient.
     Softmax { n: usize, from: [Place; 2] },
-    /// The loss of logits and targets.
-    CrossEntropy { classes: usize, from: [Place; 2] },
-    /// The gradient of the loss from logits, targets and a factor.
-    CrossEntropyGrad { classes: usize, from: [Place; 3] },
     /// Sums of a loss over parts of its rows, and its gradient.
     Loss(Loss),
     /// Gradient of a convolution with respect to its input, or a transposed convolution; `fresh` weights, known only at run time, are packed anew.
@@ -86,9 +82,8 @@ impl Training {
             Self::ParameterGradients { from, .. }
             | Self::Activation { from, .. }
             | Self::Softmax { from, .. }
-            | Self::CrossEntropy { from, .. }
             | Self::ConvWeight { from, .. } => from.to_vec(),
-            Self::CrossEntropyGrad { from, .. } | Self::LayerNorm { from, .. } => from.to_vec(),
+            Self::LayerNorm { from, .. } => from.to_vec(),
             Self::Fold { from, .. } | Self::FoldGradient { from, .. } => from.to_vec(),
             Self::ConvInput { gradient, fresh, tail, .. } => tail.reads(*gradient, *fresh),
             Self::Scatter { gradient, ids, .. } => vec![*gradient, *ids],
@@ -202,14 +197,6 @@ impl Training {
             Self::Softmax { n, from } => {
                 let [y, gradient] = from.map(read);
                 gradient::softmax_grad(*n, y, gradient, whole());
-            }
-            Self::CrossEntropy { classes, from } => {
-                let [logits, targets] = from.map(read);
-                whole()[0] = gradient::cross_entropy(*classes, logits, targets);
-            }
-            Self::CrossEntropyGrad { classes, from } => {
-                let [logits, targets, factor] = from.map(read);
-                gradient::cross_entropy_grad(isa, *classes, logits, targets, factor[0], whole());
             }
             Self::ConvInput { conv, gradient, packed, fresh, tail } => {
                 if let Some(weight) = fresh.map(read) {
