@@ -271,6 +271,6 @@ fn lengths_beyond_the_sequence_are_an_error_that_names_the_input() {
         let data = |i: usize| if i == 3 { Input::I32(&lengths) } else { Input::F32(&floats[i]) };
         let given: Vec<_> = (0..inputs.len()).map(|i| (&inputs[i].shape[..], data(i))).collect();
         let message = network.run(&given).err().unwrap().to_string();
-        assert_eq!(message, format!("input \"input4\": holds {odd}, which is not in 0..=3"));
+        assert_eq!(message, format!("input \"input4\": holds {odd}, which is not among lengths from 0 to 3"));
     }
 }
