@@ -8,7 +8,9 @@
 use super::edge::CHANNELS_LAST;
 use super::fuse::{Action, Finder, Fused, has_epilogue};
 use super::lower::{Lower, Lowered};
-use super::step::{GRAIN, Kernel, Memory, Place, Tail, grid, part, tasks};
+use super::memory::Memory;
+use super::step::{Kernel, Place, Tail};
+use super::tasks::{GRAIN, grid, part, tasks};
 use crate::Pool;
 use crate::kernels::{self, Activation, BottleneckWeights, Layer, Out, Window};
 use percept_graph::{Node, Op, ValueId, ops};

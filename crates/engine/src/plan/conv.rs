@@ -6,7 +6,9 @@
 use super::arena::Slot;
 use super::edge::{CHANNELS_LAST, Edge};
 use super::lower::{Lower, Lowered};
-use super::step::{Kernel, Memory, Place, TILE, Tail, fill, part, part_of, product_grid, product_tasks};
+use super::memory::Memory;
+use super::step::{Kernel, Place, Tail, part_of};
+use super::tasks::{TILE, fill, part, product_grid, product_tasks};
 use crate::Pool;
 use crate::kernels::{self, ConvWeights, Epilogue, Out, Window};
 use percept_graph::ValueId;

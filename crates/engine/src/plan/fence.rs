@@ -6,7 +6,8 @@
 //! One allocation holds all activations of a plan, so the sanitizer by itself does not see a kernel that runs over the end of an operand.
 //! Here everything but the operands, the output and the scratch memory of the step that runs is forbidden, and slots lie apart.
 
-use super::step::{Memory, Place, Step};
+use super::memory::Memory;
+use super::step::{Place, Step};
 use crate::simd::forbid;
 use std::collections::BTreeSet;
 

@@ -5,8 +5,9 @@
 
 use super::edge::{Edge, plain};
 use super::lower::{Lower, Lowered};
+use super::memory::Memory;
 use super::simple::with_last;
-use super::step::{Kernel, Memory, Place};
+use super::step::{Kernel, Place};
 use super::training::Training;
 use crate::kernels::Activation;
 use crate::kernels::gradient::{Load, Recipe};

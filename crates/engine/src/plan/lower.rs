@@ -163,7 +163,7 @@ impl<'a> Lower<'a> {
     }
 
     /// The edge of integers: an input as it was given, or the bits of a constant, which steps read by
-    /// [`Memory::input`](super::step::Memory::input).
+    /// [`Memory::input`](super::memory::Memory::input).
     pub(super) fn integers(&mut self, id: ValueId) -> Lowered<Edge> {
         if let Some(edge) = &self.edges[id.index()] {
             return Ok(edge.clone());

@@ -15,29 +15,32 @@ mod fence;
 mod fuse;
 mod lazy;
 mod lower;
+mod memory;
 mod product;
 mod recurrent;
 mod simple;
 mod step;
+mod tasks;
 mod training;
 mod winograd;
 
 pub use cost::Work;
 pub(crate) use edge::from_front;
 pub(crate) use lower::Packed;
-pub use step::Input;
+pub use memory::Input;
 
 use crate::simd::{AlignedBuf, Isa};
 use crate::{Error, Pool};
 use arena::Slot;
 use fence::GAP;
 use lower::Lower;
+use memory::Memory;
 use percept_graph::{DType, Graph, Params};
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use step::{Memory, Place, Step};
+use step::{Place, Step};
 
 /// How plans are made and run.
 #[derive(Clone)]

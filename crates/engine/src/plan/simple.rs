@@ -3,8 +3,9 @@
 use super::edge::{CHANNELS_LAST, Edge, from_front, plain};
 use super::fuse::{self, Normalize};
 use super::lower::{Lower, Lowered};
+use super::memory::entry;
 use super::product::{pair, window};
-use super::step::{Kernel, Place, entry};
+use super::step::{Kernel, Place};
 use crate::kernels::{Activation, BinaryOp, PoolKind};
 use percept_graph::ops::{
     AveragePool, BatchNormalization, Concat, Gather, Pad, PadMode, Padding, Softmax, Steps, Terms,

@@ -1,19 +1,19 @@
-//! One step of a plan: a kernel, where its operands lie, and how its work is cut into tasks.
+//! One step of a plan: a kernel, and where its operands lie.
 //!
-//! Tasks are cut by the size of the work alone, so a plan computes the same bits at any number of threads. All kinds of steps that are no
+//! All kinds of steps that are no
 //! more than a call of a kernel stand here side by side, which makes the file long; those with a plan of their own have files.
 
 use super::bottleneck::Bottleneck;
 use super::conv::Conv;
+use super::memory::Memory;
 use super::recurrent::{Recurrent, RecurrentGrad};
+use super::tasks::{ELEMENTS, GRAIN, TILE, fill, grid, in_parts, part, product_grid, product_tasks, tasks};
 use super::training::Training;
 use super::winograd::Winograd;
 use crate::Pool;
 use crate::kernels::{self, Activation, BinaryOp, DepthwiseWeights, Epilogue, Layout, Out, PackedB, PoolKind, Window};
-use crate::simd::{AlignedBuf, Isa};
-use percept_graph::DType;
-use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::simd::Isa;
+use std::sync::Arc;
 
 /// Where an operand lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -144,187 +144,6 @@ impl Kernel {
             _ => 0,
         }
     }
-}
-
-/// What is given for an input of the graph.
-#[derive(Clone, Copy, Debug)]
-#[allow(missing_docs)]
-pub enum Input<'a> {
-    F32(&'a [f32]),
-    U8(&'a [u8]),
-    I32(&'a [i32]),
-    I64(&'a [i64]),
-}
-
-impl Input<'_> {
-    /// The type of its elements, and how many there are.
-    pub(super) fn spec(&self) -> (DType, usize) {
-        match self {
-            Self::F32(data) => (DType::F32, data.len()),
-            Self::U8(data) => (DType::U8, data.len()),
-            Self::I32(data) => (DType::I32, data.len()),
-            Self::I64(data) => (DType::I64, data.len()),
-        }
-    }
-
-    /// Some of its elements.
-    pub(super) fn slice(&self, range: Range<usize>) -> Self {
-        match self {
-            Self::F32(data) => Self::F32(&data[range]),
-            Self::U8(data) => Self::U8(&data[range]),
-            Self::I32(data) => Self::I32(&data[range]),
-            Self::I64(data) => Self::I64(&data[range]),
-        }
-    }
-
-    /// An element of integers.
-    pub(super) fn integer(&self, i: usize) -> i64 {
-        match self {
-            Self::F32(_) => 0,
-            Self::U8(data) => data[i].into(),
-            Self::I32(data) => data[i].into(),
-            Self::I64(data) => data[i],
-        }
-    }
-
-    /// An element as an entry of so many, of which negative ones count from the end.
-    pub(super) fn entry(&self, i: usize, size: usize) -> Option<usize> {
-        entry(self.integer(i), size)
-    }
-}
-
-/// The entry of so many that an integer names.
-pub(super) fn entry(id: i64, size: usize) -> Option<usize> {
-    let entry = if id < 0 { usize::try_from(id.checked_add_unsigned(size as u64)?) } else { usize::try_from(id) };
-    entry.ok().filter(|&entry| entry < size)
-}
-
-/// The memory that steps work on.
-pub(super) struct Memory<'a> {
-    /// All activations.
-    pub(super) arena: (*mut f32, usize),
-    /// Offset and length of each slot.
-    pub(super) slots: &'a [(usize, usize)],
-    pub(super) constants: &'a [Arc<AlignedBuf>],
-    pub(super) inputs: &'a [Input<'a>],
-    /// Scratch memory, `scratch_len` floats for each thread.
-    pub(super) scratch: (*mut f32, usize),
-    pub(super) scratch_len: usize,
-}
-
-// SAFETY: the pointers are used as the arena's plan says: no two tasks of a step write the same element, and no slot is written
-// while another that overlaps it is read; scratch memory is divided by thread.
-unsafe impl Sync for Memory<'_> {}
-
-impl Memory<'_> {
-    pub(super) fn read(&self, place: Place) -> &[f32] {
-        match place {
-            Place::Slot(slot) => {
-                let (offset, len) = self.slots[slot];
-                // SAFETY: the slot lies inside the arena, which is zeroed, so initialised. `Lower::note` lets it live from the step that
-                // writes it to the last that reads it, and `arena::place` puts nothing else there meanwhile: nobody writes it now.
-                unsafe { std::slice::from_raw_parts(self.arena.0.add(offset), len) }
-            }
-            Place::Constant(i) => &self.constants[i],
-            Place::Input(i) => match self.inputs[i] {
-                Input::F32(data) => data,
-                _ => &[],
-            },
-        }
-    }
-
-    /// An input as it was given, or a constant of integers.
-    pub(super) fn input(&self, place: Place) -> Input<'_> {
-        match place {
-            Place::Input(i) => self.inputs[i],
-            Place::Constant(i) => {
-                let bits = &self.constants[i];
-                // SAFETY: both types have 32 bits, and any bits are an i32.
-                Input::I32(unsafe { std::slice::from_raw_parts(bits.as_ptr().cast(), bits.len()) })
-            }
-            Place::Slot(_) => Input::U8(&[]),
-        }
-    }
-
-    /// An input of bytes.
-    fn bytes(&self, place: Place) -> &[u8] {
-        if let Input::U8(data) = self.input(place) { data } else { &[] }
-    }
-
-    pub(super) fn write(&self, slot: usize) -> Out<'_> {
-        let (offset, len) = self.slots[slot];
-        // SAFETY: the slot lies inside the arena, and lives in this step: what else does lies elsewhere (`arena::place`). `Out` is
-        // written through in `unsafe` blocks only, which say why their parts are disjoint.
-        unsafe { Out::from_raw(self.arena.0.add(offset), len) }
-    }
-
-    pub(super) fn epilogue(&self, tail: &Tail) -> Epilogue<'_> {
-        Epilogue {
-            bias: tail.bias.map(|place| self.read(place)),
-            residual: tail.residual.map(|place| self.read(place)),
-            activation: tail.activation,
-        }
-    }
-
-    /// The scratch memory of a thread.
-    ///
-    /// # Safety
-    /// `thread` runs the task that asks, which asks once.
-    #[allow(clippy::mut_from_ref)]
-    pub(super) unsafe fn scratch(&self, thread: usize) -> &mut [f32] {
-        // SAFETY: the plan that runs is borrowed exclusively; a thread runs one task of it at a time.
-        unsafe { std::slice::from_raw_parts_mut(self.scratch.0.add(thread * self.scratch_len), self.scratch_len) }
-    }
-}
-
-/// The `i`th of `parts` almost equal parts of `0..total`, cut at multiples of `unit`.
-pub(super) fn part(total: usize, unit: usize, parts: usize, i: usize) -> Range<usize> {
-    let units = total.div_ceil(unit);
-    let at = |i: usize| (units * i / parts * unit).min(total);
-    at(i)..at(i + 1)
-}
-
-/// How many tasks `work` is worth, `grain` being enough for one.
-pub(super) fn tasks(work: usize, grain: usize) -> usize {
-    (work / grain).clamp(1, 96)
-}
-
-/// How many tasks a product of so many floating-point operations is worth: a small one few, so that a small network keeps some threads busy.
-pub(super) fn product_tasks(flops: usize) -> usize {
-    tasks(flops, GRAIN).max((flops / FINE).min(FEW))
-}
-
-/// Floating-point operations that are worth a task: some tens of microseconds.
-pub(super) const GRAIN: usize = 4_000_000;
-/// Floating-point operations that are worth one of a few tasks: more than it costs to hand it to another thread.
-const FINE: usize = 400_000;
-/// Tasks that keep a few threads busy.
-const FEW: usize = 4;
-/// Rows of the register tile of products.
-pub(super) const TILE: usize = 14;
-/// Elements of memory traffic that are worth a task.
-pub(super) const ELEMENTS: usize = 16_384;
-
-/// Cuts a grid of `rows` (at multiples of `row_unit`) and `columns` into about `wish` parts, along the rows first.
-///
-/// More than two parts along the rows are a multiple of four, and many parts along the columns as many as there are units, so that a few
-/// threads get equally many.
-pub(super) fn grid(rows: usize, row_unit: usize, columns: usize, column_unit: usize, wish: usize) -> (usize, usize) {
-    let even = if wish > 2 { wish.next_multiple_of(4) } else { wish };
-    let row_parts = even.min(rows.div_ceil(row_unit)).max(1);
-    let units = columns.div_ceil(column_unit).max(1);
-    let column_parts = (wish / row_parts).clamp(1, units);
-    (row_parts, if column_parts > 1 && 2 * column_parts > units { units } else { column_parts })
-}
-
-/// Cuts a product of `rows` and `panels` into about `wish` parts: how many along the rows, of [`TILE`] rows, and along the panels.
-///
-/// Panels of weights pass by for each part along the rows, so these are some tiles unless the product is small; with `copies`, input is copied for each
-/// part along the panels, so these are few.
-pub(super) fn product_grid(rows: usize, panels: usize, wish: usize, copies: bool) -> (usize, usize) {
-    let unit = if wish > FEW { 4 * TILE } else { TILE };
-    let (across, down) = grid(rows, unit, panels, 1, wish);
-    (across, if copies { down.min(FEW.div_ceil(across)) } else { down })
 }
 
 /// What a convolution with so many `outputs` writes of a slot, and the distance of the pixels there.
@@ -469,27 +288,6 @@ impl Step {
         }
         Ok(())
     }
-}
-
-/// Has the panels of packed weights of `len` floats filled anew.
-pub(super) fn fill<P: Send>(pool: &Pool, len: usize, panels: impl Iterator<Item = P>, fill: impl Fn(&mut P) + Sync) {
-    let panels: Vec<_> = panels.map(Mutex::new).collect();
-    let parts = tasks(len, ELEMENTS).min(panels.len());
-    pool.run(parts, &|task, _| {
-        let part = &panels[part(panels.len(), 1, parts, task)];
-        part.iter().for_each(|panel| fill(&mut panel.lock().unwrap_or_else(PoisonError::into_inner)));
-    });
-}
-
-type Write<'a> = &'a (dyn Fn(Range<usize>, &mut [f32]) + Sync);
-
-/// Has the elements of `out` written in so many parts, cut at multiples of `unit`: `write` gets a range and its elements.
-pub(super) fn in_parts(pool: &Pool, out: Out<'_>, parts: usize, unit: usize, write: Write<'_>) {
-    pool.run(parts, &|task, _| {
-        let range = part(out.len(), unit, parts, task);
-        // SAFETY: the parts are disjoint.
-        write(range.clone(), unsafe { out.slice_mut(range) });
-    });
 }
 
 pub(super) fn run_gemm(gemm: &kernels::Gemm<'_>, out: Out<'_>, pool: &Pool) {

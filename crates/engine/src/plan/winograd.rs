@@ -7,7 +7,9 @@
 
 use super::conv::Way;
 use super::lower::Lower;
-use super::step::{GRAIN, Memory, Place, Tail, fill, grid, part, tasks};
+use super::memory::Memory;
+use super::step::{Place, Tail};
+use super::tasks::{GRAIN, fill, grid, part, tasks};
 use crate::Pool;
 use crate::kernels::{self, Out, Window, WinogradWeights};
 use std::ops::Range;

@@ -4,7 +4,8 @@ use super::{Cell, Sequences, Weights, add_product, split, take};
 use crate::Pool;
 use crate::kernels::Out;
 use crate::kernels::recurrent::{GruAfterGrad, GruGrad, GruResetGrad, LstmGrad, ReluGrad, TanhGrad, pointwise};
-use crate::plan::step::{Memory, Place};
+use crate::plan::memory::Memory;
+use crate::plan::step::Place;
 use crate::simd::Isa;
 use std::ops::Range;
 

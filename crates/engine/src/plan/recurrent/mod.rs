@@ -15,7 +15,9 @@ mod lower;
 pub(super) use backward::RecurrentGrad;
 pub(super) use lower::Kept;
 
-use super::step::{Memory, Place, fill, part, run_gemm};
+use super::memory::Memory;
+use super::step::{Place, run_gemm};
+use super::tasks::{fill, part};
 use crate::Pool;
 use crate::kernels::recurrent::{Gru, GruAfter, GruReset, Lstm, Relu, Tanh, pointwise};
 use crate::kernels::{Epilogue, Gemm, Layout, Out, PackedB, gemm_add};

@@ -4,7 +4,8 @@
 //! the result is still in cache. So every large tensor is read as rarely as can be.
 
 use super::super::lazy::Lazy;
-use super::super::step::{Memory, Place};
+use super::super::memory::Memory;
+use super::super::step::Place;
 use crate::kernels::Out;
 use crate::kernels::gradient::{ChannelSums, Load, channel_sums, load};
 use crate::simd::Isa;

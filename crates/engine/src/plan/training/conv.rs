@@ -3,7 +3,8 @@
 
 use super::super::conv::Way;
 use super::super::lazy::Lazy;
-use super::super::step::{Memory, Place};
+use super::super::memory::Memory;
+use super::super::step::Place;
 use super::blocks::BackwardSums;
 use crate::Pool;
 use crate::kernels::gradient::ConvShape;

@@ -1,7 +1,7 @@
 //! Depthwise convolutions while training, and their gradients.
 
 use super::super::conv::Way;
-use super::super::step::Memory;
+use super::super::memory::Memory;
 use super::blocks::{Part, blocks, forward_sums, operand, part_of};
 use super::conv::{FusedConv, FusedConvGrad, Packed};
 use crate::Pool;

@@ -2,8 +2,10 @@
 
 use super::super::edge::{Edge, plain};
 use super::super::lower::{Lower, Lowered};
+use super::super::memory::Memory;
 use super::super::simple::with_last;
-use super::super::step::{ELEMENTS, Memory, Place, part, tasks};
+use super::super::step::Place;
+use super::super::tasks::{ELEMENTS, part, tasks};
 use super::Training;
 use crate::Pool;
 use crate::kernels::Out;

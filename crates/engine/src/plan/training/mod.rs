@@ -9,7 +9,9 @@ mod lower_conv;
 mod pointwise;
 
 use super::lazy::Lazy;
-use super::step::{ELEMENTS, Memory, Place, Tail, fill, grid, in_parts, part, tasks};
+use super::memory::Memory;
+use super::step::{Place, Tail};
+use super::tasks::{ELEMENTS, fill, grid, in_parts, part, tasks};
 use crate::Pool;
 use crate::kernels::gradient::{self, ConvGrad, ConvShape, PoolGrad, conv_input_grad, conv_weight_grad};
 use crate::kernels::{Activation, Axis, LayerNorm, Layout, Out, PackedB, Panel, PoolKind, Window, layer_norm_grad};

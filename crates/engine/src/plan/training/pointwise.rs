@@ -2,7 +2,8 @@
 
 use super::super::conv::Way;
 use super::super::edge::plain;
-use super::super::step::{GRAIN, Memory, fill, part, tasks};
+use super::super::memory::Memory;
+use super::super::tasks::{GRAIN, fill, part, tasks};
 use super::blocks::{Part, block, blocks, forward_sums, operand, part_of};
 use super::conv::{FusedConv, FusedConvGrad, Packed};
 use crate::Pool;
