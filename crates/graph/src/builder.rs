@@ -1,8 +1,9 @@
-//! Writing networks down: values that know the graph they belong to, and layers that declare their own parameters.
+//! Writing networks down: values that know the graph they belong to, and a method for each layer.
 //!
 //! Parameters are called `LAYER.weight`, `LAYER.bias` and so on, as PyTorch calls them. A mistake does not interrupt the
 //! chain: the first one is kept and [`Builder::finish`] returns it, which keeps networks readable as one expression.
 
+mod layers;
 mod recurrent;
 
 pub use recurrent::{Recurrence, States};
@@ -27,53 +28,6 @@ struct State {
 pub struct Var<'b> {
     builder: &'b Builder,
     id: ValueId,
-}
-
-/// The settings that convolution and transposed convolution share.
-macro_rules! settings {
-    ($($op:ident)*) => {$(
-        impl ops::$op {
-            /// Sets the stride along both axes.
-            pub fn stride(mut self, stride: usize) -> Self {
-                self.strides.fill(stride);
-                self
-            }
-
-            /// Pads all sides by so many.
-            pub fn padding(mut self, padding: usize) -> Self {
-                self.padding = Padding::Explicit(vec![padding; 2 * self.strides.len()]);
-                self
-            }
-
-            /// Pads so that the output has `ceil(input / stride)` rows and columns, the odd row or column at the end.
-            pub fn same_upper(mut self) -> Self {
-                self.padding = Padding::SameUpper;
-                self
-            }
-
-            /// Sets the distance of the kernel's taps along both axes.
-            pub fn dilation(mut self, dilation: usize) -> Self {
-                self.dilations.fill(dilation);
-                self
-            }
-
-            /// Splits the channels into groups.
-            pub fn group(mut self, group: usize) -> Self {
-                self.group = group;
-                self
-            }
-        }
-    )*};
-}
-
-settings!(Conv ConvTranspose);
-
-impl ops::ConvTranspose {
-    /// Adds so many rows and columns at the end of the output.
-    pub fn output_padding(mut self, added: usize) -> Self {
-        self.output_padding.fill(added);
-        self
-    }
 }
 
 impl Builder {
@@ -191,69 +145,6 @@ impl<'b> Var<'b> {
         })
     }
 
-    /// Two-dimensional convolution to `channels` with a square kernel, `NAME.weight` and `NAME.bias`.
-    pub fn conv(
-        self,
-        name: &str,
-        channels: usize,
-        kernel: usize,
-        settings: impl FnOnce(ops::Conv) -> ops::Conv,
-    ) -> Self {
-        let op = settings(ops::Conv::new_2d(1, 0));
-        let weight = conv_weight(channels, kernel, op.group);
-        self.layer(name, op, |x| Ok(vec![weight(x)?, ("bias", vec![channels.into()])]))
-    }
-
-    /// The same without a bias, for a convolution that a batch normalisation follows.
-    pub fn conv_without_bias(
-        self,
-        name: &str,
-        channels: usize,
-        kernel: usize,
-        settings: impl FnOnce(ops::Conv) -> ops::Conv,
-    ) -> Self {
-        let op = settings(ops::Conv::new_2d(1, 0));
-        let weight = conv_weight(channels, kernel, op.group);
-        self.layer(name, op, |x| Ok(vec![weight(x)?]))
-    }
-
-    /// Two-dimensional transposed convolution to `channels` with a square kernel, `NAME.weight`, which is `[channels in, channels / group,
-    /// kernel, kernel]`, and `NAME.bias`.
-    ///
-    /// ```
-    /// use percept_graph::{Builder, DType};
-    ///
-    /// let net = Builder::new("twice");
-    /// let x = net.input("x", DType::F32, ["N".into(), 64.into(), 8.into(), 8.into()]);
-    /// let graph = net.finish(&[("y", x.conv_transpose("up", 32, 4, |conv| conv.stride(2).padding(1)))])?;
-    /// assert_eq!(graph.value(graph.find("y")?).ty.to_string(), "f32[N, 32, 16, 16]");
-    /// # Ok::<(), percept_graph::Error>(())
-    /// ```
-    pub fn conv_transpose(
-        self,
-        name: &str,
-        channels: usize,
-        kernel: usize,
-        settings: impl FnOnce(ops::ConvTranspose) -> ops::ConvTranspose,
-    ) -> Self {
-        let op = settings(ops::ConvTranspose::new_2d(1, 0));
-        let weight = transposed_weight(channels, kernel, op.group);
-        self.layer(name, op, |x| Ok(vec![weight(x)?, ("bias", vec![channels.into()])]))
-    }
-
-    /// The same without a bias, for one that a batch normalisation follows.
-    pub fn conv_transpose_without_bias(
-        self,
-        name: &str,
-        channels: usize,
-        kernel: usize,
-        settings: impl FnOnce(ops::ConvTranspose) -> ops::ConvTranspose,
-    ) -> Self {
-        let op = settings(ops::ConvTranspose::new_2d(1, 0));
-        let weight = transposed_weight(channels, kernel, op.group);
-        self.layer(name, op, |x| Ok(vec![weight(x)?]))
-    }
-
     /// Pictures made larger or smaller by a factor, as PyTorch's `interpolate` does it: `Nearest` with rounding down, or `Linear` without aligned
     /// corners.
     pub fn resize(self, factor: f32, interpolation: ops::Interpolation) -> Self {
@@ -263,53 +154,6 @@ impl<'b> Var<'b> {
         };
         let to = ops::Extent::Scales(vec![1.0, 1.0, factor, factor]);
         self.apply(ops::Resize { to, coordinates, interpolation }, &[])
-    }
-
-    /// Batch normalisation with `NAME.weight`, `NAME.bias`, `NAME.running_mean` and `NAME.running_var`.
-    pub fn batch_norm(self, name: &str, epsilon: f32) -> Self {
-        self.layer(name, ops::BatchNormalization::new(epsilon), |x| {
-            let channels = vec![axis_size(x, 1)?];
-            Ok(["weight", "bias", "running_mean", "running_var"].map(|suffix| (suffix, channels.clone())).to_vec())
-        })
-    }
-
-    /// Layer normalisation over the last axis, with `NAME.weight` and `NAME.bias`.
-    pub fn layer_norm(self, name: &str, epsilon: f32) -> Self {
-        self.layer(name, ops::LayerNormalization { axis: -1, epsilon }, |x| {
-            let features = vec![x.shape.last().cloned().ok_or("a number has no axis to normalise")?];
-            Ok(vec![("weight", features.clone()), ("bias", features)])
-        })
-    }
-
-    /// Fully connected layer: `x · NAME.weightᵀ + NAME.bias`, the weight being `[features out, features in]`.
-    pub fn linear(self, name: &str, features: usize) -> Self {
-        let op = ops::Gemm { alpha: 1.0, beta: 1.0, trans_a: false, trans_b: true };
-        self.layer(name, op, |x| {
-            Ok(vec![("weight", vec![features.into(), axis_size(x, 1)?]), ("bias", vec![features.into()])])
-        })
-    }
-
-    /// For each of these integers a row of the table `NAME.weight`, which is `[entries, features]`.
-    ///
-    /// # Shapes
-    /// `[N, T]` becomes `[N, T, features]`, and so on for any number of axes. An integer that names no entry is an error of the run.
-    ///
-    /// ```
-    /// use percept_graph::{Builder, DType};
-    ///
-    /// let net = Builder::new("words");
-    /// let words = net.input("words", DType::I64, ["N".into(), "T".into()]);
-    /// let graph = net.finish(&[("vectors", words.embedding("embed", 1000, 16))])?;
-    /// assert_eq!(graph.value(graph.find("vectors")?).ty.to_string(), "f32[N, T, 16]");
-    /// # Ok::<(), percept_graph::Error>(())
-    /// ```
-    pub fn embedding(self, name: &str, entries: usize, features: usize) -> Self {
-        self.builder.var(|graph| {
-            let ty = TensorType::new(DType::F32, [entries.into(), features.into()]);
-            let table = graph.add_parameter(&format!("{name}.weight"), ty)?;
-            let inputs = vec![Some(table), Some(self.id)];
-            Ok(graph.add_node(name, ops::Gather { axis: 0 }.into(), inputs, &[])?[0])
-        })
     }
 
     /// The entries `range` along an axis; negative bounds count from the end, and `i64::MAX` goes to it.
@@ -412,35 +256,6 @@ macro_rules! arithmetic {
 }
 
 arithmetic!(Add add, Sub sub, Mul mul, Div div);
-
-fn axis_size(x: &TensorType, axis: usize) -> Result<Dim, String> {
-    x.shape.get(axis).cloned().ok_or_else(|| format!("the input has no axis {axis}"))
-}
-
-fn conv_weight(
-    channels: usize,
-    kernel: usize,
-    group: usize,
-) -> impl FnOnce(&TensorType) -> Result<(&'static str, Vec<Dim>), String> {
-    move |x| {
-        let incoming = axis_size(x, 1)?;
-        let per_group =
-            incoming.exact_div(&group.into()).ok_or(format!("{incoming} channels are not {group} groups"))?;
-        Ok(("weight", vec![channels.into(), per_group, kernel.into(), kernel.into()]))
-    }
-}
-
-fn transposed_weight(
-    channels: usize,
-    kernel: usize,
-    group: usize,
-) -> impl FnOnce(&TensorType) -> Result<(&'static str, Vec<Dim>), String> {
-    move |x| {
-        let per_group = channels.checked_div(group).filter(|n| n * group == channels);
-        let per_group = per_group.ok_or(format!("{channels} channels are not {group} groups"))?;
-        Ok(("weight", vec![axis_size(x, 1)?, per_group.into(), kernel.into(), kernel.into()]))
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,7 @@
 //! Recurrent layers.
 
-use super::{Var, axis_size};
+use super::Var;
+use super::layers::axis_size;
 use crate::ops::{Concat, Direction, Gru, Lstm, Reshape, Rnn, Squeeze, Transpose};
 use crate::{Error, Graph, Op, TensorType, ValueId};
 
