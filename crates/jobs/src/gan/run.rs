@@ -34,6 +34,8 @@ struct About {
     /// Of the pictures.
     fingerprint: String,
     curve: Vec<Point>,
+    /// Sums of both losses since its last point, and how many they are of.
+    sums: ([f64; 2], u32),
 }
 
 pub(super) struct Run<'a> {
@@ -65,18 +67,18 @@ impl Run<'_> {
         let before = about.seconds;
         let (began, mut saved) = (Instant::now(), Instant::now());
         let mut phase = Phase::start(events, "Training", Some(about.steps), "steps");
-        let mut sums = ([0.0; 2], 0);
         while self.players.taken() < about.steps {
             let losses = self.players.step(&self.pictures)?.map(f64::from);
             let step = self.players.taken();
-            sums = ([0, 1].map(|i| sums.0[i] + losses[i]), sums.1 + 1);
+            let (sums, count) = about.sums;
+            about.sums = ([0, 1].map(|i| sums[i] + losses[i]), count + 1);
             phase.progress(step);
             phase.metric("gan/discriminator", step, losses[0]);
             phase.metric("gan/generator", step, losses[1]);
             let row = is_row(step, about.steps);
             if row {
-                let [discriminator, generator] = sums.0.map(|sum| sum / f64::from(sums.1));
-                sums = ([0.0; 2], 0);
+                let (sums, count) = std::mem::take(&mut about.sums);
+                let [discriminator, generator] = sums.map(|sum| sum / f64::from(count));
                 about.curve.push(Point { step, discriminator, generator });
             }
             if row || saved.elapsed() >= EVERY {
