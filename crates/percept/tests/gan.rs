@@ -72,6 +72,24 @@ fn an_interrupted_run_goes_on_with_the_same_bits() {
 }
 
 #[test]
+fn grey_pictures_stay_grey_and_the_shortest_run_leaves_all_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    fs::create_dir(root.join("grey")).unwrap();
+    for i in 0..4_u8 {
+        let ramp = |x, y| image::Luma([(x * 8 + y) as u8 ^ i]);
+        image::GrayImage::from_fn(20, 16, ramp).save(root.join(format!("grey/{i}.png"))).unwrap();
+    }
+    let output = run(root, &["gan", "train", "grey", "--size", "12", "--batch", "2", "--time-limit", "0.1s"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut files: Vec<_> = fs::read_dir(root.join("gan")).unwrap().map(|file| file.unwrap().file_name()).collect();
+    files.sort();
+    assert_eq!(files, ["config.toml", "film.png", "generator.onnx", "metrics.json", "samples.png"]);
+    let model = percept_graph::onnx::Model::read(&root.join("gan/generator.onnx")).unwrap();
+    assert_eq!(model.graph.value(model.graph.outputs()[0]).ty.to_string(), "f32[N, 1, 12, 12]");
+}
+
+#[test]
 fn what_cannot_be_done_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();

@@ -18,7 +18,7 @@ use percept_graph::write_file;
 use percept_models::gan::Dcgan;
 use pictures::Pictures;
 use players::Players;
-use run::Run;
+use run::{CHECKPOINT, Run};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -129,6 +129,8 @@ fn go_on(
     let metrics = Run { options, folder: &folder, pictures, players, settings, began }.train(events)?;
     absent(out)?;
     std::fs::rename(&folder, out).map_err(Error::io("create", out))?;
+    let checkpoint = out.join(CHECKPOINT);
+    std::fs::remove_file(&checkpoint).map_err(Error::io("remove", &checkpoint))?;
     Ok(metrics)
 }
 

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-const CHECKPOINT: &str = "checkpoint.safetensors";
+pub(super) const CHECKPOINT: &str = "checkpoint.safetensors";
 /// Pictures on the sheet of samples, and those of them that are on the film.
 const SAMPLES: (usize, usize) = (64, 16);
 /// Rows of the film.
@@ -113,7 +113,8 @@ impl Run<'_> {
         phase.finish(format!("{} a step", format::duration(seconds)));
         let limit = Duration::from_secs(self.options.time_limit);
         let left = SHARE * limit.saturating_sub(self.began.elapsed()).as_secs_f64();
-        let steps = self.players.taken() + (left / seconds) as u64;
+        // One more at least, after which there is something to see.
+        let steps = self.players.taken() + ((left / seconds) as u64).max(1);
         let limit = format::duration(limit.as_secs_f64());
         let passes = steps as f64 * self.options.batch as f64 / self.pictures.len() as f64;
         let text = format!(
@@ -159,8 +160,6 @@ impl Run<'_> {
         let path = self.folder.join("metrics.json");
         let json = serde_json::to_vec_pretty(&metrics).map_err(|e| Error::Setting(format!("no metrics: {e}")))?;
         write_file(&path, &json).map_err(Error::io("write", &path))?;
-        let checkpoint = self.folder.join(CHECKPOINT);
-        std::fs::remove_file(&checkpoint).map_err(Error::io("remove", &checkpoint))?;
         Ok(metrics)
     }
 }
