@@ -20,6 +20,7 @@ mod features;
 pub mod finetune;
 pub mod format;
 mod frozen;
+pub mod gan;
 pub mod known;
 mod layer;
 mod near;

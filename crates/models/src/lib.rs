@@ -7,6 +7,7 @@ pub mod backbone;
 pub mod cache;
 pub mod efficientnet;
 mod error;
+pub mod gan;
 mod imagenet;
 pub mod init;
 pub mod lenet;

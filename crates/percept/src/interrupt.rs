@@ -6,9 +6,9 @@
 use crate::progress::Screen;
 use std::path::Path;
 
-/// From now on a signal that ends the process first says how to go on with the run that is to make `out`.
+/// From now on a signal that ends the process first says how to go on with the run of this verb that is to make `out`.
 #[cfg(unix)]
-pub(crate) fn watch(out: &Path, screen: Screen) -> std::io::Result<()> {
+pub(crate) fn watch(out: &Path, verb: &'static str, screen: Screen) -> std::io::Result<()> {
     use signal_hook::consts::{SIGINT, SIGTERM};
     use std::sync::mpsc;
     use std::time::Duration;
@@ -19,7 +19,7 @@ pub(crate) fn watch(out: &Path, screen: Screen) -> std::io::Result<()> {
         let Some(signal) = signals.forever().next() else { return };
         let (said, wait) = mpsc::channel();
         std::thread::spawn(move || {
-            let text = unfinished(&out).map(|run| format!("interrupted: go on with `percept train --resume {run}`"));
+            let text = unfinished(&out).map(|run| format!("interrupted: go on with `percept {verb} --resume {run}`"));
             screen.end(text.as_deref());
             said.send(())
         });
@@ -32,7 +32,7 @@ pub(crate) fn watch(out: &Path, screen: Screen) -> std::io::Result<()> {
 
 /// Elsewhere the process just ends.
 #[cfg(not(unix))]
-pub(crate) fn watch(_: &Path, _: Screen) -> std::io::Result<()> {
+pub(crate) fn watch(_: &Path, _: &'static str, _: Screen) -> std::io::Result<()> {
     Ok(())
 }
 

@@ -4,9 +4,10 @@ mod add;
 mod bench;
 mod check;
 mod explain;
+mod gan;
 mod targets;
 
-use crate::args::{self, Backbone, Cli, Format, Verb};
+use crate::args::{self, Backbone, Cli, Format, Gan, Verb};
 use crate::interrupt;
 use crate::progress::Progress;
 use anyhow::{Result, anyhow, bail};
@@ -41,9 +42,14 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
     let events = &mut |event: Event| progress.show(event);
     match cli.verb {
         Verb::Train(args) => {
-            interrupt::watch(args.resume.as_ref().unwrap_or(&args.out), screen)?;
+            interrupt::watch(args.resume.as_ref().unwrap_or(&args.out), "train", screen)?;
             run_train(args, &settings, events)
         }
+        Verb::Gan(Gan::Train(args)) => {
+            interrupt::watch(args.resume.as_ref().unwrap_or(&args.out), "gan train", screen)?;
+            gan::train(args, &settings, events)
+        }
+        Verb::Gan(Gan::Sample(args)) => gan::sample(&args, &settings),
         Verb::Check(args) => check::run(args, &settings, events),
         Verb::Evaluate(args) => run_evaluate(args, &settings, events),
         Verb::Predict(args) => run_predict(args, &settings),

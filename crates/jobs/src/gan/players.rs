@@ -1,0 +1,126 @@
+//! The two players of a GAN: weights in one arena, a step for each.
+
+use super::pictures::Pictures;
+use crate::{Error, Result};
+use percept_engine::{Input, Settings};
+use percept_graph::Params;
+use percept_graph::onnx::Model;
+use percept_learn::checkpoint;
+use percept_learn::optim::{Group, Optimizer, State};
+use percept_learn::random::mixed;
+use percept_learn::trainer::{BatchNorm, Step, Weights};
+use percept_models::gan::{DISCRIMINATOR, Dcgan, GENERATOR, first_value};
+use percept_models::init::{Init, initialize_with};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::path::Path;
+
+/// As in the paper of DCGAN: a low rate, and little memory of gradients, whose target moves.
+const ADAM: Optimizer = Optimizer::Adam { beta1: 0.5, beta2: 0.999, epsilon: 1e-8 };
+const LEARNING_RATE: f32 = 2e-4;
+/// The share of themselves that running statistics keep in a step.
+const MOMENTUM: f32 = 0.9;
+
+pub(super) struct Players {
+    gan: Dcgan,
+    weights: Weights,
+    /// Discriminator, then generator; so are the groups.
+    steps: [Step; 2],
+    groups: [Vec<Group>; 2],
+    state: State,
+    batch: usize,
+    seed: u64,
+}
+
+impl Players {
+    pub(super) fn new(gan: Dcgan, batch: usize, seed: u64, settings: &Settings) -> Result<Self> {
+        let losses = [gan.discriminator_loss()?, gan.generator_loss()?];
+        let params = initialize_with(&losses[0], seed, first_value)?;
+        let statistics = BatchNorm::Batch { momentum: MOMENTUM };
+        let weights = Weights::new(&[&losses[0], &losses[1]], &params, statistics, |_| true)?;
+        let step = |loss, player: &str| Step::new(loss, &weights, |name| name.starts_with(player), settings.clone());
+        let steps = [step(&losses[0], DISCRIMINATOR)?, step(&losses[1], GENERATOR)?];
+        let groups = [DISCRIMINATOR, GENERATOR].map(|player| {
+            let of_player: Vec<_> =
+                weights.slices().iter().filter(|slice| slice.name.starts_with(player)).cloned().collect();
+            Group::of_slices(&of_player, 1.0, 0.0, |_| false)
+        });
+        let state = State::new(&ADAM, weights.parameters.len());
+        Ok(Self { gan, weights, steps, groups, state, batch, seed })
+    }
+
+    /// Steps taken so far.
+    pub(super) fn taken(&self) -> u64 {
+        self.state.step
+    }
+
+    /// A step of the discriminator, then one of the generator: the losses of both. What is drawn depends on the seed and the
+    /// number of the step alone.
+    pub(super) fn step(&mut self, pictures: &Pictures) -> Result<[f32; 2]> {
+        let step = self.taken();
+        let place = mixed(self.seed, step);
+        let real = pictures.batch((0..self.batch as u64).map(|i| mixed(place, i)));
+        let side = self.gan.size;
+        let shape = [self.batch, self.gan.channels, side, side];
+        let mut losses = [0.0; 2];
+        for (player, loss) in losses.iter_mut().enumerate() {
+            // Both have taken as many steps, and each moves its own part of the state.
+            self.state.step = step;
+            let noise = noise(self.seed, &format!("noise.{step}.{player}"), [self.batch, self.gan.noise]);
+            let inputs = [(&[self.batch, self.gan.noise, 1, 1][..], Input::F32(&noise)), (&shape, Input::U8(&real))];
+            *loss = self.steps[player].run(&mut self.weights, &inputs[..2 - player])?;
+            let Weights { parameters, gradients, .. } = &mut self.weights;
+            ADAM.step(&mut self.state, &self.groups[player], LEARNING_RATE, parameters, gradients)?;
+        }
+        if losses.iter().all(|loss| loss.is_finite()) {
+            return Ok(losses);
+        }
+        let text = format!("the losses were no numbers any more at step {step}: begin a new run with another --seed");
+        Err(Error::Setting(text))
+    }
+
+    /// The generator as a model file says it.
+    pub(super) fn generator(&self) -> Result<Model> {
+        let graph = self.gan.generator()?;
+        let mut all = self.weights.params()?;
+        let params: Params =
+            graph.parameters().filter_map(|value| Some((value.name.clone(), all.remove(&value.name)?))).collect();
+        Ok(Model { graph, params, ..Model::default() })
+    }
+
+    /// Numbers that are trained: of the discriminator, of the generator.
+    pub(super) fn parameters(&self) -> [usize; 2] {
+        [0, 1].map(|player| self.groups[player].iter().map(|group| group.range.len()).sum())
+    }
+
+    /// Writes all that the next step depends on, beside what else the run has to know.
+    pub(super) fn save(&self, path: &Path, about: &impl Serialize, film: &[f32]) -> Result<()> {
+        let mut lists = self.state.lists();
+        let arenas = [("parameters", &self.weights.parameters), ("running", &self.weights.running)];
+        lists.extend(arenas.map(|(name, list)| (name, &list[..])));
+        lists.push(("film", film));
+        Ok(checkpoint::save(path, &(self.state.step, about), &lists)?)
+    }
+
+    /// Goes on from what was saved, if anything was: what the run has to know, and the film.
+    pub(super) fn load<T: DeserializeOwned>(&mut self, path: &Path) -> Result<Option<(T, Vec<f32>)>> {
+        let Some(((step, about), mut lists)) = checkpoint::load::<(u64, T)>(path)? else { return Ok(None) };
+        let state = State::from_lists(&ADAM, self.weights.parameters.len(), step, &mut lists);
+        let mut take =
+            |name, len: Option<usize>| lists.remove(name).filter(|list| len.is_none_or(|len| list.len() == len));
+        let parameters = take("parameters", Some(self.weights.parameters.len()));
+        let running = take("running", Some(self.weights.running.len()));
+        match (state, parameters, running, take("film", None)) {
+            (Some(state), Some(parameters), Some(running), Some(film)) => {
+                (self.state, self.weights.parameters, self.weights.running) = (state, parameters, running);
+                Ok(Some((about, film)))
+            }
+            _ => Err(Error::Setting(format!("{} is of another network: begin a new run", path.display()))),
+        }
+    }
+}
+
+/// Normal numbers with variance 1.
+pub(super) fn noise(seed: u64, name: &str, [count, width]: [usize; 2]) -> Vec<f32> {
+    Init::Normal(1.0).draw(seed, name, &[count, width])
+}
