@@ -4,12 +4,14 @@ mod add;
 mod bench;
 mod check;
 mod explain;
+mod text;
 mod train;
 
 pub(crate) use add::Add;
 pub(crate) use bench::Bench;
 pub(crate) use check::Check;
 pub(crate) use explain::{Explain, Method};
+pub(crate) use text::{Labels, Text, TextPredict, TextSample, TextTrain};
 pub(crate) use train::Train;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -50,6 +52,8 @@ pub(crate) enum Verb {
     Bench(Bench),
     Augment(Augment),
     Demo(Demo),
+    #[command(subcommand)]
+    Text(Text),
     #[command(subcommand)]
     Backbone(Backbone),
     Completions(Completions),

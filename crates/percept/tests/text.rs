@@ -1,0 +1,83 @@
+//! `percept text` as a user runs it, on small texts.
+
+#![allow(clippy::unwrap_used)]
+
+use percept_graph::onnx::Model;
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn percept(args: &[&str], folder: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_percept")).args(args).current_dir(folder).output().unwrap()
+}
+
+#[track_caller]
+fn done(args: &[&str], folder: &Path) -> String {
+    let output = percept(args, folder);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[track_caller]
+fn refused(args: &[&str], folder: &Path, words: &[&str]) {
+    let output = percept(args, folder);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let last = said.lines().last().unwrap();
+    assert!(last.starts_with("error: ") && words.iter().all(|word| last.contains(word)), "{said}");
+    assert!(output.stdout.is_empty());
+}
+
+const TRAIN: [&str; 10] = ["text", "train", "song.txt", "--steps", "60", "--hidden", "48", "--layers", "2", "--format"];
+
+#[test]
+fn a_song_of_one_line_is_learned_and_sung() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    fs::write(root.join("song.txt"), "über die Brücke geht es hin und her\n".repeat(300)).unwrap();
+    let metrics = done(&[&TRAIN[..], &["json", "-o", "a"]].concat(), root);
+    assert_eq!(metrics.trim(), fs::read_to_string(root.join("a/metrics.json")).unwrap().trim());
+    let metrics: Value = serde_json::from_str(&metrics).unwrap();
+    // 18 characters: 2.9 nats if it knew nothing.
+    assert!(metrics["nats_per_character"].as_f64().unwrap() < 0.3, "{metrics}");
+    assert_eq!(
+        (&metrics["characters"], &metrics["vocabulary"], &metrics["steps"]),
+        (&1079.into(), &18.into(), &60.into())
+    );
+    let config = fs::read_to_string(root.join("a/config.toml")).unwrap();
+    assert!(config.contains("steps = 60") && config.contains("hidden = 48"), "{config}");
+
+    // The same seed makes the same bits at any number of threads, another seed others.
+    done(&[&TRAIN[..], &["json", "-o", "b", "--threads", "1"]].concat(), root);
+    done(&[&TRAIN[..], &["json", "-o", "c", "--seed", "1"]].concat(), root);
+    let model = |run: &str| fs::read(root.join(run).join("model.onnx")).unwrap();
+    assert!(model("a") == model("b") && model("a") != model("c"));
+    let Model { graph, metadata, .. } = Model::read(&root.join("a/model.onnx")).unwrap();
+    assert_eq!((graph.inputs().len(), graph.outputs().len()), (5, 5));
+    assert!(metadata["percept.labels"].contains("\"ü\""));
+
+    let sing = |args: &[&str]| done(&[&["text", "sample", "a/model.onnx", "--length", "60"], args].concat(), root);
+    let sung = sing(&["--prompt", "über die ", "--temperature", "0.1"]);
+    assert!(sung.starts_with("über die Brücke geht es hin und her\nüber"), "{sung}");
+    assert_eq!(sung.chars().count(), 9 + 60 + 1);
+    let [one, again, other] = ["5", "5", "6"].map(|seed| sing(&["--temperature", "3", "--seed", seed]));
+    assert!(one == again && one != other);
+}
+
+#[test]
+fn what_cannot_be_learned_or_written_is_one_clear_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    fs::write(root.join("short.txt"), "too short").unwrap();
+    fs::write(root.join("no.onnx"), "no model").unwrap();
+    fs::write(root.join("song.txt"), "la la la lu\n".repeat(20)).unwrap();
+    refused(&["text", "train", "short.txt"], root, &["short.txt", "9 characters"]);
+    refused(&["text", "train", "missing.txt"], root, &["missing.txt"]);
+    refused(&["text", "train", "song.txt", "-o", "no.onnx"], root, &["no.onnx exists already"]);
+    refused(&["text", "sample", "no.onnx"], root, &["no.onnx"]);
+    assert_eq!(fs::read_dir(root).unwrap().count(), 3);
+    done(&["text", "train", "song.txt", "--time-limit", "1s", "-q"], root);
+    refused(&["text", "sample", "run/model.onnx", "--prompt", "lalo"], root, &["'o'"]);
+    refused(&["text", "sample", "run/model.onnx", "--temperature=-1"], root, &["temperature"]);
+}
