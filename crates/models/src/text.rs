@@ -44,7 +44,8 @@ impl Language {
         for layer in 0..layers {
             let [h, c] = ["hidden", "cell"]
                 .map(|what| net.input(&format!("{what}.{layer}"), DType::F32, [1.into(), "B".into(), hidden.into()]));
-            let made = sequence.lstm("lstm", hidden, Recurrence::default().layer(layer).hidden(h).cell(c));
+            // Nodes of one name, which a stack under one name would have, are none for other runtimes.
+            let made = sequence.lstm(&format!("lstm{layer}"), hidden, Recurrence::default().hidden(h).cell(c));
             sequence = made.sequence.dropout(dropout);
             states.push((format!("next_hidden.{layer}"), made.hidden));
             states.push((format!("next_cell.{layer}"), made.cell));
@@ -108,5 +109,29 @@ impl Sentences {
         let (first, others) = greatest.split_first().ok_or_else(|| Error::Format("no widths of filters".into()))?;
         let logits = first.apply(ops::Concat { axis: 1 }, others).dropout(dropout).linear("fc", classes);
         net.finish(&[("logits", logits)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn nodes_have_names_of_their_own_as_other_runtimes_want() {
+        let language = Language { characters: 9, embedding: 4, hidden: 5, layers: 3, dropout: 0.5 }.build().unwrap();
+        let widths = vec![2, 3];
+        let sentences =
+            Sentences { words: 9, embedding: 4, widths, filters: 3, dropout: 0.5, classes: 2 }.build().unwrap();
+        for graph in [language, sentences] {
+            let names: BTreeSet<_> = graph.nodes().iter().map(|node| &node.name).collect();
+            assert_eq!(names.len(), graph.nodes().len(), "{names:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_without_sense_are_errors() {
+        let kim = Sentences { words: 9, embedding: 4, widths: vec![], filters: 3, dropout: 0.5, classes: 2 };
+        assert!(kim.build().unwrap_err().to_string().contains("no widths"));
     }
 }

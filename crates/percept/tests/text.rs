@@ -29,7 +29,8 @@ fn refused(args: &[&str], folder: &Path, words: &[&str]) {
     assert!(output.stdout.is_empty());
 }
 
-const TRAIN: [&str; 10] = ["text", "train", "song.txt", "--steps", "60", "--hidden", "48", "--layers", "2", "--format"];
+const TRAIN: [&str; 10] =
+    ["text", "train", "song.txt", "--steps", "250", "--hidden", "48", "--layers", "2", "--format"];
 
 #[test]
 fn a_song_of_one_line_is_learned_and_sung() {
@@ -39,14 +40,14 @@ fn a_song_of_one_line_is_learned_and_sung() {
     let metrics = done(&[&TRAIN[..], &["json", "-o", "a"]].concat(), root);
     assert_eq!(metrics.trim(), fs::read_to_string(root.join("a/metrics.json")).unwrap().trim());
     let metrics: Value = serde_json::from_str(&metrics).unwrap();
-    // 18 characters: 2.9 nats if it knew nothing.
+    // 17 characters: 2.8 nats if it knew nothing.
     assert!(metrics["nats_per_character"].as_f64().unwrap() < 0.3, "{metrics}");
     assert_eq!(
         (&metrics["characters"], &metrics["vocabulary"], &metrics["steps"]),
-        (&1079.into(), &18.into(), &60.into())
+        (&1079.into(), &17.into(), &250.into())
     );
     let config = fs::read_to_string(root.join("a/config.toml")).unwrap();
-    assert!(config.contains("steps = 60") && config.contains("hidden = 48"), "{config}");
+    assert!(config.contains("steps = 250") && config.contains("hidden = 48"), "{config}");
 
     // The same seed makes the same bits at any number of threads, another seed others.
     done(&[&TRAIN[..], &["json", "-o", "b", "--threads", "1"]].concat(), root);
@@ -80,4 +81,45 @@ fn what_cannot_be_learned_or_written_is_one_clear_sentence() {
     done(&["text", "train", "song.txt", "--time-limit", "1s", "-q"], root);
     refused(&["text", "sample", "run/model.onnx", "--prompt", "lalo"], root, &["'o'"]);
     refused(&["text", "sample", "run/model.onnx", "--temperature=-1"], root, &["temperature"]);
+}
+
+#[test]
+fn lines_that_begin_with_a_label_become_a_classifier() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let line = |i: usize| {
+        let (label, word) = if i % 2 == 0 { ("good", "splendid") } else { ("bad", "dreadful") };
+        format!("{label} film {} was {word} , scene {}\n", i % 7, i % 5)
+    };
+    fs::write(root.join("lines.txt"), (0..200).map(line).collect::<String>()).unwrap();
+    fs::write(root.join("test.txt"), "good Splendid !\nbad a DREADFUL bore\nbad dreadful\n").unwrap();
+    fs::write(root.join("other.txt"), "good splendid\nodd dreadful\n").unwrap();
+    let train = |args: &[&str]| {
+        let all = [&["text", "train", "lines.txt", "--steps", "6", "--format", "json"], args].concat();
+        serde_json::from_str::<Value>(&done(&all, root)).unwrap()
+    };
+    let metrics = train(&["--folds", "2", "-o", "folds"]);
+    assert_eq!(
+        (&metrics["accuracy"], &metrics["sentences"], &metrics["measured_on"]),
+        (&1.0.into(), &200.into(), &"2 folds".into())
+    );
+    let metrics = train(&["--test", "test.txt", "-o", "test", "--threads", "1"]);
+    assert_eq!((&metrics["accuracy"], &metrics["sentences"]), (&1.0.into(), &3.into()));
+    // Both learned from all lines, in the same way.
+    let model = |run: &str| fs::read(root.join(run).join("model.onnx")).unwrap();
+    assert!(model("folds") == model("test"));
+
+    let said =
+        done(&["text", "predict", "folds/model.onnx", "A splendid goulash", "dreadful", "--format", "json"], root);
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&said[0]["classes"][0]["label"], &said[1]["classes"][0]["label"]), (&"good".into(), &"bad".into()));
+    assert_eq!(said[0]["unknown"], serde_json::json!(["a", "goulash"]));
+    let sum: f64 = (0..2).map(|i| said[0]["classes"][i]["probability"].as_f64().unwrap()).sum();
+    assert!((sum - 1.0).abs() < 1e-5);
+
+    refused(&["text", "train", "lines.txt", "--test", "other.txt"], root, &["other.txt, line 2", "\"odd\""]);
+    refused(&["text", "train", "lines.txt", "--folds", "201"], root, &["lines.txt", "201 folds"]);
+    refused(&["text", "sample", "folds/model.onnx"], root, &["folds/model.onnx", "no character model"]);
+    done(&["text", "train", "lines.txt", "--labels", "none", "--steps", "1"], root);
+    refused(&["text", "predict", "run/model.onnx", "x"], root, &["run/model.onnx", "no classifier of sentences"]);
 }

@@ -27,7 +27,8 @@ pub(super) fn epochs(seconds: f64, trainings: f64, most: u64, left: Option<Durat
     let fitting = left.map_or(f64::INFINITY, |left| SHARE * left.as_secs_f64() / (trainings * seconds).max(1e-9));
     let epochs = (fitting.min(most as f64) as u64).max(1);
     let epoch = format::duration(seconds);
-    (epochs, format!("{trainings} trainings of {epochs} epochs, each of about {epoch}"))
+    let often = if trainings > 1.0 { format!("{trainings} trainings of ") } else { String::new() };
+    (epochs, format!("{often}{epochs} epochs of about {epoch}"))
 }
 
 #[cfg(test)]
