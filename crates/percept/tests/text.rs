@@ -29,31 +29,32 @@ fn refused(args: &[&str], folder: &Path, words: &[&str]) {
     assert!(output.stdout.is_empty());
 }
 
-const TRAIN: [&str; 10] =
-    ["text", "train", "song.txt", "--steps", "250", "--hidden", "48", "--layers", "2", "--format"];
-
 #[test]
 fn a_song_of_one_line_is_learned_and_sung() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
-    fs::write(root.join("song.txt"), "über die Brücke geht es hin und her\n".repeat(300)).unwrap();
-    let metrics = done(&[&TRAIN[..], &["json", "-o", "a"]].concat(), root);
+    fs::write(root.join("song.txt"), "über die Brücke geht es hin und her\n".repeat(80)).unwrap();
+    let train = |out: &str, args: &[&str]| {
+        done(&[&["text", "train", "song.txt", "--hidden", "48", "--format", "json", "-o", out], args].concat(), root)
+    };
+    let metrics = train("a", &["--steps", "250"]);
     assert_eq!(metrics.trim(), fs::read_to_string(root.join("a/metrics.json")).unwrap().trim());
     let metrics: Value = serde_json::from_str(&metrics).unwrap();
     // 17 characters: 2.8 nats if it knew nothing.
     assert!(metrics["nats_per_character"].as_f64().unwrap() < 0.3, "{metrics}");
     assert_eq!(
         (&metrics["characters"], &metrics["vocabulary"], &metrics["steps"]),
-        (&1079.into(), &17.into(), &250.into())
+        (&287.into(), &17.into(), &250.into())
     );
     let config = fs::read_to_string(root.join("a/config.toml")).unwrap();
     assert!(config.contains("steps = 250") && config.contains("hidden = 48"), "{config}");
 
     // The same seed makes the same bits at any number of threads, another seed others.
-    done(&[&TRAIN[..], &["json", "-o", "b", "--threads", "1"]].concat(), root);
-    done(&[&TRAIN[..], &["json", "-o", "c", "--seed", "1"]].concat(), root);
+    train("b", &["--steps", "9", "--threads", "1"]);
+    train("c", &["--steps", "9"]);
+    train("d", &["--steps", "9", "--seed", "1"]);
     let model = |run: &str| fs::read(root.join(run).join("model.onnx")).unwrap();
-    assert!(model("a") == model("b") && model("a") != model("c"));
+    assert!(model("b") == model("c") && model("c") != model("d"));
     let Model { graph, metadata, .. } = Model::read(&root.join("a/model.onnx")).unwrap();
     assert_eq!((graph.inputs().len(), graph.outputs().len()), (5, 5));
     assert!(metadata["percept.labels"].contains("\"ü\""));
@@ -95,7 +96,7 @@ fn lines_that_begin_with_a_label_become_a_classifier() {
     fs::write(root.join("test.txt"), "good Splendid !\nbad a DREADFUL bore\nbad dreadful\n").unwrap();
     fs::write(root.join("other.txt"), "good splendid\nodd dreadful\n").unwrap();
     let train = |args: &[&str]| {
-        let all = [&["text", "train", "lines.txt", "--steps", "6", "--format", "json"], args].concat();
+        let all = [&["text", "train", "lines.txt", "--epochs", "6", "--format", "json"], args].concat();
         serde_json::from_str::<Value>(&done(&all, root)).unwrap()
     };
     let metrics = train(&["--folds", "2", "-o", "folds"]);
@@ -119,6 +120,7 @@ fn lines_that_begin_with_a_label_become_a_classifier() {
 
     refused(&["text", "train", "lines.txt", "--test", "other.txt"], root, &["other.txt, line 2", "\"odd\""]);
     refused(&["text", "train", "lines.txt", "--folds", "201"], root, &["lines.txt", "201 folds"]);
+    refused(&["text", "train", "lines.txt", "--steps", "6"], root, &["--steps", "--epochs"]);
     refused(&["text", "sample", "folds/model.onnx"], root, &["folds/model.onnx", "no character model"]);
     done(&["text", "train", "lines.txt", "--labels", "none", "--steps", "1"], root);
     refused(&["text", "predict", "run/model.onnx", "x"], root, &["run/model.onnx", "no classifier of sentences"]);

@@ -118,7 +118,7 @@ impl<'a> Fit<'a> {
         let loss = self.step.run(&mut self.weights, &inputs)?;
         if !loss.is_finite() {
             let step = self.state.step;
-            return Err(Error::Setting(format!("the loss of step {step} is no number: choose a lower learning rate")));
+            return Err(Error::Setting(format!("the loss of step {step} is no number: choose another seed")));
         }
         let Weights { parameters, gradients, .. } = &mut self.weights;
         Optimizer::ADAMW.step(&mut self.state, &self.groups, rate as f32, parameters, gradients)?;

@@ -5,14 +5,14 @@
 //! last tenth of the text is not learned from: on it the model is measured.
 
 use super::streams::{Batch, Streams};
-use super::{Characters, Config, Request, Sampler, plan, read};
+use super::{Characters, Config, Request, Sampler, plan, read, write};
 use crate::classifier::key;
-use crate::event::{Events, Phase};
+use crate::event::{Event, Events, Phase};
 use crate::output::Folder;
 use crate::{Error, Result, format};
 use percept_engine::{Input, Network, Settings};
 use percept_graph::onnx::Model;
-use percept_graph::{Builder, DType, Graph, Params, ops, write_file};
+use percept_graph::{Builder, DType, Graph, Params, ops};
 use percept_learn::loss::{CrossEntropy, Reduction, cross_entropy};
 use percept_learn::optim::{self, Group, Optimizer, Schedule, clip_by_norm, is_weight};
 use percept_learn::trainer::{BatchNorm, Step, Weights};
@@ -83,18 +83,14 @@ pub fn train(mut config: Config, out: &Path, settings: &Settings, events: Events
     let streams = Streams::new(learned, config.batch, config.unroll, config.seed);
     let counts = [learned.len(), held.len()].map(|count| format::count(count as u64));
     let distinct = characters.as_slice().len();
-    events(crate::event::Event::Note {
+    events(Event::Note {
         text: format!("{} characters to learn from, {} held out, {distinct} different ones", counts[0], counts[1]),
     });
     let steps = match config.steps {
-        Some(steps) => steps.max(1),
+        Some(steps) => steps,
         None => {
-            let seconds = Training::new(&config, &graph, settings)?.seconds(&streams)?;
-            let held_out = Duration::from_secs_f64(seconds * held.len() as f64 / (config.batch * config.unroll) as f64);
-            let limit = config.time_limit.map(Duration::from_secs);
-            let left = limit.map(|limit| limit.saturating_sub(start.elapsed() + held_out));
-            let (steps, text) = plan::steps(seconds, streams.steps(), left);
-            events(crate::event::Event::Note { text });
+            let (steps, text) = planned(&config, &graph, &streams, held.len(), start, settings)?;
+            events(Event::Note { text });
             steps
         }
     };
@@ -117,23 +113,47 @@ pub fn train(mut config: Config, out: &Path, settings: &Settings, events: Events
         steps,
         epochs: steps as f64 / streams.steps() as f64,
     };
-    let json = serde_json::to_vec_pretty(&metrics).map_err(|e| Error::Setting(e.to_string()))?;
-    write(&folder, "metrics.json", &json)?;
-    let mut sample = String::new();
-    let request = Request { length: SAMPLE, seed: config.seed, ..Request::default() };
-    Sampler::new(&graph, &params, characters.clone(), settings)?.sample(&request, &mut |c| {
-        sample.push(c);
-        true
-    })?;
-    write(&folder, "sample.txt", sample.as_bytes())?;
-    model(graph, params, &characters)?.write(&folder.path().join("model.onnx"))?;
+    leave(&folder, &metrics, graph, params, characters, config.seed, settings)?;
     folder.finish()?;
     Ok(Trained { out: out.into(), metrics })
 }
 
-fn write(folder: &Folder, name: &str, bytes: &[u8]) -> Result<()> {
-    let path = folder.path().join(name);
-    write_file(&path, bytes).map_err(Error::io("write", &path))
+/// The steps that there is time for, and that in a sentence.
+fn planned(
+    config: &Config,
+    graph: &Graph,
+    streams: &Streams<'_>,
+    held: usize,
+    start: Instant,
+    settings: &Settings,
+) -> Result<(u64, String)> {
+    let seconds = Training::new(config, graph, settings)?.seconds(streams)?;
+    let measuring = Duration::from_secs_f64(seconds * held as f64 / (config.batch * config.unroll) as f64);
+    let limit = config.time_limit.map(Duration::from_secs);
+    let left = limit.map(|limit| limit.saturating_sub(start.elapsed() + measuring));
+    Ok(plan::steps(seconds, streams.steps(), left))
+}
+
+/// Writes what was found out, a sample, and the model.
+fn leave(
+    folder: &Folder,
+    metrics: &Metrics,
+    graph: Graph,
+    params: Params,
+    characters: Characters,
+    seed: u64,
+    settings: &Settings,
+) -> Result<()> {
+    let json = serde_json::to_vec_pretty(metrics).map_err(|e| Error::Setting(e.to_string()))?;
+    write(folder, "metrics.json", &json)?;
+    let mut sample = String::new();
+    let request = Request { length: SAMPLE, seed, ..Request::default() };
+    Sampler::new(&graph, &params, characters.clone(), settings)?.sample(&request, &mut |c| {
+        sample.push(c);
+        true
+    })?;
+    write(folder, "sample.txt", sample.as_bytes())?;
+    Ok(model(graph, params, &characters)?.write(&folder.path().join("model.onnx"))?)
 }
 
 /// The model file, whose labels are the characters.
@@ -194,9 +214,7 @@ impl<'a> Training<'a> {
         let norm = clip_by_norm(&mut self.weights.gradients, self.config.clip);
         if !norm.is_finite() {
             let step = self.state.step;
-            return Err(Error::Setting(format!(
-                "the gradient of step {step} is no number: choose a lower learning rate"
-            )));
+            return Err(Error::Setting(format!("the gradient of step {step} is no number: choose another seed")));
         }
         let Weights { parameters, gradients, .. } = &mut self.weights;
         Optimizer::ADAMW.step(&mut self.state, &self.groups, rate as f32, parameters, gradients)?;

@@ -15,7 +15,9 @@ pub use characters::Characters;
 pub use config::Config;
 pub use sample::{Request, Sampler};
 
+use crate::output::Folder;
 use crate::{Error, Result};
+use percept_graph::write_file;
 use std::path::Path;
 
 /// Whether the lines of a file look as if each began with its label: two labels or more, each of them often.
@@ -30,4 +32,9 @@ pub fn is_labelled(path: &Path) -> Result<bool> {
 fn read(path: &Path) -> Result<String> {
     let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
     Ok(String::from_utf8(bytes).unwrap_or_else(|e| e.as_bytes().iter().map(|&byte| char::from(byte)).collect()))
+}
+
+fn write(folder: &Folder, name: &str, bytes: &[u8]) -> Result<()> {
+    let path = folder.path().join(name);
+    write_file(&path, bytes).map_err(Error::io("write", &path))
 }

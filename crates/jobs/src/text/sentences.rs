@@ -4,15 +4,15 @@
 //! that learned from all sentences, except for that file.
 
 use super::fit::{Fit, answers};
-use super::plan;
 use super::words::{Labelled, Sentence, Words};
+use super::{plan, write};
 use crate::classifier::key;
 use crate::event::{Event, Events, Phase};
 use crate::output::Folder;
 use crate::{Error, Result, format};
 use percept_engine::Settings;
 use percept_graph::onnx::Model;
-use percept_graph::{Builder, Graph, Params, write_file};
+use percept_graph::{Builder, Graph, Params};
 use percept_learn::metrics::wilson;
 use percept_learn::random::mixed;
 use serde::{Deserialize, Serialize};
@@ -118,18 +118,13 @@ pub fn train(mut config: Config, out: &Path, settings: &Settings, events: Events
     let folder = Folder::create(out)?;
     let Labelled { labels, sentences } = Labelled::read(&config.text, None)?;
     let test = config.test.as_deref().map(|file| Labelled::read(file, Some(&labels))).transpose()?;
-    let folds = config.folds.unwrap_or(10);
+    let folds = config.folds.unwrap_or(sentences.len().min(10));
     if !(2..=sentences.len()).contains(&folds) {
         let (file, count) = (config.text.display(), format::count(sentences.len() as u64));
         return Err(Error::Setting(format!("{file}: {count} sentences cannot be divided into {folds} folds")));
     }
     let (count, classes) = (format::count(sentences.len() as u64), labels.len());
     events(Event::Note { text: format!("{count} sentences of {classes} classes") });
-    // In which order the seed puts them says which fold each belongs to.
-    let mut order: Vec<usize> = (0..sentences.len()).collect();
-    order.sort_by_key(|&i| mixed(config.seed, i as u64));
-    let mut fold_of = vec![0; sentences.len()];
-    order.iter().enumerate().for_each(|(place, &i)| fold_of[i] = place % folds);
     let measured = match (&test, config.folds) {
         (Some(_), _) => 0,
         (None, Some(folds)) => folds,
@@ -151,22 +146,7 @@ pub fn train(mut config: Config, out: &Path, settings: &Settings, events: Events
     let toml = toml::to_string(&config).map_err(|e| Error::Setting(e.to_string()))?;
     write(&folder, "config.toml", toml.as_bytes())?;
 
-    let (mut right, mut asked) = (0, 0);
-    for fold in 0..measured {
-        let part = |held: bool| {
-            let chosen = (0..sentences.len()).filter(|&i| (fold_of[i] == fold) == held).map(|i| &sentences[i]);
-            chosen.collect::<Vec<_>>()
-        };
-        let (learned, held) = (part(false), part(true));
-        let fit = Fit::new(&config, &learned, classes, settings)?;
-        let mut phase = Phase::start(&mut *events, "Learning, some held out", Some(fit.steps(epochs)), "steps");
-        let (graph, params, words) = fit.run(epochs, &mut phase)?;
-        let found = count_right(&graph, &params, &words, &held, settings)?;
-        let share = format::percent(found as f64 / held.len() as f64);
-        phase.finish(format!("{} of {measured}, {share} right of {}", fold + 1, format::count(held.len() as u64)));
-        right += found;
-        asked += held.len();
-    }
+    let (mut right, mut asked) = held_out(&config, &all, [measured, folds], classes, settings, &mut *events)?;
     let fit = Fit::new(&config, &all, classes, settings)?;
     let mut phase = Phase::start(&mut *events, "Learning from all", Some(fit.steps(epochs)), "steps");
     let (graph, params, words) = fit.run(epochs, &mut phase)?;
@@ -197,9 +177,36 @@ pub fn train(mut config: Config, out: &Path, settings: &Settings, events: Events
     Ok(Trained { out: out.into(), metrics })
 }
 
-fn write(folder: &Folder, name: &str, bytes: &[u8]) -> Result<()> {
-    let path = folder.path().join(name);
-    write_file(&path, bytes).map_err(Error::io("write", &path))
+/// How many sentences are named right, of how many, if so many of the folds are held out in turn.
+fn held_out(
+    config: &Config,
+    sentences: &[&Sentence],
+    [measured, folds]: [usize; 2],
+    classes: usize,
+    settings: &Settings,
+    events: Events<'_>,
+) -> Result<(usize, usize)> {
+    // The order in which the seed puts them says which fold each belongs to.
+    let mut order: Vec<usize> = (0..sentences.len()).collect();
+    order.sort_by_key(|&i| mixed(config.seed, i as u64));
+    let (mut right, mut asked) = (0, 0);
+    for fold in 0..measured {
+        let part = |held: bool| {
+            let chosen = order.iter().enumerate().filter(|(place, _)| (place % folds == fold) == held);
+            chosen.map(|(_, &i)| sentences[i]).collect::<Vec<_>>()
+        };
+        let (learned, held) = (part(false), part(true));
+        let fit = Fit::new(config, &learned, classes, settings)?;
+        let epochs = config.epochs.unwrap_or(MOST_EPOCHS);
+        let mut phase = Phase::start(&mut *events, "Learning, some held out", Some(fit.steps(epochs)), "steps");
+        let (graph, params, words) = fit.run(epochs, &mut phase)?;
+        let found = count_right(&graph, &params, &words, &held, settings)?;
+        let share = format::percent(found as f64 / held.len() as f64);
+        phase.finish(format!("{} of {measured}, {share} right of {}", fold + 1, format::count(held.len() as u64)));
+        right += found;
+        asked += held.len();
+    }
+    Ok((right, asked))
 }
 
 fn count_right(

@@ -115,6 +115,9 @@ impl Labelled {
         for (line, pair) in lines(&text) {
             found.push((line, pair.ok_or_else(|| wrong(line, "a label and a sentence are wanted".into()))?));
         }
+        if found.is_empty() {
+            return Err(Error::Setting(format!("{}: there are no sentences in it", path.display())));
+        }
         let all: BTreeSet<&str> = found.iter().map(|(_, (label, _))| *label).collect();
         let own: Vec<String> = all.into_iter().map(String::from).collect();
         let labels = labels.unwrap_or(&own).to_vec();
@@ -161,6 +164,9 @@ mod tests {
         std::fs::write(&file, "1 fine\n0 bad\n\n2\n").unwrap();
         let message = Labelled::read(file.path(), None).unwrap_err().to_string();
         assert!(message.ends_with(", line 4: a label and a sentence are wanted"), "{message}");
+        std::fs::write(&file, "\n").unwrap();
+        let message = Labelled::read(file.path(), None).unwrap_err().to_string();
+        assert!(message.ends_with(": there are no sentences in it"), "{message}");
         std::fs::write(&file, "1 fine\n0 bad").unwrap();
         let labels = ["0", "2"].map(String::from);
         let message = Labelled::read(file.path(), Some(&labels)).unwrap_err().to_string();

@@ -46,7 +46,10 @@ pub(crate) struct TextTrain {
     /// Time for everything, such as 90s, 5m or 1h; none for as many times through the text as are worth it
     #[arg(long, default_value = "15m", value_parser = limit, value_name = "TIME")]
     pub(crate) time_limit: Limit,
-    /// Take so many steps, whatever time that is; for a classifier, go so many times through the sentences
+    /// Go so many times through the sentences of a classifier, whatever time that is
+    #[arg(long, value_name = "N", conflicts_with = "time_limit", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) epochs: Option<u64>,
+    /// Take so many steps with a model of characters, whatever time that is
     #[arg(long, value_name = "N", conflicts_with = "time_limit", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) steps: Option<u64>,
     /// Units of a layer of a model of characters

@@ -23,6 +23,11 @@ fn train(args: TextTrain, settings: &Settings, events: Events<'_>) -> Result<()>
         Labels::None if args.folds.is_some() || args.test.is_some() => bail!("--folds and --test want labels"),
         Labels::None => false,
     };
+    match (first, args.epochs, args.steps) {
+        (true, _, Some(_)) => bail!("--steps is for texts without labels: give --epochs"),
+        (false, Some(_), _) => bail!("--epochs is for sentences with labels: give --steps"),
+        _ => {}
+    }
     if first { train_sentences(args, settings, events) } else { train_language(args, settings, events) }
 }
 
@@ -32,8 +37,8 @@ fn train_sentences(args: TextTrain, settings: &Settings, events: Events<'_>) -> 
         test: args.test,
         folds: args.folds.map(|folds| folds as usize),
         seed: args.seed,
-        time_limit: args.time_limit.0.filter(|_| args.steps.is_none()),
-        epochs: args.steps,
+        time_limit: args.time_limit.0.filter(|_| args.epochs.is_none()),
+        epochs: args.epochs,
         ..sentences::Config::default()
     };
     let trained = sentences::train(config, &args.out, settings, events)?;
