@@ -89,7 +89,7 @@ fn lines_that_begin_with_a_label_become_a_classifier() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
     let line = |i: usize| {
-        let (label, word) = if i % 2 == 0 { ("good", "splendid") } else { ("bad", "dreadful") };
+        let (label, word) = if i.is_multiple_of(2) { ("good", "splendid") } else { ("bad", "dreadful") };
         format!("{label} film {} was {word} , scene {}\n", i % 7, i % 5)
     };
     fs::write(root.join("lines.txt"), (0..200).map(line).collect::<String>()).unwrap();
