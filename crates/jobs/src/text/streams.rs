@@ -41,7 +41,10 @@ impl<'a> Streams<'a> {
     /// What a step reads; each time through the text pieces begin elsewhere.
     pub(super) fn batch(&self, step: u64) -> Batch {
         let (epoch, piece) = (step / self.steps(), step % self.steps());
-        let offset = (mixed(self.seed, epoch) % self.unroll as u64) as usize + piece as usize * self.unroll;
+        // What the last place leaves at the end of the text.
+        let read = (self.batch - 1) * self.distance + self.steps() as usize * self.unroll;
+        let left = (self.codes.len() - 1).saturating_sub(read) as u64;
+        let offset = (mixed(self.seed, epoch) % (left + 1)) as usize + piece as usize * self.unroll;
         let at = |t: usize, place: usize| offset + place * self.distance + t;
         let places = (0..self.unroll).flat_map(|t| (0..self.batch).map(move |place| at(t, place)));
         let characters = places.clone().map(|i| self.codes[i]).collect();
@@ -72,8 +75,8 @@ mod tests {
                 }
                 last = Some(now);
             }
-            // Most of the text is read.
-            assert!(streams.steps() as usize * steps * batch * 3 > codes.len(), "{len}");
+            // An epoch reads a third or more of the text.
+            assert!(streams.steps() as usize * steps * batch * 3 >= codes.len(), "{len}");
         }
     }
 }
