@@ -33,6 +33,7 @@ pub mod report;
 mod score;
 pub mod targets;
 pub mod tensorboard;
+pub mod text;
 pub mod train;
 
 pub use classifier::Classifier;

@@ -14,6 +14,7 @@ pub mod lenet;
 pub mod mobilenet;
 pub mod network;
 pub mod resnet;
+pub mod text;
 pub mod torch;
 
 pub use backbone::{BACKBONES, Backbone};

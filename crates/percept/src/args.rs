@@ -5,6 +5,7 @@ mod bench;
 mod check;
 mod explain;
 mod gan;
+mod text;
 mod train;
 
 pub(crate) use add::Add;
@@ -12,6 +13,7 @@ pub(crate) use bench::Bench;
 pub(crate) use check::Check;
 pub(crate) use explain::{Explain, Method};
 pub(crate) use gan::{Gan, GanSample, GanTrain};
+pub(crate) use text::{Labels, Text, TextPredict, TextSample, TextTrain};
 pub(crate) use train::Train;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -54,6 +56,8 @@ pub(crate) enum Verb {
     Demo(Demo),
     #[command(subcommand)]
     Gan(Gan),
+    #[command(subcommand)]
+    Text(Text),
     #[command(subcommand)]
     Backbone(Backbone),
     Completions(Completions),

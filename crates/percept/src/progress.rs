@@ -44,6 +44,7 @@ pub(crate) struct Progress {
     quiet: bool,
     screen: Screen,
     phase: &'static str,
+    unit: &'static str,
 }
 
 impl Progress {
@@ -62,7 +63,7 @@ impl Progress {
             Event::Warning { text } => self.screen.line(&format!("warning: {text}")),
             _ if self.quiet => {}
             Event::PhaseStarted { phase, total, unit } => {
-                self.phase = phase;
+                (self.phase, self.unit) = (phase, unit);
                 *self.screen.bar() = Some(bar(phase, total, unit));
             }
             Event::Progress { done } => {
@@ -77,7 +78,11 @@ impl Progress {
                 let colon = if summary.is_empty() { "" } else { ": " };
                 self.screen.line(&format!("{}{colon}{summary} ({})", self.phase, duration(seconds)));
             }
-            Event::Metric { .. } => {}
+            Event::Metric { name, value, .. } => {
+                if let Some(bar) = self.screen.bar().as_ref().filter(|_| name.ends_with("/loss")) {
+                    bar.set_prefix(format!("{}, loss {value:.3}", self.unit));
+                }
+            }
             Event::Note { text } => self.screen.line(&text),
         }
     }

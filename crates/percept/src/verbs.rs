@@ -6,6 +6,7 @@ mod check;
 mod explain;
 mod gan;
 mod targets;
+mod text;
 
 use crate::args::{self, Backbone, Cli, Format, Gan, Verb};
 use crate::interrupt;
@@ -58,6 +59,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Verb::Bench(args) => bench::run(args, &settings, events),
         Verb::Augment(args) => run_augment(args, &settings, events),
         Verb::Demo(args) => run_demo(args, &settings, events),
+        Verb::Text(args) => text::run(args, &settings, events),
         Verb::Backbone(args) => run_backbone(args, events),
         Verb::Completions(args::Completions { shell }) => {
             let mut script = Vec::new();
