@@ -4,12 +4,14 @@ mod add;
 mod bench;
 mod check;
 mod explain;
+mod sound;
 mod train;
 
 pub(crate) use add::Add;
 pub(crate) use bench::Bench;
 pub(crate) use check::Check;
 pub(crate) use explain::{Explain, Method};
+pub(crate) use sound::{Predict as SoundPredict, Sound, Train as SoundTrain};
 pub(crate) use train::Train;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -52,6 +54,8 @@ pub(crate) enum Verb {
     Demo(Demo),
     #[command(subcommand)]
     Backbone(Backbone),
+    #[command(subcommand)]
+    Sound(Sound),
     Completions(Completions),
 }
 

@@ -4,6 +4,7 @@ mod add;
 mod bench;
 mod check;
 mod explain;
+mod sound;
 mod targets;
 
 use crate::args::{self, Backbone, Cli, Format, Verb};
@@ -53,6 +54,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Verb::Augment(args) => run_augment(args, &settings, events),
         Verb::Demo(args) => run_demo(args, &settings, events),
         Verb::Backbone(args) => run_backbone(args, events),
+        Verb::Sound(args) => sound::run(args, &settings, events),
         Verb::Completions(args::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "percept", &mut script);

@@ -91,6 +91,6 @@ fn views(text: &str) -> Result<Views, String> {
 #[derive(Clone, Copy)]
 pub(crate) struct Limit(pub(crate) Option<u64>);
 
-fn limit(text: &str) -> Result<Limit, String> {
+pub(super) fn limit(text: &str) -> Result<Limit, String> {
     if text == "none" { Ok(Limit(None)) } else { duration(text).map(|time| Limit(Some(time.as_secs().max(1)))) }
 }

@@ -1,7 +1,7 @@
 //! Gradients of functions of one number, of softmax, and the loss.
 
-use super::super::epilogue::normal;
 use super::super::Activation;
+use super::super::epilogue::normal;
 use super::{read, write};
 use crate::simd::{Isa, Kernel, Simd, math};
 
