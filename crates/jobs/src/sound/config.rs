@@ -34,7 +34,7 @@ impl Default for Config {
             leave_out: None,
             time_limit: Some(300),
             steps: None,
-            batch: 64,
+            batch: 32,
             learning_rate: 3e-3,
             weight_decay: 1e-2,
         }

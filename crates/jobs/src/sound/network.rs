@@ -5,16 +5,16 @@ use percept_graph::{Builder, DType, Graph, Var};
 use percept_learn::loss::{CrossEntropy, cross_entropy};
 
 /// Channels after each convolution.
-const CHANNELS: [usize; 3] = [32, 64, 128];
+const CHANNELS: [usize; 3] = [16, 32, 64];
 /// Share of the features that is dropped while training.
-const DROPOUT: f32 = 0.3;
+const DROPOUT: f32 = 0.1;
 
 /// What the network takes.
 pub(super) const INPUT: &str = "spectrogram";
 /// What it gives.
 pub(super) const OUTPUT: &str = "probabilities";
 
-/// `f32[N, 1, bands, frames]` to what is pooled, `f32[N, 128]`. Each map is half as high and wide as the one before.
+/// `f32[N, 1, bands, frames]` to what is pooled, `f32[N, 64]`. Each map is half as high and wide as the one before.
 fn features<'b>(net: &'b Builder, bands: usize, frames: usize) -> Var<'b> {
     let mut x = net.input(INPUT, DType::F32, ["N".into(), 1.into(), bands.into(), frames.into()]);
     for (i, channels) in (1..).zip(CHANNELS) {
