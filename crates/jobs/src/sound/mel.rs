@@ -71,8 +71,9 @@ impl Spectrogram {
     /// Some frames from `start` on, silence where there are none.
     pub(super) fn cut(&self, start: isize, frames: usize) -> Vec<f32> {
         let mut cut = vec![SILENCE; self.bands * frames];
-        let (to, from) = (start.min(0).unsigned_abs(), start.max(0).unsigned_abs());
-        let count = frames.saturating_sub(to).min(self.frames.saturating_sub(from));
+        let to = start.min(0).unsigned_abs().min(frames);
+        let from = start.max(0).unsigned_abs().min(self.frames);
+        let count = (frames - to).min(self.frames - from);
         for band in 0..self.bands {
             let source = &self.values[band * self.frames..][from..from + count];
             cut[band * frames..][to..to + count].copy_from_slice(source);
