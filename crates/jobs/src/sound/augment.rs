@@ -6,13 +6,13 @@ use super::mel::{Mel, SILENCE, Spectrogram};
 use percept_learn::random::mixed;
 
 /// Speed differs by at most this share, and the pitch with it (Ko et al., "Audio augmentation for speech recognition", Interspeech 2015).
-const SPEED: f32 = 0.15;
+const SPEED: f32 = 0.1;
 /// Half of the recordings get noise, whose standard deviation is at most this share of the recording's.
 const NOISE: f32 = 0.2;
 /// So many stripes of bands and of frames are silenced (Park et al., "SpecAugment", Interspeech 2019).
 const STRIPES: usize = 2;
 /// The widest stripe, as a share of all bands or frames.
-const WIDEST: f32 = 0.15;
+const WIDEST: f32 = 0.1;
 
 /// A stream of random numbers.
 struct Draw(u64);
