@@ -57,7 +57,7 @@ def main(model, folder):
         worst = max(worst, max(abs(said[i] - ours[label]) for i, label in enumerate(labels)))
         compared += 1
     print(f"{compared} recordings, largest difference {worst:.1e}")
-    sys.exit(compared == 0 or worst > 1e-4)
+    sys.exit(int(compared == 0 or worst > 1e-4))
 
 
 if __name__ == "__main__":
