@@ -9,7 +9,7 @@ use serde::Serialize;
 use std::path::PathBuf;
 
 /// Recordings that are looked at together.
-const CHUNK: usize = 64;
+const CHUNK: usize = 16;
 
 /// The answer to one recording.
 #[derive(Debug, Serialize)]

@@ -27,6 +27,10 @@ pub struct Clip {
 
 /// Whether a file begins as a recording does that can be read.
 pub(super) fn is_recording(path: &Path) -> bool {
+    // A pipe would be waited for.
+    if !path.is_file() {
+        return false;
+    }
     let mut start = Vec::with_capacity(12);
     let read = std::fs::File::open(path).and_then(|file| file.take(12).read_to_end(&mut start));
     read.is_ok() && (start.starts_with(b"fLaC") || (start.starts_with(b"RIFF") && start.ends_with(b"WAVE")))

@@ -102,21 +102,28 @@ fn read(found: &mut Found, settings: &Settings, events: Events<'_>) -> Result<Ve
                 }
             }
         }
-        if samples > MAX_SAMPLES {
-            return Err(Error::Setting(format!(
-                "the recordings have over {MAX_SAMPLES} samples: give fewer, or shorter ones"
-            )));
-        }
+        check_samples(samples)?;
         phase.progress((kept.len() + found.skipped.len()) as u64);
     }
     found.recordings = kept;
     let rate = most_common(&clips);
+    let resampled = |clip: &Clip| clip.samples.len().saturating_mul(rate as usize) / clip.rate.max(1) as usize;
+    check_samples(clips.iter().map(resampled).sum())?;
     let clips = parallel::map(&settings.pool, &clips, |clip, _| clip.clone().at_rate(rate));
     let seconds = samples as f64 / f64::from(rate.max(1));
     phase.finish(format!("{} at {} Hz", format::duration(seconds), format::count(rate.into())));
     match clips.is_empty() {
         true => Err(Error::Setting("no recording could be read: the warnings say why".into())),
         false => Ok(clips),
+    }
+}
+
+fn check_samples(samples: usize) -> Result<()> {
+    match samples > MAX_SAMPLES {
+        true => {
+            Err(Error::Setting(format!("the recordings have over {MAX_SAMPLES} samples: give fewer, or shorter ones")))
+        }
+        false => Ok(()),
     }
 }
 
