@@ -29,6 +29,14 @@ pub enum Error {
         /// What is wrong, and what to do.
         reason: String,
     },
+    /// A recording cannot be read.
+    #[error("cannot read the recording {}: {reason}", path.display())]
+    Recording {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
     /// The output is there already.
     #[error("{} exists already: choose another output, or move it away", .0.display())]
     Exists(PathBuf),
@@ -63,6 +71,7 @@ impl Error {
     pub(crate) fn reason(&self) -> String {
         match self {
             Self::Photos(error) => error.reason(),
+            Self::Recording { reason, .. } => reason.clone(),
             other => other.to_string(),
         }
     }

@@ -1,4 +1,4 @@
-//! What a user wants done, a file for each: train, check, evaluate, predict, explain, augment, bench.
+//! What a user wants done, a file for each: train, check, evaluate, predict, explain, augment, bench, sound.
 //!
 //! A job takes typed settings, sends what it is doing as a stream of [events](event), and gives back what came of it. It prints
 //! nothing: the command line draws bars from the events, tests read them.
@@ -31,6 +31,7 @@ mod photos;
 pub mod predict;
 pub mod report;
 mod score;
+pub mod sound;
 pub mod targets;
 pub mod tensorboard;
 pub mod text;

@@ -5,6 +5,7 @@ mod bench;
 mod check;
 mod explain;
 mod gan;
+mod sound;
 mod text;
 mod train;
 
@@ -13,6 +14,7 @@ pub(crate) use bench::Bench;
 pub(crate) use check::Check;
 pub(crate) use explain::{Explain, Method};
 pub(crate) use gan::{Gan, GanSample, GanTrain};
+pub(crate) use sound::{Predict as SoundPredict, Sound, Train as SoundTrain};
 pub(crate) use text::{Labels, Text, TextPredict, TextSample, TextTrain};
 pub(crate) use train::Train;
 
@@ -60,6 +62,8 @@ pub(crate) enum Verb {
     Text(Text),
     #[command(subcommand)]
     Backbone(Backbone),
+    #[command(subcommand)]
+    Sound(Sound),
     Completions(Completions),
 }
 

@@ -5,6 +5,7 @@ mod bench;
 mod check;
 mod explain;
 mod gan;
+mod sound;
 mod targets;
 mod text;
 
@@ -61,6 +62,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Verb::Demo(args) => run_demo(args, &settings, events),
         Verb::Text(args) => text::run(args, &settings, events),
         Verb::Backbone(args) => run_backbone(args, events),
+        Verb::Sound(args) => sound::run(args, &settings, events),
         Verb::Completions(args::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "percept", &mut script);
