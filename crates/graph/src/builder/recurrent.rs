@@ -130,7 +130,8 @@ fn add(graph: &mut Graph, x: ValueId, name: &str, op: Op, given: Recurrence<'_>)
     while inputs.last() == Some(&None) {
         inputs.pop();
     }
-    graph.add_node(name, op, inputs, &[])
+    // Nodes of a stack have one name, which runtimes refuse.
+    graph.add_node(format!("{name}_l{}", given.layer), op, inputs, &[])
 }
 
 #[cfg(test)]
