@@ -130,8 +130,9 @@ fn add(graph: &mut Graph, x: ValueId, name: &str, op: Op, given: Recurrence<'_>)
     while inputs.last() == Some(&None) {
         inputs.pop();
     }
-    // Nodes of a stack have one name, which runtimes refuse.
-    graph.add_node(format!("{name}_l{}", given.layer), op, inputs, &[])
+    // The layers of a stack share `name`, but no two nodes of a file may.
+    let node = if given.layer == 0 { name.to_string() } else { format!("{name}_l{}", given.layer) };
+    graph.add_node(node, op, inputs, &[])
 }
 
 #[cfg(test)]
