@@ -23,6 +23,7 @@ mod frozen;
 pub mod gan;
 pub mod known;
 mod layer;
+mod learner;
 mod near;
 mod output;
 mod package;

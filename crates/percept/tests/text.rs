@@ -76,6 +76,12 @@ fn what_cannot_be_learned_or_written_is_one_clear_sentence() {
     fs::write(root.join("song.txt"), "la la la lu\n".repeat(20)).unwrap();
     refused(&["text", "train", "short.txt"], root, &["short.txt", "9 characters"]);
     refused(&["text", "train", "missing.txt"], root, &["missing.txt"]);
+    refused(&["text", "train", "/dev/zero"], root, &["/dev/zero is not a file"]);
+    // It takes no room on the disk.
+    let huge = fs::File::create(root.join("huge.txt")).unwrap();
+    huge.set_len(1 << 40).unwrap();
+    refused(&["text", "train", "huge.txt"], root, &["huge.txt is over 256 MB"]);
+    fs::remove_file(root.join("huge.txt")).unwrap();
     refused(&["text", "train", "song.txt", "-o", "no.onnx"], root, &["no.onnx exists already"]);
     refused(&["text", "sample", "no.onnx"], root, &["no.onnx"]);
     assert_eq!(fs::read_dir(root).unwrap().count(), 3);

@@ -9,6 +9,8 @@ use percept_photos::resize::{Filter, Preprocess};
 use sha2::{Digest, Sha256};
 use std::path::Path;
 
+/// Bytes of all pictures together.
+const MAX_BYTES: usize = 4 << 30;
 /// Pictures that are decoded between two signs of progress.
 const CHUNK: usize = 256;
 
@@ -25,6 +27,12 @@ impl Pictures {
     /// Reads all pictures that a folder, a file or an archive stands for: their shorter sides are brought to `size`, the middle is kept.
     pub(super) fn read(root: &Path, size: usize, settings: &Settings, events: Events<'_>) -> Result<Self> {
         let (listing, _) = photos::pictures(root)?;
+        if listing.pictures.len().saturating_mul(3 * size * size) > MAX_BYTES {
+            let count = format::count(listing.pictures.len() as u64);
+            let text =
+                format!("{count} pictures of {size} pixels do not fit into 4 GB: give fewer, or a smaller --size");
+            return Err(Error::Setting(text));
+        }
         let side = size as u32;
         let preprocess = Preprocess::new(side, side, Filter::Bicubic)?;
         let mut phase = Phase::start(events, "Reading pictures", Some(listing.pictures.len() as u64), "pictures");

@@ -10,13 +10,14 @@ use super::results::{Evaluation, measure};
 use super::scan::{Found, find};
 use super::{Clip, Config, augment, network};
 use crate::event::{Event, Events, Phase};
+use crate::learner::Learner;
 use crate::output::{Folder, absent};
 use crate::{Error, Result, format, parallel};
 use percept_engine::{Input, Settings};
-use percept_graph::{Graph, Params, write_file};
-use percept_learn::optim::{Group, Optimizer, Schedule, State, is_weight};
+use percept_graph::{Graph, Params};
+use percept_learn::optim::Schedule;
 use percept_learn::random::mixed;
-use percept_learn::trainer::{BatchNorm, Step, Weights};
+use percept_learn::trainer::BatchNorm;
 use percept_models::initialize;
 use percept_photos::scan::Skipped;
 use std::path::{Path, PathBuf};
@@ -67,18 +68,22 @@ pub fn train(mut config: Config, out: &Path, settings: &Settings, events: Events
         seed: config.seed,
         settings,
     };
-    let params = learn(&mut config, &examples, found.classes.len(), start, &mut *events)?;
-    let write = |name: &str, bytes: &[u8]| {
-        let path = folder.path().join(name);
-        write_file(&path, bytes).map_err(Error::io("write", &out.join(name)))
-    };
-    write("model.onnx", &package(&sound, &params, &found.classes)?.to_bytes()?)?;
-    write("labels.txt", (found.classes.join("\n") + "\n").as_bytes())?;
-    write("config.toml", config.to_toml()?.as_bytes())?;
+    let graph = network::training(examples.mel.settings().bands, examples.frames, found.classes.len())?;
+    let first = initialize(&graph, config.seed)?;
+    if config.steps.is_none() {
+        let seconds = Run::new(&graph, &first, &config, &examples)?.seconds()?;
+        let left = config.time_limit.map(|limit| limit as f64 - start.elapsed().as_secs_f64());
+        config.steps = Some(planned(seconds, left, &examples, &mut *events));
+    }
+    // Before the first step, so that what was decided is known whatever happens.
+    folder.write("config.toml", config.to_toml()?.as_bytes())?;
+    let params = Run::new(&graph, &first, &config, &examples)?.learn(config.steps.unwrap_or(1), &mut *events)?;
+    folder.write("model.onnx", &package(&sound, &params, &found.classes)?.to_bytes()?)?;
+    folder.write("labels.txt", (found.classes.join("\n") + "\n").as_bytes())?;
     let mut model = Model::open(&folder.path().join("model.onnx"), settings)?;
     let evaluation = measure(&mut model, &found, &clips, [&learned, &apart], &config, settings, events)?;
     let json = serde_json::to_vec_pretty(&evaluation);
-    write("metrics.json", &json.map_err(|e| Error::Setting(format!("metrics cannot be written: {e}")))?)?;
+    folder.write("metrics.json", &json.map_err(|e| Error::Setting(format!("metrics cannot be written: {e}")))?)?;
     folder.finish()?;
     Ok(Trained { out: out.into(), evaluation })
 }
@@ -177,45 +182,6 @@ impl Examples<'_> {
     }
 }
 
-/// Trains the network; writes into `config` how many steps it takes.
-fn learn(
-    config: &mut Config,
-    examples: &Examples<'_>,
-    classes: usize,
-    start: Instant,
-    events: Events<'_>,
-) -> Result<Params> {
-    let graph = network::training(examples.mel.settings().bands, examples.frames, classes)?;
-    let params = initialize(&graph, config.seed)?;
-    let mut run = Run::new(&graph, &params, config, examples)?;
-    if config.steps.is_none() {
-        let mut timed = Instant::now();
-        for step in 0..=TIMED {
-            run.step(step, TIMED + 1)?;
-            timed = if step == 0 { Instant::now() } else { timed };
-        }
-        let seconds = timed.elapsed().as_secs_f64() / TIMED as f64;
-        let left = config.time_limit.map(|limit| limit as f64 - start.elapsed().as_secs_f64());
-        config.steps = Some(planned(seconds, left, examples, &mut *events));
-        run = Run::new(&graph, &params, config, examples)?;
-    }
-    let steps = config.steps.unwrap_or(1);
-    let mut phase = Phase::start(events, "Training", Some(steps), "steps");
-    let (mut sum, mut last) = (0.0, 0.0);
-    for step in 0..steps {
-        let loss = run.step(step, steps)?;
-        phase.metric("sound/loss", step + 1, loss.into());
-        phase.progress(step + 1);
-        sum += f64::from(loss);
-        if (step + 1) % (steps / 10).max(1) == 0 {
-            last = sum / (steps / 10).max(1) as f64;
-            sum = 0.0;
-        }
-    }
-    phase.finish(format!("loss {last:.3} in the last tenth of {} steps", format::count(steps)));
-    Ok(run.weights.params()?)
-}
-
 /// How many steps there is time for, and that in a sentence.
 fn planned(seconds: f64, left: Option<f64>, examples: &Examples<'_>, events: Events<'_>) -> u64 {
     let (count, batch) = (examples.clips.len() as u64, examples.batch as u64);
@@ -240,35 +206,51 @@ fn affordable(seconds: f64, left: Option<f64>, epoch: u64) -> u64 {
 
 /// A network under training.
 struct Run<'a> {
-    weights: Weights,
-    step: Step,
-    groups: Vec<Group>,
-    state: State,
+    learner: Learner,
     learning_rate: f64,
     examples: &'a Examples<'a>,
 }
 
 impl<'a> Run<'a> {
     fn new(graph: &Graph, params: &Params, config: &Config, examples: &'a Examples<'a>) -> Result<Self> {
-        let weights = Weights::new(&[graph], params, BatchNorm::Batch { momentum: 0.9 }, |_| true)?;
-        let step = Step::new(graph, &weights, |_| true, examples.settings.clone())?;
-        let groups = Group::of_slices(weights.slices(), 1.0, config.weight_decay, is_weight);
-        let state = State::new(&Optimizer::ADAMW, weights.parameters.len());
-        Ok(Self { weights, step, groups, state, learning_rate: config.learning_rate, examples })
+        let (statistics, decay) = (BatchNorm::Batch { momentum: 0.9 }, config.weight_decay);
+        let learner = Learner::new(graph, params, statistics, decay, None, examples.settings)?;
+        Ok(Self { learner, learning_rate: config.learning_rate, examples })
     }
 
     /// Takes a step of so many; gives back its loss.
     fn step(&mut self, step: u64, steps: u64) -> Result<f32> {
         let Examples { mel, frames, batch, .. } = self.examples;
         let (spectrograms, labels) = self.examples.batch(step);
-        self.step.seed = step.cast_signed();
         let shape = [*batch, 1, mel.settings().bands, *frames];
         let inputs = [(&shape[..], Input::F32(&spectrograms)), (&shape[..1], Input::I64(&labels))];
-        let loss = self.step.run(&mut self.weights, &inputs)?;
-        let rate = (self.learning_rate * Schedule::OneCycle.factor(step, steps)) as f32;
-        let Weights { parameters, gradients, .. } = &mut self.weights;
-        Optimizer::ADAMW.step(&mut self.state, &self.groups, rate, parameters, gradients)?;
-        Ok(loss)
+        self.learner.learn(&inputs, step, self.learning_rate * Schedule::OneCycle.factor(step, steps))
+    }
+
+    /// How long a step takes.
+    fn seconds(&mut self) -> Result<f64> {
+        self.step(0, TIMED + 1)?;
+        let start = Instant::now();
+        (1..=TIMED).try_for_each(|step| self.step(step, TIMED + 1).map(drop))?;
+        Ok(start.elapsed().as_secs_f64() / TIMED as f64)
+    }
+
+    /// Takes all steps; gives back what was learned.
+    fn learn(mut self, steps: u64, events: Events<'_>) -> Result<Params> {
+        let mut phase = Phase::start(events, "Training", Some(steps), "steps");
+        let last = steps - steps.div_ceil(10);
+        let mut sum = 0.0;
+        for step in 0..steps {
+            let loss = self.step(step, steps)?;
+            phase.metric("sound/loss", step + 1, loss.into());
+            phase.progress(step + 1);
+            if step >= last {
+                sum += f64::from(loss);
+            }
+        }
+        let mean = sum / (steps - last) as f64;
+        phase.finish(format!("loss {mean:.3} in the last tenth of {} steps", format::count(steps)));
+        Ok(self.learner.weights.params()?)
     }
 }
 

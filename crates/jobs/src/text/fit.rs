@@ -2,14 +2,15 @@
 
 use super::sentences::Config;
 use super::words::{NONE, Sentence, Words};
+use crate::Result;
 use crate::event::Phase;
-use crate::{Error, Result};
+use crate::learner::Learner;
 use percept_engine::{Input, Network, Settings};
 use percept_graph::{Builder, DType, Graph, Params};
 use percept_learn::loss::{CrossEntropy, cross_entropy};
-use percept_learn::optim::{self, Group, Optimizer, Schedule, is_weight};
+use percept_learn::optim::Schedule;
 use percept_learn::random::mixed;
-use percept_learn::trainer::{BatchNorm, Step, Weights};
+use percept_learn::trainer::BatchNorm;
 use percept_models::init::{Init, initialize_with};
 use percept_models::text::Sentences;
 use std::time::Instant;
@@ -59,10 +60,7 @@ pub(super) struct Fit<'a> {
     sentences: &'a [&'a Sentence],
     words: Words,
     graph: Graph,
-    weights: Weights,
-    step: Step,
-    state: optim::State,
-    groups: Vec<Group>,
+    learner: Learner,
 }
 
 impl<'a> Fit<'a> {
@@ -81,11 +79,8 @@ impl<'a> Fit<'a> {
         let net = Builder::from_graph(graph.clone());
         let labels = net.input("labels", DType::I64, ["N".into()]);
         let loss = net.finish(&[("loss", cross_entropy(net.find("logits"), labels, CrossEntropy::default()))])?;
-        let weights = Weights::new(&[&loss], &params, BatchNorm::Frozen, |_| true)?;
-        let step = Step::new(&loss, &weights, |_| true, settings.clone())?;
-        let groups = Group::of_slices(weights.slices(), 1.0, config.weight_decay, is_weight);
-        let state = optim::State::new(&Optimizer::ADAMW, weights.parameters.len());
-        Ok(Self { config, sentences, words, graph, weights, step, state, groups })
+        let learner = Learner::new(&loss, &params, BatchNorm::Frozen, config.weight_decay, None, settings)?;
+        Ok(Self { config, sentences, words, graph, learner })
     }
 
     /// The sentences of each step of an epoch: those of a step are about as long as each other, the steps are in any order.
@@ -105,7 +100,7 @@ impl<'a> Fit<'a> {
     }
 
     fn learn(&mut self, batch: &[usize], rate: f64) -> Result<f32> {
-        let place = mixed(self.config.seed, self.state.step);
+        let place = mixed(self.config.seed, self.learner.taken());
         let forget = |i: usize, word: usize| {
             let drawn = mixed(mixed(place, i as u64), word as u64) >> 11;
             (drawn as f64 / (1u64 << 53) as f64) < self.config.forget
@@ -114,15 +109,7 @@ impl<'a> Fit<'a> {
         let (text, length) = filled(&batch.iter().map(encode).collect::<Vec<_>>());
         let labels: Vec<i64> = batch.iter().map(|&i| self.sentences[i].label as i64).collect();
         let inputs = [(&[batch.len(), length][..], Input::I64(&text)), (&[batch.len()], Input::I64(&labels))];
-        self.step.seed = place.cast_signed();
-        let loss = self.step.run(&mut self.weights, &inputs)?;
-        if !loss.is_finite() {
-            let step = self.state.step;
-            return Err(Error::Setting(format!("the loss of step {step} is no number: choose another seed")));
-        }
-        let Weights { parameters, gradients, .. } = &mut self.weights;
-        Optimizer::ADAMW.step(&mut self.state, &self.groups, rate as f32, parameters, gradients)?;
-        Ok(loss)
+        self.learner.learn(&inputs, place, rate)
     }
 
     /// How long an epoch takes.
@@ -145,14 +132,14 @@ impl<'a> Fit<'a> {
         let total = self.steps(epochs);
         for epoch in 0..epochs {
             for batch in self.batches(epoch) {
-                let step = self.state.step;
+                let step = self.learner.taken();
                 let rate = self.config.learning_rate * Schedule::OneCycle.factor(step, total);
                 let loss = self.learn(&batch, rate)?;
                 phase.metric("text/loss", step + 1, loss.into());
                 phase.progress(step + 1);
             }
         }
-        let params = self.weights.params()?;
+        let params = self.learner.weights.params()?;
         Ok((self.graph, params, self.words))
     }
 }
@@ -170,7 +157,7 @@ mod tests {
         let config = Config { embedding: 3, filters: 2, ..Config::default() };
         let settings = Settings::detect().unwrap();
         let fit = Fit::new(&config, &all, 3, &settings).unwrap();
-        let mut network = Network::new(&fit.graph, &fit.weights.params().unwrap(), settings).unwrap();
+        let mut network = Network::new(&fit.graph, &fit.learner.weights.params().unwrap(), settings).unwrap();
         let row = fit.words.encode(&sentences[0].words, |_| false);
         let mut scores = |length: usize| {
             let row: Vec<i64> = row.iter().copied().chain(std::iter::repeat(NONE)).take(length).collect();

@@ -5,17 +5,19 @@
 //! last tenth of the text is not learned from: on it the model is measured.
 
 use super::streams::{Batch, Streams};
-use super::{Characters, Config, Request, Sampler, plan, read, write};
+use super::{Characters, Config, Request, Sampler, plan, read};
 use crate::classifier::key;
 use crate::event::{Event, Events, Phase};
+use crate::learner::Learner;
 use crate::output::Folder;
 use crate::{Error, Result, format};
 use percept_engine::{Input, Network, Settings};
 use percept_graph::onnx::Model;
 use percept_graph::{Builder, DType, Graph, Params, ops};
 use percept_learn::loss::{CrossEntropy, Reduction, cross_entropy};
-use percept_learn::optim::{self, Group, Optimizer, Schedule, clip_by_norm, is_weight};
-use percept_learn::trainer::{BatchNorm, Step, Weights};
+use percept_learn::optim::Schedule;
+use percept_learn::random::mixed;
+use percept_learn::trainer::BatchNorm;
 use percept_models::initialize;
 use percept_models::text::Language;
 use serde::Serialize;
@@ -96,10 +98,10 @@ pub fn train(mut config: Config, out: &Path, settings: &Settings, events: Events
     };
     config.steps = Some(steps);
     // Before the first step, so that what was decided is known whatever happens.
-    write(&folder, "config.toml", config.to_toml()?.as_bytes())?;
+    folder.write("config.toml", config.to_toml()?.as_bytes())?;
     let mut training = Training::new(&config, &graph, settings)?;
     let training_loss = training.run(&streams, &mut *events)?;
-    let params = training.weights.params()?;
+    let params = training.learner.weights.params()?;
     let phase = Phase::start(events, "Measuring", None, "characters");
     let nats = measure(&graph, &params, held, config.unroll, settings)?;
     phase.finish(format!("{nats:.3} nats for a character of the text held out"));
@@ -145,14 +147,14 @@ fn leave(
     settings: &Settings,
 ) -> Result<()> {
     let json = serde_json::to_vec_pretty(metrics).map_err(|e| Error::Setting(e.to_string()))?;
-    write(folder, "metrics.json", &json)?;
+    folder.write("metrics.json", &json)?;
     let mut sample = String::new();
     let request = Request { length: SAMPLE, seed, ..Request::default() };
     Sampler::new(&graph, &params, characters.clone(), settings)?.sample(&request, &mut |c| {
         sample.push(c);
         true
     })?;
-    write(folder, "sample.txt", sample.as_bytes())?;
+    folder.write("sample.txt", sample.as_bytes())?;
     Ok(model(graph, params, &characters)?.write(&folder.path().join("model.onnx"))?)
 }
 
@@ -177,10 +179,7 @@ fn with_loss(network: &Graph, reduction: Reduction) -> Result<Graph> {
 /// A network while it learns.
 struct Training<'a> {
     config: &'a Config,
-    weights: Weights,
-    step: Step,
-    state: optim::State,
-    groups: Vec<Group>,
+    learner: Learner,
     /// What each layer remembers of the places: hidden state, then cell.
     states: Vec<Vec<f32>>,
 }
@@ -189,12 +188,9 @@ impl<'a> Training<'a> {
     fn new(config: &'a Config, graph: &Graph, settings: &Settings) -> Result<Self> {
         let params = initialize(graph, config.seed)?;
         let graph = with_loss(graph, Reduction::Mean)?;
-        let weights = Weights::new(&[&graph], &params, BatchNorm::Frozen, |_| true)?;
-        let step = Step::new(&graph, &weights, |_| true, settings.clone())?;
-        let groups = Group::of_slices(weights.slices(), 1.0, config.weight_decay, is_weight);
-        let state = optim::State::new(&Optimizer::ADAMW, weights.parameters.len());
-        let states = vec![Vec::new(); 2 * config.layers];
-        Ok(Self { config, weights, step, state, groups, states })
+        let (decay, clip) = (config.weight_decay, Some(config.clip));
+        let learner = Learner::new(&graph, &params, BatchNorm::Frozen, decay, clip, settings)?;
+        Ok(Self { config, learner, states: vec![Vec::new(); 2 * config.layers] })
     }
 
     /// Learns from a batch at this learning rate; gives back its loss.
@@ -206,18 +202,10 @@ impl<'a> Training<'a> {
         let mut inputs: Vec<(&[usize], Input<'_>)> = vec![(&shape, Input::I64(&batch.characters))];
         inputs.extend(self.states.iter().map(|values| (&state[..], Input::F32(values))));
         inputs.push((&shape, Input::I64(&batch.labels)));
-        self.step.seed = (self.config.seed ^ self.state.step.rotate_left(32)).cast_signed();
-        let loss = self.step.run(&mut self.weights, &inputs)?;
+        let loss = self.learner.learn(&inputs, mixed(self.config.seed, self.learner.taken()), rate)?;
         for (i, values) in self.states.iter_mut().enumerate() {
-            values.copy_from_slice(self.step.output(1 + i)?.1);
+            values.copy_from_slice(self.learner.output(1 + i)?);
         }
-        let norm = clip_by_norm(&mut self.weights.gradients, self.config.clip);
-        if !norm.is_finite() {
-            let step = self.state.step;
-            return Err(Error::Setting(format!("the gradient of step {step} is no number: choose another seed")));
-        }
-        let Weights { parameters, gradients, .. } = &mut self.weights;
-        Optimizer::ADAMW.step(&mut self.state, &self.groups, rate as f32, parameters, gradients)?;
         Ok(loss)
     }
 

@@ -15,10 +15,12 @@ pub use characters::Characters;
 pub use config::Config;
 pub use sample::{Request, Sampler};
 
-use crate::output::Folder;
 use crate::{Error, Result};
-use percept_graph::write_file;
+use std::io::Read;
 use std::path::Path;
+
+/// Longer texts are refused: a character takes several times as much memory while it is learned from.
+const MAX_BYTES: u64 = 256 << 20;
 
 /// Whether the lines of a file look as if each began with its label: two labels or more, each of them often.
 ///
@@ -30,11 +32,14 @@ pub fn is_labelled(path: &Path) -> Result<bool> {
 
 /// The text of a file: UTF-8, or else Latin-1, where every byte is a character.
 fn read(path: &Path) -> Result<String> {
-    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    // A pipe or a device might never end.
+    let length = std::fs::metadata(path).map_err(Error::io("read", path))?;
+    if !length.is_file() || length.len() > MAX_BYTES {
+        let reason = if length.is_file() { "is over 256 MB: give a part of it" } else { "is not a file" };
+        return Err(Error::Setting(format!("{} {reason}", path.display())));
+    }
+    let mut bytes = Vec::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES).read_to_end(&mut bytes));
+    read.map_err(Error::io("read", path))?;
     Ok(String::from_utf8(bytes).unwrap_or_else(|e| e.as_bytes().iter().map(|&byte| char::from(byte)).collect()))
-}
-
-fn write(folder: &Folder, name: &str, bytes: &[u8]) -> Result<()> {
-    let path = folder.path().join(name);
-    write_file(&path, bytes).map_err(Error::io("write", &path))
 }

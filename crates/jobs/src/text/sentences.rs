@@ -4,8 +4,8 @@
 //! that learned from all sentences, except for that file.
 
 use super::fit::{Fit, answers};
+use super::plan;
 use super::words::{Labelled, Sentence, Words};
-use super::{plan, write};
 use crate::classifier::key;
 use crate::event::{Event, Events, Phase};
 use crate::output::Folder;
@@ -144,7 +144,7 @@ pub fn train(mut config: Config, out: &Path, settings: &Settings, events: Events
     };
     config.epochs = Some(epochs);
     let toml = toml::to_string(&config).map_err(|e| Error::Setting(e.to_string()))?;
-    write(&folder, "config.toml", toml.as_bytes())?;
+    folder.write("config.toml", toml.as_bytes())?;
 
     let (mut right, mut asked) = held_out(&config, &all, [measured, folds], classes, settings, &mut *events)?;
     let fit = Fit::new(&config, &all, classes, settings)?;
@@ -171,7 +171,7 @@ pub fn train(mut config: Config, out: &Path, settings: &Settings, events: Events
         epochs,
     };
     let json = serde_json::to_vec_pretty(&metrics).map_err(|e| Error::Setting(e.to_string()))?;
-    write(&folder, "metrics.json", &json)?;
+    folder.write("metrics.json", &json)?;
     model(graph, params, &labels, &words)?.write(&folder.path().join("model.onnx"))?;
     folder.finish()?;
     Ok(Trained { out: out.into(), metrics })

@@ -22,6 +22,8 @@ pub struct Step {
     moves: Vec<Slice>,
     /// The further outputs of the graph.
     others: usize,
+    /// Of parameters and running statistics: other weights are refused.
+    lens: [usize; 2],
     /// What dropout drops in the next run is drawn from this; to name it after the step gives every step and every repetition their own.
     pub seed: i64,
 }
@@ -50,11 +52,17 @@ impl Step {
         let names: Vec<_> = moves.iter().map(|slice| &slice.name).collect();
         let outputs = open.outputs(&wanted, &names, &statistics)?;
         open.to.set_outputs(outputs);
-        let fixed = open.to.parameters().map(|value| (value.name.clone(), weights.fixed[&value.name].clone()));
-        let fixed: Params = fixed.collect();
+        let unknown =
+            |name: &str| Error::Network(format!("the weights were made without \"{name}\" of \"{}\"", graph.name));
+        let fixed = open.to.parameters().map(|value| {
+            let tensor = weights.fixed.get(&value.name).ok_or_else(|| unknown(&value.name))?;
+            Ok((value.name.clone(), tensor.clone()))
+        });
+        let fixed = fixed.collect::<Result<Params>>()?;
         let network = Network::new(&open.to, &fixed, settings)?;
         let (inputs, others) = (graph.inputs().len(), graph.outputs().len() - 1);
-        Ok(Self { network, inputs, drops: open.drops(), reads, gives, moves, others, seed: 0 })
+        let lens = [weights.parameters.len(), weights.running.len()];
+        Ok(Self { network, inputs, drops: open.drops(), reads, gives, moves, others, lens, seed: 0 })
     }
 
     /// Computes the loss of a batch, which it gives back, and its gradients, and moves the running statistics.
@@ -62,9 +70,12 @@ impl Step {
     /// `inputs` are those of the graph. Gradients of weights that are not asked for stay as they were.
     ///
     /// # Errors
-    /// Inputs that do not fit the network, or no rows at all, whose mean loss and statistics would not be numbers.
+    /// Inputs or weights that do not fit the network, or no rows at all, whose mean loss and statistics would not be numbers.
     pub fn run(&mut self, weights: &mut Weights, inputs: &[(&[usize], Input<'_>)]) -> Result<f32> {
         Error::check_size("inputs", inputs.len(), self.inputs)?;
+        Error::check_size("parameters", weights.parameters.len(), self.lens[0])?;
+        Error::check_size("gradients", weights.gradients.len(), self.lens[0])?;
+        Error::check_size("running statistics", weights.running.len(), self.lens[1])?;
         if inputs.iter().any(|(shape, _)| shape.contains(&0)) {
             return Err(Error::Network("a batch without pictures has no loss".into()));
         }

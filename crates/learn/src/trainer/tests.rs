@@ -108,3 +108,17 @@ fn dropout_is_drawn_from_the_seed_and_its_gradient_from_the_same() {
     assert_ne!(first, gradients(2));
     assert_eq!(first, gradients(1));
 }
+
+#[test]
+fn weights_of_another_network_are_refused() {
+    let mut questions = Questions::new();
+    let net = Builder::new("other");
+    let y = net.input("x", DType::F32, ["N".into(), 3.into()]).linear("other", 1);
+    let other = with_losses(&net.finish(&[("y", y)]).unwrap(), &[Loss::SquaredError]).unwrap();
+    let made = Step::new(&other, &questions.weights, |_| true, Settings::detect().unwrap());
+    assert!(made.err().unwrap().to_string().contains("made without \"other.weight\""));
+    questions.weights.parameters.pop();
+    let run =
+        questions.step.run_batch(&mut questions.weights, &[4, 3], Input::F32(&questions.pictures), &questions.lists);
+    assert!(run.unwrap_err().to_string().contains("parameters"));
+}
