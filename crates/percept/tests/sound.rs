@@ -124,7 +124,7 @@ fn what_cannot_be_used_is_one_clear_sentence() {
         assert!(!root.join("run").exists());
     };
     refused(&["train"], 2, &["RECORDINGS"]);
-    refused(&["train", "none"], 1, &["none does not exist"]);
+    refused(&["train", "none"], 1, &["none does not exist: give a folder or a tar of recordings"]);
     refused(&["train", "plan.toml"], 1, &["plan.toml is neither a folder"]);
     refused(&["train", "tones", "--leave-out", "eve"], 1, &["no speaker \"eve\": ann, bob"]);
     refused(&["train", "tones", "-o", "tones"], 1, &["tones exists already"]);

@@ -37,6 +37,9 @@ pub(super) struct Found {
 /// Nothing there that can be learned from.
 pub(super) fn find(root: &Path, events: Events<'_>) -> Result<Found> {
     let phase = Phase::start(events, "Finding recordings", None, "files");
+    if !root.exists() {
+        return Err(Error::Setting(format!("{} does not exist: give a folder or a tar of recordings", root.display())));
+    }
     let folder = unpacked(root)?;
     let (mut files, mut skipped) = (Vec::new(), Vec::new());
     walk(&folder, 0, &mut files)?;
