@@ -32,8 +32,10 @@ const fn network(name: &'static str, size: usize, table: Table) -> Network {
 }
 
 /// All networks, the oldest family first and the smallest of each first.
-pub const NETWORKS: [Network; 7] = [
+pub const NETWORKS: [Network; 9] = [
     network("lenet", 28, Table::LeNet),
+    network("resnet20", 32, Table::ResNet(Depth::RESNET20)),
+    network("resnet56", 32, Table::ResNet(Depth::RESNET56)),
     network("resnet18", 224, Table::ResNet(Depth::RESNET18)),
     network("resnet34", 224, Table::ResNet(Depth::RESNET34)),
     network("mobilenetv2", 224, Table::MobileNetV2),
@@ -50,7 +52,7 @@ impl Network {
     ///
     /// assert_eq!(Network::find("lenet")?.size, 28);
     /// let message = Network::find("lenet-5").unwrap_err().to_string();
-    /// assert!(message.starts_with("there is no network \"lenet-5\": choose one of lenet, resnet18, "));
+    /// assert!(message.starts_with("there is no network \"lenet-5\": choose one of lenet, resnet20, "));
     /// # Ok::<(), percept_models::Error>(())
     /// ```
     ///

@@ -41,8 +41,10 @@ fn logits(graph: &Graph, params: &Params, size: usize) -> Vec<f32> {
 #[test]
 fn parameters_have_the_names_and_shapes_of_torchvision() {
     let golden = golden();
-    for name in ["resnet18", "resnet34", "mobilenetv2"] {
-        let graph = Network::find(name).unwrap().build(224, 1000).unwrap();
+    for (name, size, classes) in
+        [("resnet20", 32, 5), ("resnet18", 224, 1000), ("resnet34", 224, 1000), ("mobilenetv2", 224, 1000)]
+    {
+        let graph = Network::find(name).unwrap().build(size, classes).unwrap();
         let shape = |ty: &TensorType| ty.shape.iter().map(ToString::to_string).collect::<Vec<_>>().join("x");
         let ours: BTreeMap<_, _> = graph.parameters().map(|value| (value.name.clone(), shape(&value.ty))).collect();
         let theirs = serde_json::from_value(golden[name]["parameters"].clone()).unwrap();

@@ -1,7 +1,8 @@
 """Writes torchvision.json of this folder, by hand, with torch and torchvision installed: python3 torchvision_names.py
 
 For each network the names and shapes of its parameters ("64x3x7x7"), and the logits of one picture for each size. Weights and picture
-follow from formulas which the test has as well, so no weights have to be stored. LeNet is not torchvision's; it is written down here.
+follow from formulas which the test has as well, so no weights have to be stored. LeNet and ResNet-20 are not torchvision's; they are
+written down here, ResNet-20 with torchvision's blocks.
 """
 
 import json
@@ -29,6 +30,24 @@ def lenet():
     return net, forward
 
 
+def resnet20():
+    """Of torchvision's ResNet-18 the classes and names; stages of its blocks as He et al. (2016), section 4.2, has them."""
+    net = torchvision.models.ResNet(torchvision.models.resnet.BasicBlock, [3, 3, 3, 1], num_classes=CLASSES)
+    net.inplanes = 16
+    net.conv1, net.bn1 = nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16)
+    net.maxpool = net.layer4 = nn.Identity()
+    for stage, channels in enumerate([16, 32, 64]):
+        layer = net._make_layer(torchvision.models.resnet.BasicBlock, channels, 3, stride=1 if stage == 0 else 2)
+        setattr(net, f"layer{stage + 1}", layer)
+    net.fc = nn.Linear(64, CLASSES)
+    return net, normalized(net)
+
+
+def normalized(net):
+    normalize = torchvision.transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    return lambda pixels: net(normalize(pixels / 255))
+
+
 def for_imagenet(name, small):
     net = getattr(torchvision.models, name)(num_classes=CLASSES)
     if small and name.startswith("resnet"):
@@ -37,8 +56,7 @@ def for_imagenet(name, small):
     elif small:
         for conv in (net.features[0][0], net.features[2].conv[1][0]):
             conv.stride = (1, 1)
-    normalize = torchvision.transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-    return net, lambda pixels: net(normalize(pixels / 255))
+    return net, normalized(net)
 
 
 def fill(name, tensor):
@@ -64,6 +82,10 @@ def parameters(net):
     return {name: value for name, value in net.state_dict().items() if not name.endswith("num_batches_tracked")}
 
 
+def shapes(net):
+    return {key: "x".join(map(str, value.shape)) for key, value in parameters(net).items()}
+
+
 @torch.no_grad()
 def logits(net, forward, size):
     net.double().eval()
@@ -73,9 +95,9 @@ def logits(net, forward, size):
 
 
 golden = {"lenet": {"logits": {28: logits(*lenet(), 28)}}}
+golden["resnet20"] = {"logits": {size: logits(*resnet20(), size) for size in (32, 97)}, "parameters": shapes(resnet20()[0])}
 for name in ("resnet18", "resnet34", "mobilenet_v2"):
-    shapes = {key: "x".join(map(str, value.shape)) for key, value in parameters(getattr(torchvision.models, name)()).items()}
     found = {size: logits(*for_imagenet(name, size <= 64), size) for size in (33, 97)}
-    golden[name.replace("_", "")] = {"logits": found, "parameters": shapes}
+    golden[name.replace("_", "")] = {"logits": found, "parameters": shapes(getattr(torchvision.models, name)())}
 lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(rest, separators=(',', ':'))}" for name, rest in golden.items())
 (pathlib.Path(__file__).parent / "torchvision.json").write_text("{\n" + lines + "\n}\n")

@@ -16,6 +16,7 @@ Examples:
   percept train photos --out best --time-limit 20m --backbone efficientnet-lite2
   percept train photos --unknown anything-else      tells better when it is none of the classes
   percept train mnist --network lenet --from-scratch --no-flip
+  percept train cifar10 --network resnet20 --from-scratch --time-limit 20m
   percept train eyes --targets eyes.csv --out heart    answers to several questions: image,age,smoker,grade
   percept train --resume signs                      go on after an interruption
   percept train --config run/config.toml --out again   the same model again, to the bit")]
@@ -49,7 +50,8 @@ pub(crate) struct Train {
     /// The pretrained network: a name from `percept backbone list`, or an ONNX file
     #[arg(long, default_value = "efficientnet-lite0", value_name = "NAME|FILE")]
     pub(crate) backbone: String,
-    /// Train this network instead, from zero: lenet, resnet18, resnet34, mobilenetv2 or efficientnet-lite0, 1, 2
+    /// Train this network instead, from zero: lenet, resnet20, resnet56, resnet18, resnet34, mobilenetv2 or
+    /// efficientnet-lite0, 1, 2
     #[arg(long, value_name = "NAME", requires = "from_scratch", conflicts_with = "backbone")]
     pub(crate) network: Option<String>,
     /// Begin with random weights: for pictures that are small, or like no photo
