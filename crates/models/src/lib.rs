@@ -14,6 +14,7 @@ pub mod lenet;
 pub mod mobilenet;
 pub mod network;
 pub mod resnet;
+pub mod resnet9;
 pub mod text;
 pub mod torch;
 

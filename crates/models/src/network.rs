@@ -5,7 +5,7 @@
 
 use crate::efficientnet::{self, Scale};
 use crate::resnet::{self, Depth};
-use crate::{Error, lenet, mobilenet};
+use crate::{Error, lenet, mobilenet, resnet9};
 use percept_graph::Graph;
 
 /// Which table builds a network.
@@ -13,6 +13,7 @@ use percept_graph::Graph;
 enum Table {
     LeNet,
     ResNet(Depth),
+    ResNet9,
     MobileNetV2,
     EfficientNet(Scale),
 }
@@ -32,10 +33,11 @@ const fn network(name: &'static str, size: usize, table: Table) -> Network {
 }
 
 /// All networks, the oldest family first and the smallest of each first.
-pub const NETWORKS: [Network; 9] = [
+pub const NETWORKS: [Network; 10] = [
     network("lenet", 28, Table::LeNet),
     network("resnet20", 32, Table::ResNet(Depth::RESNET20)),
     network("resnet56", 32, Table::ResNet(Depth::RESNET56)),
+    network("resnet9", 32, Table::ResNet9),
     network("resnet18", 224, Table::ResNet(Depth::RESNET18)),
     network("resnet34", 224, Table::ResNet(Depth::RESNET34)),
     network("mobilenetv2", 224, Table::MobileNetV2),
@@ -82,6 +84,7 @@ impl Network {
     pub fn build(&self, size: usize, classes: usize) -> Result<Graph, percept_graph::Error> {
         match self.table {
             Table::LeNet => lenet::classifier(self.name, size, classes),
+            Table::ResNet9 => resnet9::classifier(self.name, size, classes),
             Table::ResNet(depth) => resnet::classifier(self.name, depth, size, classes),
             Table::MobileNetV2 => mobilenet::classifier(self.name, size, classes),
             Table::EfficientNet(scale) => efficientnet::classifier(self.name, &Scale { size, ..scale }, classes),

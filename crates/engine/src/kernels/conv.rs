@@ -156,7 +156,7 @@ impl Conv<'_> {
                     row: window.stride[1] * weights.inputs,
                     lines: bands.windows(),
                     runs: weights.runs(window, &bands),
-                    b,
+                    b: b.view(),
                     c: y.wrapping_add(first),
                     ldc: self.ldc,
                     accumulate: false,

@@ -1,6 +1,7 @@
 //! Matrix products over a right-hand side that is packed once into panels.
 
 use super::epilogue::{Activate, Epilogue, Finish};
+use super::layout::Block as Transposed;
 use super::tile::{Runs, Tile, offset, panel};
 use super::{Out, check_range};
 use crate::simd::{AlignedBuf, Isa, Kernel, Simd};
@@ -50,14 +51,13 @@ impl PackedB {
 
     /// The panels, which can be filled one beside the other from a matrix that lies as `from` says.
     pub fn panels_mut(&mut self, from: Layout) -> impl Iterator<Item = Panel<'_>> {
-        let (k, lanes, all) =
-            (self.k, self.isa.lanes(), (0..self.panels()).map(|p| self.columns(p)).collect::<Vec<_>>());
+        let (k, isa, all) = (self.k, self.isa, (0..self.panels()).map(|p| self.columns(p)).collect::<Vec<_>>());
         let mut rest = &mut self.data[..];
         all.into_iter().filter(move |_| k > 0).map(move |columns| {
-            let width = columns.len().next_multiple_of(lanes);
+            let width = columns.len().next_multiple_of(isa.lanes());
             let (data, behind) = std::mem::take(&mut rest).split_at_mut(k * width);
             rest = behind;
-            Panel { columns, width, data, from }
+            Panel { isa, columns, width, data, from }
         })
     }
 
@@ -73,21 +73,44 @@ impl PackedB {
 
     /// Panels of columns: the unit in which columns are divided among threads.
     pub fn panels(&self) -> usize {
+        self.view().panels()
+    }
+
+    /// The columns of a panel.
+    pub fn columns(&self, panel: usize) -> Range<usize> {
+        self.view().columns(panel)
+    }
+
+    pub(super) fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    pub(super) fn view(&self) -> View<'_> {
+        View { isa: self.isa, k: self.k, n: self.n, data: &self.data }
+    }
+}
+
+/// Packed columns: all of a [`PackedB`], or one of its panels.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a> {
+    isa: Isa,
+    k: usize,
+    n: usize,
+    data: &'a [f32],
+}
+
+impl View<'_> {
+    fn panels(&self) -> usize {
         match self.n.div_ceil(self.isa.lanes()) {
             vectors if vectors > 1 && self.isa.wide() => vectors / 2,
             vectors => vectors.div_ceil(2),
         }
     }
 
-    /// The columns of a panel.
-    pub fn columns(&self, panel: usize) -> Range<usize> {
+    fn columns(&self, panel: usize) -> Range<usize> {
         let width = 2 * self.isa.lanes();
         let end = if panel + 1 == self.panels() { self.n } else { (panel + 1) * width };
         panel * width..end
-    }
-
-    pub(super) fn isa(&self) -> Isa {
-        self.isa
     }
 }
 
@@ -130,6 +153,7 @@ impl Axis {
 
 /// A panel of a [`PackedB`], to be filled.
 pub struct Panel<'a> {
+    isa: Isa,
     pub(super) columns: Range<usize>,
     /// Columns with the padding.
     pub(super) width: usize,
@@ -153,6 +177,11 @@ impl Panel<'_> {
             }
             return;
         }
+        if rows.inner >= k && rows.steps[1] == 1 && columns.inner == usize::MAX {
+            let x = &b[first + self.columns.start * columns.steps[1]..];
+            let counts = [self.columns.len(), k];
+            return Transposed { x, row: columns.steps[1], counts, y: self.data, y_row: self.width }.run_on(self.isa);
+        }
         let inner = rows.inner.clamp(1, k);
         for i in (0..inner).step_by(ROWS) {
             let count = ROWS.min(inner - i);
@@ -166,6 +195,35 @@ impl Panel<'_> {
                 }
             }
         }
+    }
+}
+
+impl Panel<'_> {
+    /// Computes the panel's columns of `C[m×n] = A[m×k] · B`; rows of A are `k` apart, those of C `ldc`.
+    ///
+    /// # Safety
+    /// Of calls that run at the same time no two have a common element of `out`, and nobody reads what they write.
+    pub unsafe fn multiply(&self, m: usize, a: &[f32], out: Out<'_>, ldc: usize) {
+        let k = self.data.len() / self.width;
+        assert!(m > 0 && m * k <= a.len(), "a of {} for {m}×{k}", a.len());
+        out.check(m, self.columns.end, ldc);
+        let (isa, n) = (self.isa, self.columns.len());
+        let block = Block {
+            a: a.as_ptr(),
+            row: k,
+            lines: None,
+            runs: Runs::one(k),
+            b: View { isa, k, n, data: self.data },
+            c: out.ptr.wrapping_add(self.columns.start),
+            ldc,
+            accumulate: false,
+            finish: Epilogue::default().finish(),
+            ld_residual: n,
+            rows: 0..m,
+            panels: 0..1,
+        };
+        // SAFETY: the lengths of `a` and `out` were checked above; disjointness is the caller's.
+        unsafe { isa.run(block) }
     }
 }
 
@@ -236,7 +294,7 @@ unsafe fn product(g: &Gemm<'_>, out: Out<'_>, rows: Range<usize>, panels: Range<
         row: g.lda,
         lines: None,
         runs: Runs::one(k),
-        b: g.b,
+        b: g.b.view(),
         c: out.ptr,
         ldc: g.ldc,
         accumulate,
@@ -272,7 +330,7 @@ pub(super) struct Block<'a> {
     /// Of windows over pictures: rows are `row` apart along a line only.
     pub(super) lines: Option<Lines>,
     pub(super) runs: Runs,
-    pub(super) b: &'a PackedB,
+    pub(super) b: View<'a>,
     pub(super) c: *mut f32,
     pub(super) ldc: usize,
     /// Continue the sums that stand in `c`.

@@ -62,34 +62,63 @@ impl Kernel for Normalize<'_> {
 /// `y` holds just these rows, `rows.len()` × m.
 ///
 /// ```
+/// use percept_engine::{kernels::transpose, simd::Isa};
 /// let mut y = [0.0; 4];
-/// percept_engine::kernels::transpose([2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 1..3, &mut y);
+/// transpose(Isa::SCALAR, [2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 1..3, &mut y);
 /// assert_eq!(y, [2.0, 5.0, 3.0, 6.0]);
 /// ```
-pub fn transpose([m, n]: [usize; 2], x: &[f32], rows: Range<usize>, y: &mut [f32]) {
-    /// Rows and columns of a block, whose lines of both sides stay in the L1 cache.
-    const BLOCK: usize = 16;
+pub fn transpose(isa: Isa, [m, n]: [usize; 2], x: &[f32], rows: Range<usize>, y: &mut [f32]) {
     check_range(&rows, n, "rows");
     assert_eq!(x.len(), m * n, "x");
     assert_eq!(y.len(), rows.len() * m, "y");
     match m {
-        2 => return interleave::<2>(n, x, rows, y),
-        3 => return interleave::<3>(n, x, rows, y),
-        4 => return interleave::<4>(n, x, rows, y),
-        9 => return interleave::<9>(n, x, rows, y),
-        _ => {}
+        2 => interleave::<2>(n, x, rows, y),
+        3 => interleave::<3>(n, x, rows, y),
+        4 => interleave::<4>(n, x, rows, y),
+        9 => interleave::<9>(n, x, rows, y),
+        _ if m == 0 || rows.is_empty() => {}
+        _ => Block { x: &x[rows.start..], row: n, counts: [m, rows.len()], y, y_row: m }.run_on(isa),
     }
-    for i in (0..m).step_by(BLOCK) {
-        for first in rows.clone().step_by(BLOCK) {
-            let (length, count) = (BLOCK.min(rows.end - first), BLOCK.min(m - i));
-            // Not where they go at once: lines a power of two apart would drive each other out of the cache.
-            let mut block = [[0.0; BLOCK]; BLOCK];
-            for k in 0..count {
-                let from = &x[(i + k) * n + first..][..length];
-                block.iter_mut().zip(from).for_each(|(row, &from)| row[k] = from);
+}
+
+/// A block of so many rows and columns, whose transpose goes to `y`.
+pub(super) struct Block<'a> {
+    /// From the first element on.
+    pub(super) x: &'a [f32],
+    /// Distance of rows in `x`.
+    pub(super) row: usize,
+    pub(super) counts: [usize; 2],
+    pub(super) y: &'a mut [f32],
+    pub(super) y_row: usize,
+}
+
+impl Block<'_> {
+    /// Writes the transpose.
+    pub(super) fn run_on(self, isa: Isa) {
+        let [m, n] = self.counts;
+        if m == 0 || n == 0 {
+            return;
+        }
+        assert!((m - 1) * self.row + n <= self.x.len() && (n - 1) * self.y_row + m <= self.y.len(), "{m} × {n}");
+        // SAFETY: both sides have room for the block.
+        unsafe { isa.run(self) }
+    }
+}
+
+impl Kernel for Block<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let Block { x, row, counts: [m, n], y, y_row } = self;
+        let [whole_m, whole_n] = [m, n].map(|count| count / S::LANES * S::LANES);
+        for i in (0..whole_m).step_by(S::LANES) {
+            for j in (0..whole_n).step_by(S::LANES) {
+                // SAFETY: the block of LANES rows and columns lies within both sides, which the caller checked.
+                unsafe { S::transpose(x.as_ptr().add(i * row + j), row, y.as_mut_ptr().add(j * y_row + i), y_row) }
             }
-            for (row, from) in (first - rows.start..).zip(&block[..length]) {
-                y[row * m + i..][..count].copy_from_slice(&from[..count]);
+        }
+        for i in 0..m {
+            for j in if i < whole_m { whole_n } else { 0 }..n {
+                y[j * y_row + i] = x[i * row + j];
             }
         }
     }

@@ -308,12 +308,14 @@ proptest! {
     #[test]
     fn transposing_twice_changes_nothing(m in 0usize..40, n in 0usize..40, cut in 0usize..40) {
         let (x, cut) = (values(m * n, 1), cut % (n + 1));
-        let (mut y, mut z) = (vec![0.0; x.len()], vec![0.0; x.len()]);
-        transpose([m, n], &x, 0..cut, &mut y[..cut * m]);
-        transpose([m, n], &x, cut..n, &mut y[cut * m..]);
-        transpose([n, m], &y, 0..m, &mut z);
-        prop_assert_eq!(&x, &z);
-        prop_assert!((0..n).all(|j| (0..m).all(|i| y[j * m + i] == x[i * n + j])));
+        for isa in Isa::available() {
+            let (mut y, mut z) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+            transpose(isa, [m, n], &x, 0..cut, &mut y[..cut * m]);
+            transpose(isa, [m, n], &x, cut..n, &mut y[cut * m..]);
+            transpose(isa, [n, m], &y, 0..m, &mut z);
+            prop_assert_eq!(&x, &z);
+            prop_assert!((0..n).all(|j| (0..m).all(|i| y[j * m + i] == x[i * n + j])));
+        }
     }
 }
 

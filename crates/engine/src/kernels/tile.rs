@@ -136,7 +136,7 @@ pub(super) unsafe fn panel<S: Simd>(mut tile: Tile, rows: usize, vectors: usize)
             (3, 8..) if half => step!(8, 3, true),
             (3, 2..) if half => step!(2, 3, true),
             // Two halves keep the units busy, which 14 rows and then 2 do not.
-            (2, 16) if S::REGISTERS == 32 => step!(8, 2),
+            (2, 8 | 16) if S::REGISTERS == 32 => step!(8, 2),
             (2, 14..) if S::REGISTERS == 32 => step!(14, 2),
             (2, 7..) if S::REGISTERS == 32 => step!(7, 2),
             (2, 6..) if S::REGISTERS == 16 => step!(6, 2),

@@ -7,11 +7,13 @@ use super::bottleneck::Bottleneck;
 use super::conv::Conv;
 use super::memory::Memory;
 use super::recurrent::{Recurrent, RecurrentGrad};
-use super::tasks::{ELEMENTS, GRAIN, TILE, fill, grid, in_parts, part, product_grid, product_tasks, tasks};
+use super::tasks::{ELEMENTS, GRAIN, TILE, each, fill, grid, in_parts, part, product_grid, product_tasks, tasks};
 use super::training::Training;
 use super::winograd::Winograd;
 use crate::Pool;
-use crate::kernels::{self, Activation, BinaryOp, DepthwiseWeights, Epilogue, Layout, Out, PackedB, PoolKind, Window};
+use crate::kernels::{
+    self, Activation, BinaryOp, DepthwiseWeights, Epilogue, Layout, Out, PackedB, Panel, PoolKind, Window,
+};
 use crate::simd::Isa;
 use std::sync::Arc;
 
@@ -40,6 +42,9 @@ impl Tail {
         [Some(x), other, self.bias, self.residual].into_iter().flatten().collect()
     }
 }
+
+/// Elements of A that stay in a cache while panels of B that move are packed and multiplied one after the other.
+const MULTIPLIED_AT_ONCE: usize = 64 << 10;
 
 /// What a step computes, and from what.
 pub(super) enum Kernel {
@@ -184,9 +189,19 @@ impl Step {
                 let (a, b) = (memory.read(*a), memory.read(*b));
                 let (k, n) = (packed.k(), packed.n());
                 for &[a_offset, b_offset, offset] in offsets.iter() {
+                    let (a, b) = (&a[a_offset..a_offset + *m * k], &b[b_offset..]);
                     let panels = packed.panels_mut(Layout::strided(*b_strides));
-                    fill(pool, k * n, panels, |panel| panel.fill(&b[b_offset..]));
-                    let a = &a[a_offset..a_offset + *m * k];
+                    if a.len() <= MULTIPLIED_AT_ONCE {
+                        let out = out.slice(offset..offset + *m * n);
+                        // SAFETY: panels have columns of their own.
+                        let multiply = |panel: &Panel<'_>| unsafe { panel.multiply(*m, a, out, n) };
+                        each(pool, product_tasks(2 * a.len() * n), panels, |panel| {
+                            panel.fill(b);
+                            multiply(panel);
+                        });
+                        continue;
+                    }
+                    fill(pool, k * n, panels, |panel| panel.fill(b));
                     let gemm = kernels::Gemm { m: *m, a, lda: k, b: packed, ldc: n, epilogue: Epilogue::default() };
                     run_gemm(&gemm, out.slice(offset..offset + *m * n), pool);
                 }
@@ -274,7 +289,7 @@ impl Step {
                     let (begin, rows) = (task / parts * m * n, part(n, 16, parts, task % parts));
                     // SAFETY: the parts are disjoint.
                     let y = unsafe { out.slice_mut(begin + rows.start * m..begin + rows.end * m) };
-                    kernels::transpose([m, n], &x[begin..begin + m * n], rows, y);
+                    kernels::transpose(isa, [m, n], &x[begin..begin + m * n], rows, y);
                 });
             }
             Kernel::Winograd(winograd) => {

@@ -57,11 +57,16 @@ pub(super) fn product_grid(rows: usize, panels: usize, wish: usize, copies: bool
 
 /// Has the panels of packed weights of `len` floats filled anew.
 pub(super) fn fill<P: Send>(pool: &Pool, len: usize, panels: impl Iterator<Item = P>, fill: impl Fn(&mut P) + Sync) {
+    each(pool, tasks(len, ELEMENTS), panels, fill);
+}
+
+/// Does something with each of the panels, by at most so many tasks.
+pub(super) fn each<P: Send>(pool: &Pool, wish: usize, panels: impl Iterator<Item = P>, run: impl Fn(&mut P) + Sync) {
     let panels: Vec<_> = panels.map(Mutex::new).collect();
-    let parts = tasks(len, ELEMENTS).min(panels.len());
+    let parts = wish.min(panels.len());
     pool.run(parts, &|task, _| {
         let part = &panels[part(panels.len(), 1, parts, task)];
-        part.iter().for_each(|panel| fill(&mut panel.lock().unwrap_or_else(PoisonError::into_inner)));
+        part.iter().for_each(|panel| run(&mut panel.lock().unwrap_or_else(PoisonError::into_inner)));
     });
 }
 

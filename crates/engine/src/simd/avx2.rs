@@ -53,6 +53,23 @@ impl Simd for Avx2 {
         join(low: __m256, high: __m256, n: usize) -> __m256 {
             _mm256_blendv_ps(high, low, _mm256_castsi256_ps(mask(n)))
         }
+        transpose(from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {{
+            let rows: [__m256; 8] = std::array::from_fn(|i| _mm256_loadu_ps(from.add(i * from_row)));
+            // Within each quarter of four columns: two columns of two rows, then one column of four rows.
+            let pairs: [__m256; 8] = std::array::from_fn(|i| match (rows[i / 2 * 2], rows[i / 2 * 2 + 1], i % 2) {
+                (a, b, 0) => _mm256_unpacklo_ps(a, b),
+                (a, b, _) => _mm256_unpackhi_ps(a, b),
+            });
+            let fours: [__m256; 8] = std::array::from_fn(|i| {
+                let [a, b] = [i / 4 * 4 + i % 4 / 2, i / 4 * 4 + i % 4 / 2 + 2].map(|i| _mm256_castps_pd(pairs[i]));
+                _mm256_castpd_ps(if i % 2 == 0 { _mm256_unpacklo_pd(a, b) } else { _mm256_unpackhi_pd(a, b) })
+            });
+            for column in 0..4 {
+                let (a, b) = (fours[column], fours[4 + column]);
+                _mm256_storeu_ps(to.add(column * to_row), _mm256_permute2f128_ps::<0x20>(a, b));
+                _mm256_storeu_ps(to.add((4 + column) * to_row), _mm256_permute2f128_ps::<0x31>(a, b));
+            }
+        }}
         add(a: __m256, b: __m256) -> __m256 { _mm256_add_ps(a, b) }
         sub(a: __m256, b: __m256) -> __m256 { _mm256_sub_ps(a, b) }
         mul(a: __m256, b: __m256) -> __m256 { _mm256_mul_ps(a, b) }

@@ -48,6 +48,27 @@ impl Simd for Avx512 {
             _mm256_storeu_ps(high, _mm512_extractf32x8_ps::<1>(v));
         }}
         join(low: __m512, high: __m512, n: usize) -> __m512 { _mm512_mask_blend_ps(mask(n), high, low) }
+        transpose(from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {{
+            let rows: [__m512; 16] = std::array::from_fn(|i| _mm512_loadu_ps(from.add(i * from_row)));
+            // Within each quarter of four columns: two columns of two rows, then one column of four rows.
+            let pairs: [__m512; 16] = std::array::from_fn(|i| match (rows[i / 2 * 2], rows[i / 2 * 2 + 1], i % 2) {
+                (a, b, 0) => _mm512_unpacklo_ps(a, b),
+                (a, b, _) => _mm512_unpackhi_ps(a, b),
+            });
+            let fours: [__m512; 16] = std::array::from_fn(|i| {
+                let [a, b] = [i / 4 * 4 + i % 4 / 2, i / 4 * 4 + i % 4 / 2 + 2].map(|i| _mm512_castps_pd(pairs[i]));
+                _mm512_castpd_ps(if i % 2 == 0 { _mm512_unpacklo_pd(a, b) } else { _mm512_unpackhi_pd(a, b) })
+            });
+            for column in 0..4 {
+                let [a, b, c, d] = [0, 4, 8, 12].map(|i| fours[i + column]);
+                let (even, below) = (_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0x88>(c, d));
+                let (odd, under) = (_mm512_shuffle_f32x4::<0xdd>(a, b), _mm512_shuffle_f32x4::<0xdd>(c, d));
+                _mm512_storeu_ps(to.add(column * to_row), _mm512_shuffle_f32x4::<0x88>(even, below));
+                _mm512_storeu_ps(to.add((4 + column) * to_row), _mm512_shuffle_f32x4::<0x88>(odd, under));
+                _mm512_storeu_ps(to.add((8 + column) * to_row), _mm512_shuffle_f32x4::<0xdd>(even, below));
+                _mm512_storeu_ps(to.add((12 + column) * to_row), _mm512_shuffle_f32x4::<0xdd>(odd, under));
+            }
+        }}
         add(a: __m512, b: __m512) -> __m512 { _mm512_add_ps(a, b) }
         sub(a: __m512, b: __m512) -> __m512 { _mm512_sub_ps(a, b) }
         mul(a: __m512, b: __m512) -> __m512 { _mm512_mul_ps(a, b) }

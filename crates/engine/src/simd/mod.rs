@@ -79,6 +79,8 @@ pub(crate) trait Simd: Copy + 'static {
     unsafe fn store_halves(low: *mut f32, high: *mut f32, v: Self::V);
     /// The first `n ≤ LANES` lanes of one vector and the others of the other.
     unsafe fn join(low: Self::V, high: Self::V, n: usize) -> Self::V;
+    /// Writes the transpose of a block of `LANES` × `LANES` floats, whose rows are so far apart on either side.
+    unsafe fn transpose(from: *const f32, from_row: usize, to: *mut f32, to_row: usize);
     /// `a + b`.
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
     /// `a − b`.

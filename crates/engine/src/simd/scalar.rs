@@ -37,6 +37,9 @@ impl Simd for Scalar {
             Self::store_part(high, [v[2], v[3], 0.0, 0.0], 2);
         }}
         join(low: V, high: V, n: usize) -> V { std::array::from_fn(|i| if i < n { low[i] } else { high[i] }) }
+        transpose(from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
+            (0..16).for_each(|i| *to.add(i % 4 * to_row + i / 4) = *from.add(i / 4 * from_row + i % 4))
+        }
         add(a: V, b: V) -> V { zip(a, b, |a, b| a + b) }
         sub(a: V, b: V) -> V { zip(a, b, |a, b| a - b) }
         mul(a: V, b: V) -> V { zip(a, b, |a, b| a * b) }

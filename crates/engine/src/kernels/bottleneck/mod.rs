@@ -143,7 +143,7 @@ impl<'a> Bottleneck<'a> {
             row: lanes,
             lines: None,
             runs: Runs { length: lanes, counts: [1, self.weights.channels / lanes], steps: [0, block * lanes] },
-            b: &self.weights.project,
+            b: self.weights.project.view(),
             c: out,
             ldc: n,
             accumulate: false,

@@ -210,7 +210,7 @@ impl<const SIDE: usize> Kernel for Products<'_, SIDE> {
                         row,
                         lines: None,
                         runs: Runs::one(weights.inputs()),
-                        b,
+                        b: b.view(),
                         c: self.scratch.as_mut_ptr().wrapping_add(point * products).wrapping_sub(columns.start),
                         ldc: width,
                         accumulate: false,
