@@ -89,8 +89,8 @@ NETWORKS = {"lenet": LeNet, "mlp": Mlp, "resnet20": resnet20, "lstm": Language, 
 
 
 def classifier_step(model, batches, layout, compiled):
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.001 if x is None else 0.01, momentum=0.9)
     x = batches.get("pictures")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.001 if x is None else 0.01, momentum=0.9)
     if x is None:  # Bytes, which ours normalises in each step.
         x = ((batches["image"] / 255 - torch.tensor(MEAN)) / torch.tensor(STD)).permute(0, 1, 4, 2, 3)
     pictures = [row.contiguous(memory_format=layout) if row.dim() == 4 else row for row in x]

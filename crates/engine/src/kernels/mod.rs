@@ -197,6 +197,12 @@ impl Window {
         (begin.min(end)..end, first)
     }
 
+    /// The pixels of one output picture: the number of each, row and column.
+    fn places(&self) -> impl Iterator<Item = (usize, [usize; 2])> + use<> {
+        let [height, width] = self.output;
+        (0..height).flat_map(move |oy| (0..width).map(move |ox| (oy * width + ox, [oy, ox])))
+    }
+
     /// Of `outputs` along `axis` those whose tap lies inside the picture, and the input coordinate that the first of them finds there.
     pub(super) fn sees(&self, axis: usize, tap: usize, outputs: Range<usize>) -> (Range<usize>, usize) {
         let (at, pad, stride) = (tap * self.dilation[axis], self.pad[axis], self.stride[axis]);

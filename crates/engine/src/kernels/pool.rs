@@ -58,10 +58,15 @@ impl Kernel for Pixels<'_> {
     unsafe fn run<S: Simd>(self) {
         let (w, n) = (&self.p.window, self.p.channels);
         let steps = [w.dilation[0] * w.input[1] * n, w.dilation[1] * n];
+        // Without divisions for each pixel.
+        let [mut line, mut ox] = [self.pixels.start / w.output[1].max(1), self.pixels.start % w.output[1].max(1)];
         for pixel in self.pixels {
-            let (line, ox) = (pixel / w.output[1], pixel % w.output[1]);
+            if ox == w.output[1] {
+                (line, ox) = (line + 1, 0);
+            }
             let (picture, oy) = (line / w.output[0], line % w.output[0]);
             let ((ys, y0), (xs, x0)) = (w.reach(0, oy), w.reach(1, ox));
+            ox += 1;
             let count = match self.p.kind {
                 PoolKind::AverageWithPadding { pad_end } => counted(w, 0, y0, pad_end) * counted(w, 1, x0, pad_end),
                 _ => ys.len() * xs.len(),

@@ -139,7 +139,7 @@ pub(super) unsafe fn panel<S: Simd>(mut tile: Tile, rows: usize, vectors: usize)
             (2, 8 | 16) if S::REGISTERS == 32 => step!(8, 2),
             (2, 14..) if S::REGISTERS == 32 => step!(14, 2),
             (2, 7..) if S::REGISTERS == 32 => step!(7, 2),
-            (2, 6..) if S::REGISTERS == 16 => step!(6, 2),
+            (2, 6..) if S::REGISTERS >= 16 => step!(6, 2),
             (2, 4..) => step!(4, 2),
             (2, 2..) => step!(2, 2),
             (2, _) => step!(1, 2),

@@ -10,6 +10,9 @@ use percept_engine::Settings;
 use percept_photos::scan::{DataSet, Part};
 use std::time::{Duration, Instant};
 
+/// More photos held out say hardly more, and are missed by the training: of 5,000 an accuracy of 90 % is known to 0.8 points.
+const MOST_HELD_OUT: f64 = 5000.0;
+
 impl<'a> Run<'a> {
     /// A run on photos that were found, and the frozen network if it has one. The clock starts when its weights are here.
     pub(super) fn begin(
@@ -50,6 +53,10 @@ impl<'a> Run<'a> {
             scenes: 0,
             unreadable: Vec::new(),
         };
+        if run.config.stages.is_none() {
+            let most = MOST_HELD_OUT / run.learned().len().max(1) as f64;
+            run.config.validation = run.config.validation.min(most);
+        }
         let size = run.origin.preprocess.crop();
         run.config.augment.size = size;
         if frozen.is_none() && run.config.stages.is_none() {

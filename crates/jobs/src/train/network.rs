@@ -48,6 +48,12 @@ pub(super) fn gentle(augment: &Augment, size: u32) -> Augment {
     gentle
 }
 
+/// The most epochs of a network from zero, if there is a time limit.
+const MOST_FROM_ZERO: u32 = 40;
+/// How classes are blended. On shop photos of 81 products, four choices of 20 of them left out, things of no class are told apart with a mean
+/// AUROC of 0.902, without of 0.890; 89.5 % of 296 photos from other shops are named right, without 89.9 %.
+const MIXUP: f32 = 0.2;
+
 /// What all stages share.
 pub(super) struct Stages<'a> {
     pub(super) graph: Graph,
@@ -215,12 +221,18 @@ fn judge(before: Option<&Fitted>, after: &Fitted, classes: usize) -> Result<(Sta
     Ok((stage, text))
 }
 
+/// The training of a network from zero.
+fn from_zero() -> Recipe {
+    Recipe { epochs: MOST_FROM_ZERO, batch: 128, learning_rate: 5e-3, weight_decay: 0.1, ..Recipe::default() }
+}
+
 /// Decides which trainings there is time for, and says so; the second part is whether the last is repeated on all photos.
 pub(super) fn plan(run: &Run<'_>, stages: &Stages<'_>, events: Events<'_>) -> Result<(Vec<Recipe>, bool)> {
     let scratch = run.config.network.is_some();
-    let recipe = match scratch {
-        true => Recipe { epochs: 20, batch: 64, learning_rate: 2e-3, ..Recipe::default() },
-        false => Recipe::default(),
+    let recipe = match (scratch, &run.questions) {
+        (true, _) => from_zero(),
+        (false, None) => Recipe { mixup: MIXUP, ..Recipe::default() },
+        (false, Some(_)) => Recipe::default(),
     };
     let photo = stages.task(run).measure(&recipe)? / stages.task(run).batch(&recipe) as f64;
     let (learned, checked) = (stages.photos.len() as f64, stages.held_out.len() as f64);

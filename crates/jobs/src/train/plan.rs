@@ -75,7 +75,12 @@ pub(super) fn stages(
     let with_refit = whole.on_all.map(|on_all| fitting(whole.seconds + on_all));
     // What comes first has priority over a whole network, whose repetition would have to take the place of its own.
     let epochs = if refit { with_refit.unwrap_or(0) } else { fitting(whole.seconds) };
-    if epochs < if scratch { 1 } else { LEAST_EPOCHS } {
+    if scratch && epochs == 0 {
+        texts.push(format!("An epoch takes about {took}: the time limit will not be kept"));
+    }
+    // Without it there would be no model.
+    let epochs = if scratch { epochs.max(1) } else { epochs };
+    if !scratch && epochs < LEAST_EPOCHS {
         texts.push(format!("Whole network: left out, there is no time for {LEAST_EPOCHS} epochs of about {took}"));
     } else {
         refit |= with_refit.is_some_and(|fitting| fitting >= epochs);
@@ -143,6 +148,22 @@ mod tests {
         assert_eq!(planned(Some(1000)), (vec![(16, Some(8)), (5, None)], true));
         assert_eq!(planned(Some(1800)), (vec![(16, Some(8)), (8, None)], true));
         assert_eq!(planned(None), (vec![(16, Some(8)), (16, None)], true));
+    }
+
+    #[test]
+    fn a_network_from_zero_takes_what_time_there_is_and_an_epoch_at_least() {
+        let epochs = |left: Option<u64>| {
+            let recipe = Recipe { epochs: 40, ..Recipe::default() };
+            let whole = Epochs { seconds: 10.0, on_all: Some(12.0) };
+            let (recipes, refit, texts) = stages(recipe, true, whole, None, left.map(Duration::from_secs));
+            assert_eq!(texts.len(), 1 + usize::from(refit) + usize::from(left == Some(5)), "{texts:?}");
+            (recipes.iter().map(|recipe| recipe.epochs).collect::<Vec<_>>(), refit)
+        };
+        assert_eq!(epochs(Some(5)), (vec![1], false));
+        assert_eq!(epochs(Some(300)), (vec![25], false));
+        assert_eq!(epochs(Some(600)), (vec![40], false));
+        assert_eq!(epochs(Some(1800)), (vec![40], true));
+        assert_eq!(epochs(None), (vec![80], true));
     }
 
     #[test]

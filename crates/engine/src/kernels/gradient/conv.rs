@@ -3,7 +3,7 @@
 
 use super::super::epilogue::Activate;
 use super::super::{Activation, Epilogue, Gemm, Out, PackedB, Window, check_range, gemm_whole};
-use super::{Outer, SLACK, add_outer, read, tap, write};
+use super::{Outer, SLACK, add_outer, patches, read, tap, write};
 use crate::simd::{Isa, Kernel, Simd};
 use std::ops::Range;
 
@@ -45,6 +45,12 @@ impl ConvShape {
         (BLOCK / self.patch().max(1)).clamp(16, 1024)
     }
 
+    /// Pictures whose gradient with respect to the input is computed at once: small ones together, because all weights pass by for each.
+    pub fn together(&self) -> usize {
+        let w = &self.window;
+        (self.block() / (w.output[0] * w.output[1]).max(1)).min(w.batch / 4).max(1)
+    }
+
     /// Output rows that are in work at once while the gradient of the weights is computed.
     fn block_rows(&self) -> usize {
         let w = &self.window;
@@ -55,7 +61,8 @@ impl ConvShape {
     pub fn scratch_len(&self) -> usize {
         let w = &self.window;
         let lines = w.span(0, self.block_rows()).min(w.input[0]);
-        (self.block() * self.patch()).max(lines * w.input[1] * self.inputs) + SLACK
+        let plain = (self.block() * self.patch()).max(lines * w.input[1] * self.inputs) + SLACK;
+        if self.is_thin() { plain.max(self.patches_len()) } else { plain }
     }
 }
 
@@ -91,29 +98,32 @@ pub unsafe fn conv_input_grad(
     epilogue.check(0, conv.inputs);
     let size = w.input[0] * w.input[1] * conv.inputs;
     let pixels = w.output[0] * w.output[1];
-    for picture in pictures {
+    let mut left = pictures;
+    while !left.is_empty() {
+        let some = left.start..left.end.min(left.start + conv.together());
+        left.start = some.end;
         // SAFETY: pictures are the caller's alone.
-        let dx = unsafe { out.slice_mut(picture * size..(picture + 1) * size) };
+        let dx = unsafe { out.slice_mut(some.start * size..some.end * size) };
         match epilogue.bias {
             Some(bias) => dx.chunks_exact_mut(conv.inputs.max(1)).for_each(|pixel| pixel.copy_from_slice(bias)),
             None => dx.fill(0.0),
         }
-        for first in (0..pixels).step_by(conv.block()) {
-            let m = conv.block().min(pixels - first);
+        for first in (0..some.len() * pixels).step_by(conv.block()) {
+            let m = conv.block().min(some.len() * pixels - first);
             for (group, b) in weights.iter().enumerate() {
-                let a = &g.gradient[(picture * pixels + first) * conv.outputs + group * per_group..];
+                let a = &g.gradient[(some.start * pixels + first) * conv.outputs + group * per_group..];
                 let product = Gemm { m, a, lda: conv.outputs, b, ldc: patch, epilogue: Epilogue::default() };
                 let rows = &mut scratch[..m * patch];
                 gemm_whole(&product, rows);
                 let channels = group * conv.inputs / conv.groups;
-                // SAFETY: the rows are patches of pixels of this picture, and dx is the picture.
+                // SAFETY: the rows are patches of pixels of these pictures, and dx is the pictures.
                 unsafe { isa.run(Scatter { conv, channels, first, rows, dx }) }
             }
         }
         let (x, y, activation) = (dx.as_ptr(), dx.as_mut_ptr(), epilogue.activation);
         if activation != Activation::None {
-            // SAFETY: one run, in place, of the length of the picture.
-            unsafe { isa.run(Activate { x, y, rows: 1, stride: 0, len: size, activation }) }
+            // SAFETY: one run, in place, of the length of the pictures.
+            unsafe { isa.run(Activate { x, y, rows: 1, stride: 0, len: some.len() * size, activation }) }
         }
     }
 }
@@ -123,7 +133,7 @@ struct Scatter<'a> {
     conv: &'a ConvShape,
     /// The first channel of the group.
     channels: usize,
-    /// The output pixel of the first row.
+    /// The output pixel of the first row, counted over the pictures.
     first: usize,
     rows: &'a [f32],
     dx: &'a mut [f32],
@@ -133,16 +143,21 @@ impl Kernel for Scatter<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let (w, n) = (&self.conv.window, self.conv.inputs / self.conv.groups);
+        // The taps of a kernel row that are neighbours in the picture are one run.
+        let together = self.conv.groups == 1 && w.dilation[1] == 1;
         for (i, row) in self.rows.chunks_exact(self.conv.patch().max(1)).enumerate() {
-            let (oy, ox) = ((self.first + i) / w.output[1], (self.first + i) % w.output[1]);
+            let (line, ox) = ((self.first + i) / w.output[1], (self.first + i) % w.output[1]);
+            let (picture, oy) = (line / w.output[0], line % w.output[0]);
+            let dx = &mut self.dx[picture * w.input[0] * w.input[1] * self.conv.inputs..];
             let ((ys, y0), (xs, x0)) = (w.reach(0, oy), w.reach(1, ox));
+            let run = if together { xs.len().max(1) } else { 1 };
             for ky in ys {
-                for kx in xs.clone() {
-                    let to = &mut self.dx[tap(w, [y0, x0], ky, kx) * self.conv.inputs + self.channels..][..n];
-                    let from = &row[(ky * w.kernel[1] + kx) * n..][..n];
-                    for i in (0..n).step_by(S::LANES) {
-                        let lanes = S::LANES.min(n - i);
-                        // SAFETY: both runs have `n` floats.
+                for kx in xs.clone().step_by(run) {
+                    let to = &mut dx[tap(w, [y0, x0], ky, kx) * self.conv.inputs + self.channels..][..run * n];
+                    let from = &row[(ky * w.kernel[1] + kx) * n..][..run * n];
+                    for i in (0..run * n).step_by(S::LANES) {
+                        let lanes = S::LANES.min(run * n - i);
+                        // SAFETY: both runs have `run · n` floats.
                         unsafe {
                             let to = to.as_mut_ptr().add(i);
                             let sum = S::add(read::<S>(to, lanes), read::<S>(from.as_ptr().add(i), lanes));
@@ -178,14 +193,18 @@ pub fn conv_weight_grad(
     assert!(scratch.len() >= conv.scratch_len(), "scratch of {}", scratch.len());
     sums.fill(0.0);
     let taps = w.taps();
-    let blocks = || {
-        let parts = rows.clone().step_by(conv.block_rows()).map(|first| first..rows.end.min(first + conv.block_rows()));
+    let blocks = |most: usize| {
+        let parts = rows.clone().step_by(most).map(move |first| first..rows.end.min(first + most));
         // A block is of one picture, and no longer.
         parts.flat_map(|part| {
             let next = part.end.min((part.start / w.output[0] + 1) * w.output[0]);
             [part.start..next, next..part.end].into_iter().filter(|rows| !rows.is_empty())
         })
     };
+    if conv.is_thin() {
+        return blocks(conv.patch_rows()).for_each(|rows| patches::add(isa, g, x, rows, &outputs, scratch, sums));
+    }
+    let blocks = || blocks(conv.block_rows());
     // Either the pixels or the sums of a tap stay in cache.
     if sums.len() <= BLOCK {
         for rows in blocks() {

@@ -13,6 +13,7 @@ mod load;
 mod loss;
 mod norm;
 mod outer;
+mod patches;
 mod pool;
 
 pub use activation::{activation_grad, softmax_grad};

@@ -33,55 +33,66 @@ pub unsafe fn pool_grad(isa: Isa, p: &PoolGrad<'_>, out: Out<'_>, pictures: Rang
     assert_eq!(out.len(), w.input_pixels() * c, "output for {w:?}");
     assert!(p.x.is_none_or(|x| x.len() == out.len()), "x for {w:?}");
     let size = w.input[0] * w.input[1] * c;
+    let taps = (0..w.kernel[0]).flat_map(|ky| (0..w.kernel[1]).map(move |kx| (ky, kx)));
+    let whole: Vec<usize> = taps.map(|(ky, kx)| tap(w, [0, 0], ky, kx) * c).collect();
+    let mut some = Vec::new();
     for picture in pictures {
         let range = picture * size..(picture + 1) * size;
+        let gradient = &p.gradient[picture * w.output[0] * w.output[1] * c..];
         // SAFETY: pictures are the caller's alone.
         let dx = unsafe { out.slice_mut(range.clone()) };
         dx.fill(0.0);
-        for oy in 0..w.output[0] {
-            for ox in 0..w.output[1] {
-                let pixel = (picture * w.output[0] + oy) * w.output[1] + ox;
-                let dy = &p.gradient[pixel * c..][..c];
-                match p.x {
-                    // SAFETY: the slices are the pixel's gradient and the picture of input and output, whose lengths were checked above.
-                    Some(x) => unsafe { isa.run(Max { w, at: [oy, ox], dy, x: &x[range.clone()], dx }) },
-                    None => share(p, [oy, ox], dy, dx),
-                }
-            }
+        match p.x {
+            // SAFETY: the slices are of one picture of input and output, whose lengths were checked above.
+            Some(x) => unsafe { isa.run(Max { p, gradient, x: &x[range], dx, whole: &whole, some: &mut some }) },
+            None => w.places().for_each(|(i, at)| share(p, at, &gradient[i * c..][..c], dx)),
         }
     }
 }
 
-/// Hands the gradient of an output pixel to the first of the greatest inputs that it saw.
+/// Hands the gradients of a picture's output pixels to the first of the greatest inputs that each of them saw.
 struct Max<'a> {
-    w: &'a Window,
-    at: [usize; 2],
-    dy: &'a [f32],
+    p: &'a PoolGrad<'a>,
+    /// Of this picture and all behind it.
+    gradient: &'a [f32],
     x: &'a [f32],
     dx: &'a mut [f32],
+    /// Where the taps of a window lie that is inside the picture, seen from the first.
+    whole: &'a [usize],
+    /// Room for those of one that is not.
+    some: &'a mut Vec<usize>,
 }
 
 impl Kernel for Max<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let (w, c) = (self.w, self.dy.len());
-        let ((ys, y0), (xs, x0)) = (w.reach(0, self.at[0]), w.reach(1, self.at[1]));
-        let seen = || ys.clone().flat_map(|ky| xs.clone().map(move |kx| tap(w, [y0, x0], ky, kx) * c));
-        let Some(first) = seen().next() else { return };
-        for i in (0..c).step_by(S::LANES) {
-            let n = S::LANES.min(c - i);
-            // SAFETY: the taps seen are pixels of the picture, each of `c` channels.
-            unsafe {
-                let x = |tap: usize| read::<S>(self.x.as_ptr().add(tap + i), n);
-                let mut most = x(first);
-                for tap in seen().skip(1) {
-                    most = S::select_lt(most, x(tap), x(tap), most);
-                }
-                let (zero, mut left) = (S::splat(0.0), read::<S>(self.dy.as_ptr().add(i), n));
-                for tap in seen() {
-                    let to = self.dx.as_mut_ptr().add(tap + i);
-                    write::<S>(to, S::add(read::<S>(to, n), S::select_lt(x(tap), most, zero, left)), n);
-                    left = S::select_lt(x(tap), most, left, zero);
+        let (w, c) = (&self.p.window, self.p.channels);
+        for (pixel, at) in w.places() {
+            let ((ys, y0), (xs, x0)) = (w.reach(0, at[0]), w.reach(1, at[1]));
+            let (first, taps) = if ys.len() * xs.len() == self.whole.len() {
+                (tap(w, [y0, x0], 0, 0) * c, self.whole)
+            } else {
+                self.some.clear();
+                self.some.extend(ys.flat_map(|ky| xs.clone().map(move |kx| tap(w, [y0, x0], ky, kx) * c)));
+                (0, &self.some[..])
+            };
+            let Some((&foremost, others)) = taps.split_first() else { continue };
+            for i in (0..c).step_by(S::LANES) {
+                let n = S::LANES.min(c - i);
+                // SAFETY: the taps are pixels of the picture, each of `c` channels, and so is the gradient's.
+                unsafe {
+                    let (x, dx) = (self.x.as_ptr().add(first + i), self.dx.as_mut_ptr().add(first + i));
+                    let mut most = read::<S>(x.add(foremost), n);
+                    for &tap in others {
+                        let x = read::<S>(x.add(tap), n);
+                        most = S::select_lt(most, x, x, most);
+                    }
+                    let (zero, mut left) = (S::splat(0.0), read::<S>(self.gradient.as_ptr().add(pixel * c + i), n));
+                    for &tap in taps {
+                        let (x, to) = (read::<S>(x.add(tap), n), dx.add(tap));
+                        write::<S>(to, S::add(read::<S>(to, n), S::select_lt(x, most, zero, left)), n);
+                        left = S::select_lt(x, most, left, zero);
+                    }
                 }
             }
         }

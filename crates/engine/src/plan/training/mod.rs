@@ -69,6 +69,20 @@ pub(super) enum Training {
     Pool { window: Window, kind: PoolKind, channels: usize, x: Option<Place>, gradient: Place },
 }
 
+/// Columns below which several rows are added as one.
+const NARROW: usize = 32;
+
+/// Adds the rows of `x`, of few columns, to `sums`.
+fn narrow_sums(x: &[f32], sums: &mut [f32]) {
+    let n = sums.len();
+    let mut several = [0.0f32; 2 * NARROW];
+    let several = &mut several[..2 * NARROW / n * n];
+    for rows in x.chunks(several.len()) {
+        several.iter_mut().zip(rows).for_each(|(sum, x)| *sum += x);
+    }
+    several.chunks_exact(n).for_each(|row| sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x));
+}
+
 impl Training {
     pub(super) fn reads(&self) -> Vec<Place> {
         match self {
@@ -207,11 +221,11 @@ impl Training {
                 }
                 let (grad, packed, epilogue) =
                     (ConvGrad { conv: *conv, gradient: read(*gradient) }, &packed[..], memory.epilogue(tail));
-                pool.run(conv.window.batch, &|task, thread| {
+                let (batch, together) = (conv.window.batch, conv.together());
+                pool.run(batch.div_ceil(together), &|task, thread| {
+                    let pictures = task * together..batch.min((task + 1) * together);
                     // SAFETY: pictures are disjoint; the scratch memory is of this thread, and asked for once.
-                    unsafe {
-                        conv_input_grad(isa, &grad, packed, &epilogue, out, task..task + 1, memory.scratch(thread))
-                    }
+                    unsafe { conv_input_grad(isa, &grad, packed, &epilogue, out, pictures, memory.scratch(thread)) }
                 });
             }
             Self::ConvWeight { conv, from, parts, slices } => {
@@ -239,8 +253,13 @@ impl Training {
                         // SAFETY: the parts of the grid are disjoint.
                         let to = unsafe { out.slice_mut(i * n + columns.start..i * n + columns.end) };
                         to.fill(0.0);
-                        for row in part(x.len() / n, 1, parts, i) {
-                            to.iter_mut().zip(&x[row * n..][columns.clone()]).for_each(|(to, x)| *to += x);
+                        let rows = part(x.len() / n, 1, parts, i);
+                        if n < NARROW {
+                            narrow_sums(&x[rows.start * n..rows.end * n], to);
+                        } else {
+                            for row in rows {
+                                to.iter_mut().zip(&x[row * n..][columns.clone()]).for_each(|(to, x)| *to += x);
+                            }
                         }
                         to.iter_mut().for_each(|sum| *sum *= *factor);
                     }
