@@ -1,17 +1,19 @@
 //! The networks that can be trained from zero: what `--network` takes.
 //!
-//! A row names a network and the size it was made for; everything else is its table. Other sizes work too, as all but LeNet average
-//! over positions in the end, and LeNet's first fully connected layer adapts.
+//! A row names a network and the size it was made for; everything else is its table. Other sizes work too: most networks average over
+//! positions in the end, and the first fully connected layer of the MLP, LeNet and AlexNet adapts.
 
 use crate::efficientnet::{self, Scale};
 use crate::resnet::{self, Depth};
-use crate::{Error, lenet, mobilenet};
+use crate::{Error, alexnet, lenet, mlp, mobilenet};
 use percept_graph::Graph;
 
 /// Which table builds a network.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Table {
+    Mlp,
     LeNet,
+    AlexNet,
     ResNet(Depth),
     MobileNetV2,
     EfficientNet(Scale),
@@ -32,8 +34,10 @@ const fn network(name: &'static str, size: usize, table: Table) -> Network {
 }
 
 /// All networks, the oldest family first and the smallest of each first.
-pub const NETWORKS: [Network; 9] = [
+pub const NETWORKS: [Network; 11] = [
+    network("mlp", 28, Table::Mlp),
     network("lenet", 28, Table::LeNet),
+    network("alexnet", 32, Table::AlexNet),
     network("resnet20", 32, Table::ResNet(Depth::RESNET20)),
     network("resnet56", 32, Table::ResNet(Depth::RESNET56)),
     network("resnet18", 224, Table::ResNet(Depth::RESNET18)),
@@ -52,7 +56,7 @@ impl Network {
     ///
     /// assert_eq!(Network::find("lenet")?.size, 28);
     /// let message = Network::find("lenet-5").unwrap_err().to_string();
-    /// assert!(message.starts_with("there is no network \"lenet-5\": choose one of lenet, resnet20, "));
+    /// assert!(message.starts_with("there is no network \"lenet-5\": choose one of mlp, lenet, "));
     /// # Ok::<(), percept_models::Error>(())
     /// ```
     ///
@@ -81,7 +85,9 @@ impl Network {
     /// If the pictures are too small for the network.
     pub fn build(&self, size: usize, classes: usize) -> Result<Graph, percept_graph::Error> {
         match self.table {
+            Table::Mlp => mlp::classifier(self.name, size, classes),
             Table::LeNet => lenet::classifier(self.name, size, classes),
+            Table::AlexNet => alexnet::classifier(self.name, size, classes),
             Table::ResNet(depth) => resnet::classifier(self.name, depth, size, classes),
             Table::MobileNetV2 => mobilenet::classifier(self.name, size, classes),
             Table::EfficientNet(scale) => efficientnet::classifier(self.name, &Scale { size, ..scale }, classes),
