@@ -26,11 +26,15 @@ pub struct Network {
     pub name: &'static str,
     /// Height and width of the pictures if the user does not choose.
     pub size: usize,
+    /// The highest learning rate that suits it, of AdamW and batches of 64 pictures from zero.
+    pub learning_rate: f64,
     table: Table,
 }
 
 const fn network(name: &'static str, size: usize, table: Table) -> Network {
-    Network { name, size, table }
+    // Without normalisation a deep network learns at lower rates only.
+    let learning_rate = if let Table::AlexNet = table { 5e-4 } else { 2e-3 };
+    Network { name, size, learning_rate, table }
 }
 
 /// All networks, the oldest family first and the smallest of each first.

@@ -218,9 +218,12 @@ fn judge(before: Option<&Fitted>, after: &Fitted, classes: usize) -> Result<(Sta
 /// Decides which trainings there is time for, and says so; the second part is whether the last is repeated on all photos.
 pub(super) fn plan(run: &Run<'_>, stages: &Stages<'_>, events: Events<'_>) -> Result<(Vec<Recipe>, bool)> {
     let scratch = run.config.network.is_some();
-    let recipe = match scratch {
-        true => Recipe { epochs: 20, batch: 64, learning_rate: 2e-3, ..Recipe::default() },
-        false => Recipe::default(),
+    let recipe = match &run.config.network {
+        Some(name) => {
+            let learning_rate = Network::find(name)?.learning_rate;
+            Recipe { epochs: 20, batch: 64, learning_rate, ..Recipe::default() }
+        }
+        None => Recipe::default(),
     };
     let photo = stages.task(run).measure(&recipe)? / stages.task(run).batch(&recipe) as f64;
     let (learned, checked) = (stages.photos.len() as f64, stages.held_out.len() as f64);
