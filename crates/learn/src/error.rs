@@ -46,6 +46,16 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A file of tensors that are not the parameters of a network.
+    #[error("{} does not hold the weights of \"{network}\": {reason}", path.display())]
+    OtherWeights {
+        /// The file.
+        path: PathBuf,
+        /// The network's name.
+        network: String,
+        /// What is missing, different or too much.
+        reason: String,
+    },
     /// A file that is not a whole checkpoint.
     #[error("{} is damaged ({reason}): remove it to begin anew", path.display())]
     Checkpoint {

@@ -4,8 +4,8 @@
 //! and schedules the learning rate, [`mix`] blends what is learned from, [`stopping`] says when to stop, a [`checkpoint`] lets it go on to the
 //! same bits, and [`weights`] go to other tools and come back. [`lbfgs`] minimises a smooth function as a whole.
 //!
-//! For the last layer alone there are [`features`] that a frozen network left on disk, and [`logistic`] and [`ridge`] regression on
-//! them; [`calibrate`] makes probabilities mean what they say, [`metrics`] tell how good the result is, and [`confident`] finds labels that
+//! For the last layer alone there are [`features`] that a frozen network left on disk, [`logistic`] and [`ridge`] regression on them, and Rosenblatt's
+//! [`perceptron`]; [`calibrate`] makes probabilities mean what they say, [`metrics`] tell how good the result is, and [`confident`] finds labels that
 //! are probably wrong.
 
 pub mod calibrate;
@@ -22,6 +22,7 @@ pub mod loss;
 pub mod metrics;
 pub mod mix;
 pub mod optim;
+pub mod perceptron;
 pub mod random;
 pub mod ridge;
 pub mod stopping;

@@ -1,15 +1,18 @@
 //! Named tensors in safetensors files: how parameters go to other tools and come back, and what a [`checkpoint`](crate::checkpoint) is made of.
 //!
+//! [`save`] and [`load`] are for the parameters of a network: the file is as PyTorch has it, under its names and in its order of gates, so
+//! `module.load_state_dict(safetensors.torch.load_file(path))` takes it, and what `save_file(module.state_dict(), path)` wrote comes in.
+//!
 //! safetensors (<https://github.com/huggingface/safetensors>) holds numbers and nothing that can run: a header of JSON that says where each
 //! tensor lies, then their bytes. Every length is held against the size of the file before anything of that size is asked for.
 
 use crate::{Error, Result};
 use bytemuck::Pod;
 use half::{bf16, f16};
-use percept_graph::{Params, Tensor, TensorData, write_file};
+use percept_graph::{Graph, Params, Tensor, TensorData, pytorch, write_file};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, View, serialize};
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -19,6 +22,58 @@ pub type Metadata = HashMap<String, String>;
 
 /// The most bytes that a header may have, as other readers of safetensors have it.
 const MOST_HEADER: u64 = 100_000_000;
+
+/// What PyTorch's batch normalisation counts its steps in: nothing is computed with it, and its own files may lack it.
+const COUNT: &str = "num_batches_tracked";
+
+/// Writes the parameters of a network as PyTorch has them.
+///
+/// ```
+/// use percept_graph::{Builder, DType, Recurrence};
+/// use percept_learn::weights;
+///
+/// let net = Builder::new("net");
+/// let x = net.input("x", DType::F32, ["T".into(), "B".into(), 3.into()]);
+/// let graph = net.finish(&[("y", x.gru("gru", 2, Recurrence::default()).sequence)])?;
+/// let params = percept_models::initialize(&graph, 0)?;
+///
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("gru.safetensors");
+/// weights::save(&path, &graph, &params)?;
+/// assert_eq!(weights::read(&path)?["gru.weight_ih_l0"].shape(), [6, 3]);
+/// assert_eq!(weights::load(&path, &graph)?, params);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// A parameter without a value or with one of another type, a file that cannot be written.
+pub fn save(path: &Path, graph: &Graph, params: &Params) -> Result<()> {
+    graph.check_params(params)?;
+    let own = |value: &percept_graph::Value| Some((value.name.clone(), params.get(&value.name)?.clone()));
+    let mut params: Params = graph.parameters().filter_map(own).collect();
+    pytorch::to_pytorch(graph, &mut params)?;
+    write(path, &params, &Metadata::from([("format".into(), "pt".into())]))
+}
+
+/// Reads the parameters of a network that [`save`] or PyTorch wrote.
+///
+/// As `load_state_dict` with `strict=True`, it wants all parameters and no others, but passes over the steps that PyTorch's batch normalisation
+/// counts.
+///
+/// # Errors
+/// As [`read`]; a tensor that is missing, has another shape or type, or belongs to no parameter.
+pub fn load(path: &Path, graph: &Graph) -> Result<Params> {
+    let mut params = read(path)?;
+    params.retain(|name, _| name.rsplit('.').next() != Some(COUNT));
+    let wrong = |reason| Error::OtherWeights { path: path.into(), network: graph.name.clone(), reason };
+    pytorch::from_pytorch(graph, &mut params).map_err(|e| wrong(e.to_string()))?;
+    graph.check_params(&params).map_err(|e| wrong(e.to_string()))?;
+    let known: HashSet<_> = graph.parameters().map(|value| &value.name).collect();
+    match params.keys().find(|name| !known.contains(name)) {
+        Some(name) => Err(wrong(format!("tensor \"{name}\" is none of its parameters"))),
+        None => Ok(params),
+    }
+}
 
 /// Writes tensors into a file, which is replaced whole or not at all.
 ///

@@ -10,7 +10,7 @@
 //! - The first convolution pads digits of 28 pixels with the mean level; the paper's pictures had 32 pixels.
 //! - Logits instead of distances to drawn digits.
 
-use percept_graph::{Builder, DType, Error, Graph, Tensor, ops};
+use percept_graph::{Builder, DType, Error, Graph, Tensor, Var, ops};
 
 /// Channels of the two convolutions.
 const CHANNELS: [usize; 2] = [32, 64];
@@ -18,6 +18,14 @@ const CHANNELS: [usize; 2] = [32, 64];
 const UNITS: [usize; 2] = [120, 84];
 /// Mean and standard deviation of the grey levels of MNIST's training digits, for levels from 0 to 1.
 const LEVELS: [f32; 2] = [0.1307, 0.3081];
+
+/// Byte pictures `[N, size, size, 3]` as normalised grey ones, `[N, 1, size, size]`.
+pub(crate) fn grey_pictures(net: &Builder, size: usize) -> Var<'_> {
+    let pictures = net.input("image", DType::U8, ["N".into(), size.into(), size.into(), 3.into()]);
+    let grey = pictures.cast(DType::F32).apply(ops::ReduceMean { axes: Some(vec![3]), keepdims: true }, &[]);
+    let [mean, deviation] = LEVELS.map(|level| net.constant(Tensor::scalar(level * 255.0)));
+    (grey.transpose(&[0, 3, 1, 2]) - mean) / deviation
+}
 
 /// The network from byte pictures `[N, size, size, 3]` to `classes` logits; grey is the mean of the channels, and is scaled such that
 /// MNIST's digits have mean 0 and variance 1.
@@ -38,10 +46,7 @@ const LEVELS: [f32; 2] = [0.1307, 0.3081];
 /// If a kernel does not fit: pictures have at least 12 pixels a side.
 pub fn classifier(name: &str, size: usize, classes: usize) -> Result<Graph, Error> {
     let net = Builder::new(name);
-    let pictures = net.input("image", DType::U8, ["N".into(), size.into(), size.into(), 3.into()]);
-    let grey = pictures.cast(DType::F32).apply(ops::ReduceMean { axes: Some(vec![3]), keepdims: true }, &[]);
-    let [mean, deviation] = LEVELS.map(|level| net.constant(Tensor::scalar(level * 255.0)));
-    let logits = ((grey.transpose(&[0, 3, 1, 2]) - mean) / deviation)
+    let logits = grey_pictures(&net, size)
         .conv("conv1", CHANNELS[0], 5, |c| c.padding(2))
         .relu()
         .max_pool(2, 2)

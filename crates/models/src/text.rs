@@ -1,4 +1,8 @@
-//! Networks that read text: a language model of characters, and a classifier of sentences.
+//! Networks that read text: a language model of characters, a classifier of sentences, and an encoder–decoder that writes one text for another.
+
+mod encoder_decoder;
+
+pub use encoder_decoder::{EncoderDecoder, greedy};
 
 use percept_graph::{Builder, DType, Error, Graph, Recurrence, ops};
 

@@ -222,17 +222,18 @@ fn judge(before: Option<&Fitted>, after: &Fitted, classes: usize) -> Result<(Sta
 }
 
 /// The training of a network from zero.
-fn from_zero() -> Recipe {
-    Recipe { epochs: MOST_FROM_ZERO, batch: 128, learning_rate: 5e-3, weight_decay: 0.1, ..Recipe::default() }
+fn from_zero(network: &Network) -> Recipe {
+    let learning_rate = network.learning_rate;
+    Recipe { epochs: MOST_FROM_ZERO, batch: 128, learning_rate, weight_decay: 0.1, ..Recipe::default() }
 }
 
 /// Decides which trainings there is time for, and says so; the second part is whether the last is repeated on all photos.
 pub(super) fn plan(run: &Run<'_>, stages: &Stages<'_>, events: Events<'_>) -> Result<(Vec<Recipe>, bool)> {
     let scratch = run.config.network.is_some();
-    let recipe = match (scratch, &run.questions) {
-        (true, _) => from_zero(),
-        (false, None) => Recipe { mixup: MIXUP, ..Recipe::default() },
-        (false, Some(_)) => Recipe::default(),
+    let recipe = match (&run.config.network, &run.questions) {
+        (Some(name), _) => from_zero(Network::find(name)?),
+        (None, None) => Recipe { mixup: MIXUP, ..Recipe::default() },
+        (None, Some(_)) => Recipe::default(),
     };
     let photo = stages.task(run).measure(&recipe)? / stages.task(run).batch(&recipe) as f64;
     let (learned, checked) = (stages.photos.len() as f64, stages.held_out.len() as f64);

@@ -1,4 +1,6 @@
 use super::*;
+use percept_engine::{Input, Network, Settings};
+use percept_graph::{Builder, DType, Recurrence, ops};
 use proptest::prelude::*;
 use std::fs;
 
@@ -53,6 +55,57 @@ fn pytorchs_file_is_read_and_half_precision_widened() {
     }
     assert_eq!(params["num_batches_tracked"].as_i64().unwrap(), [7]);
     assert_eq!(params.len(), 5);
+}
+
+/// Written by the same script.
+#[test]
+fn pytorchs_recurrent_layers_say_the_same_and_go_back_to_the_bit() {
+    let net = Builder::new("recurrent");
+    let x = net.input("x", DType::F32, ["T".into(), 2.into(), 3.into()]);
+    let below = x.lstm("lstm", 4, Recurrence::default()).sequence;
+    let lstm = below.lstm("lstm", 4, Recurrence::default().layer(1)).sequence;
+    let gru = x.gru("gru", 2, Recurrence::default().bidirectional()).sequence;
+    let rows = ops::Reshape { shape: vec![(-1).into(), 8.into()], allowzero: false };
+    let y = lstm.apply(ops::Concat { axis: 2 }, &[gru]).apply(rows, &[]).linear("fc", 2);
+    let graph = net.finish(&[("y", y)]).unwrap();
+
+    let theirs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/recurrent.safetensors");
+    let params = load(&theirs, &graph).unwrap();
+    let golden = include_str!("../../tests/golden/recurrent.json");
+    let golden: HashMap<String, Vec<f32>> = serde_json::from_str(golden).unwrap();
+    let mut engine = Network::new(&graph, &params, Settings::detect().unwrap()).unwrap();
+    let plan = engine.run(&[(&[5, 2, 3], Input::F32(&golden["x"]))]).unwrap();
+    let (_, found) = plan.output(0);
+    let close = found.iter().zip(&golden["y"]).all(|(a, b)| (a - b).abs() < 1e-6);
+    assert!(close && found.len() == golden["y"].len(), "{found:?}, PyTorch says {:?}", golden["y"]);
+
+    let folder = tempfile::tempdir().unwrap();
+    let ours = folder.path().join("ours.safetensors");
+    save(&ours, &graph, &params).unwrap();
+    assert_eq!(read(&ours).unwrap(), read(&theirs).unwrap());
+}
+
+#[test]
+fn weights_of_another_network_are_refused() {
+    let net = Builder::new("small");
+    let y = net.input("x", DType::F32, ["N".into(), 2.into(), 1.into(), 1.into()]).batch_norm("bn", 1e-5);
+    let graph = net.finish(&[("y", y)]).unwrap();
+    let params = percept_models::initialize(&graph, 0).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("small.safetensors");
+    let with = |name: &str, tensor: Tensor| {
+        let mut params = params.clone();
+        params.insert(name.into(), tensor);
+        write(&path, &params, &Metadata::new()).unwrap();
+        load(&path, &graph)
+    };
+    let count = || Tensor::new([], TensorData::I64(vec![3])).unwrap();
+    assert_eq!(with("bn.num_batches_tracked", count()).unwrap(), params);
+    let message = with("fc.bias", Tensor::scalar(0.0)).unwrap_err().to_string();
+    assert!(message.ends_with("does not hold the weights of \"small\": tensor \"fc.bias\" is none of its parameters"));
+    let message = with("bn.bias", Tensor::scalar(0.0)).unwrap_err().to_string();
+    assert!(message.contains("\"bn.bias\"") && message.contains("f32[2]"), "{message}");
+    assert!(save(&path, &graph, &Params::new()).unwrap_err().to_string().contains("has no value"));
 }
 
 #[test]
