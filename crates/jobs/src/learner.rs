@@ -1,4 +1,9 @@
-//! A network that learns by one optimiser: what text and sound have in common. The feeds and the schedule are theirs.
+//! A network that learns by one optimiser: what text and sound have in common. The feeds are theirs.
+
+mod course;
+
+pub use course::Point;
+pub(crate) use course::{Checked, Course, Lesson, Saved};
 
 use crate::{Error, Result};
 use percept_engine::{Input, Settings};

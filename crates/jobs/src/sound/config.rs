@@ -1,6 +1,6 @@
 //! `config.toml`: what a run depends on, with what it decided, so that it can be repeated to the bit.
 
-use crate::{Error, Result};
+use crate::{Result, config};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -59,16 +59,14 @@ impl Config {
     /// # Errors
     /// A file that is none, or a setting that makes no sense; the error names both.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
-        let wrong = |reason: &str| Error::Setting(format!("{}: {}", path.display(), reason.trim_end()));
-        let config: Self = toml::from_str(&text).map_err(|e| wrong(&e.to_string()))?;
+        let config: Self = config::read(path)?;
         let checks = [
             (config.steps != Some(0), "steps must be at least 1"),
             ((1..=4096).contains(&config.batch), "batch must be at least 1 and at most 4096"),
             (config.learning_rate > 0.0 && config.learning_rate.is_finite(), "learning_rate must be positive"),
             (config.weight_decay >= 0.0 && config.weight_decay.is_finite(), "weight_decay must not be negative"),
         ];
-        checks.iter().try_for_each(|(good, reason)| if *good { Ok(()) } else { Err(wrong(reason)) })?;
+        config::check(path, &checks)?;
         Ok(config)
     }
 
@@ -77,6 +75,6 @@ impl Config {
     /// # Errors
     /// None that a configuration in memory can have.
     pub fn to_toml(&self) -> Result<String> {
-        toml::to_string(self).map_err(|e| Error::Setting(format!("the configuration cannot be written: {e}")))
+        config::to_toml(self)
     }
 }
