@@ -92,7 +92,9 @@ fn tones_are_told_apart_with_the_same_bits_at_any_number_of_threads() {
     assert!(plain.stdout.is_empty() && String::from_utf8_lossy(&plain.stderr).contains("%  high"));
 
     let report = fs::read_to_string(root.join("one/report.html")).unwrap();
-    for words in ["Speakers", "What it hears", "data:image/jpeg;base64,", "low_ann_77.wav", "<polyline", "steps = 60"] {
+    for words in
+        ["Speakers", "What it hears", "data:image&#x2f;jpeg;base64,", "low_ann_77.wav", "<polyline", "steps = 60"]
+    {
         assert!(report.contains(words), "{words}");
     }
     let card = fs::read_to_string(root.join("one/MODEL_CARD.md")).unwrap();

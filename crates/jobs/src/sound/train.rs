@@ -29,8 +29,8 @@ const MAX_SAMPLES: usize = 1 << 28;
 const MOST_EPOCHS: u64 = 80;
 /// A small set needs so many steps nevertheless.
 const LEAST_STEPS: u64 = 200;
-/// The most points of the learning curves.
-const POINTS: u64 = 20;
+/// Points of the learning curves at least and at most: one for each epoch, if that is between.
+const POINTS: [u64; 2] = [5, 20];
 /// The network takes as many frames as all but one recording of so many have.
 const LONGER: usize = 50;
 /// Frames that it takes at least and at most.
@@ -95,7 +95,7 @@ fn run(
         curves: "sound",
         steps,
         learning_rate: config.learning_rate,
-        points: (steps / examples.in_epoch()).clamp(2, POINTS),
+        points: (steps / examples.in_epoch()).clamp(POINTS[0], POINTS[1]),
         checkpoint: &folder.path().join("training.safetensors"),
         settings: &config.to_toml()?,
     };
