@@ -134,7 +134,8 @@ fn a_recogniser_of_sounds() {
             (0..6).for_each(|n| wav(&tones.join(format!("{class}_{speaker}_{n}.wav")), hertz * pitch + n as f32));
         }
     }
-    let config = sound::Config { recordings: tones, batch: 8, steps: Some(30), ..Default::default() };
+    let config =
+        sound::Config { recordings: tones, batch: 8, steps: Some(30), learning_rate: None, ..Default::default() };
     let settings = Settings::detect().unwrap();
     let train = |out: &Path, events: &mut dyn FnMut(Event)| {
         sound::train(config.clone(), out, "percept sound train", &settings, events).map(drop)

@@ -60,6 +60,13 @@ fn a_song_of_one_line_is_learned_and_sung() {
     assert!(model("b") == model("c") && model("c") != model("d") && model("b") == model("e"));
     assert_eq!(fs::read_dir(root.join("curves")).unwrap().count(), 1);
 
+    // A learning rate that is found is written down, and repeated without a search.
+    train("f", &["--steps", "9", "--find-rate"]);
+    done(&["text", "train", "--config", "f/config.toml", "-o", "g"], root);
+    assert!(model("f") == model("g") && model("f") != model("b"));
+    let searched = |run: &str| fs::read_to_string(root.join(run).join("report.html")).unwrap().contains("suggested: ");
+    assert!(searched("f") && !searched("g") && root.join("f/rates.json").is_file());
+
     // It is better than who counts characters, and the report says so.
     let guesses = ["uniform", "unigram", "bigram"].map(|guess| metrics["guesses"][guess].as_f64().unwrap());
     assert!(guesses.is_sorted_by(|a, b| a > b) && guesses[2] > 0.5, "{metrics}");

@@ -90,6 +90,10 @@ impl Course<'_> {
             let rate = self.learning_rate * Schedule::OneCycle.factor(learner.taken(), self.steps);
             let loss = f64::from(lesson.step(learner, rate)?);
             let step = learner.taken();
+            if !loss.is_finite() {
+                let text = format!("the loss of step {step} is no number: take a lower learning_rate");
+                return Err(Error::Setting(text));
+            }
             (about.sum, about.count) = (about.sum + loss, about.count + 1);
             phase.metric(format!("{}/loss", self.curves), step, loss);
             phase.metric(format!("{}/learning_rate", self.curves), step, rate);

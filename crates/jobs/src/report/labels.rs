@@ -8,6 +8,7 @@ use crate::learner::Point;
 use minijinja::context;
 use minijinja::value::Serde;
 use percept_learn::metrics::Metrics;
+use percept_learn::optim::RateCurve;
 use percept_photos::scan::Skipped;
 use serde::Serialize;
 
@@ -34,6 +35,9 @@ pub struct Report {
     pub curve_of: &'static str,
     /// The learning curves.
     pub curve: Vec<Point>,
+    /// The search for a learning rate, if there was one.
+    #[serde(skip)]
+    pub rates: Option<RateCurve>,
     /// What their horizontal axis counts, and where it ends.
     pub axis: (&'static str, f64),
     /// Things that it learned from.
@@ -111,6 +115,7 @@ impl Report {
             confusion => charts::confusion(&self.metrics.confusion, &self.labels),
             skipped => Serde(listed(&self.skipped)),
             skipped_count => self.skipped.len(),
+            rates => self.rates.as_ref().and_then(super::learning_rates),
             seconds => self.timings.iter().map(|timing| timing.seconds).sum::<f64>(),
             ..minijinja::Value::from(Serde(self))
         };
@@ -201,6 +206,7 @@ mod tests {
             measured_on: "They are others.".into(),
             curve_of: "Of this one.",
             curve: vec![point(5, 2.0), point(10, 1.0)],
+            rates: None,
             axis: ("epoch", 2.0),
             learned: 10,
             bytes: 1000,

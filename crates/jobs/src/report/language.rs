@@ -8,6 +8,7 @@ use crate::learner::Point;
 use crate::text::language::Metrics;
 use minijinja::context;
 use minijinja::value::Serde;
+use percept_learn::optim::RateCurve;
 use serde::Serialize;
 
 /// Everything that they say.
@@ -29,6 +30,9 @@ pub struct Report {
     pub metrics: Metrics,
     /// The learning curves.
     pub curve: Vec<Point>,
+    /// The search for a learning rate, if there was one.
+    #[serde(skip)]
+    pub rates: Option<RateCurve>,
     /// What it writes.
     pub samples: Vec<Sample>,
     /// What it expected of the text held out.
@@ -89,6 +93,7 @@ impl Report {
         let context = context! {
             compared => Serde(compared),
             chart => self.chart(),
+            rates => self.rates.as_ref().and_then(super::learning_rates),
             seconds => self.timings.iter().map(|timing| timing.seconds).sum::<f64>(),
             ..minijinja::Value::from(Serde(self))
         };

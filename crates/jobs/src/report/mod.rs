@@ -228,7 +228,10 @@ pub(crate) fn render(name: &'static str, template: &'static str, context: Value)
     environment.add_filter("duration", format::duration);
     environment.add_filter("in_words", format::in_words);
     environment.add_filter("cell", |text: &str| text.replace(['|', '\n', '\r'], " "));
-    environment.add_filter("visible", |text: &str| text.replace('\n', "⏎").replace('\t', "⇥"));
+    environment.add_filter("visible", |text: &str| match text {
+        " " => "␣".into(),
+        _ => text.replace('\n', "⏎").replace('\t', "⇥"),
+    });
     environment.add_function("head", head);
     environment.add_global("version", env!("CARGO_PKG_VERSION"));
     let rendered = environment

@@ -4,6 +4,9 @@ use crate::{Result, config};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
+/// The highest learning rate unless another is given or found.
+pub(super) const LEARNING_RATE: f64 = 3e-3;
+
 /// The settings of a training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,8 +23,8 @@ pub struct Config {
     pub steps: Option<u64>,
     /// Recordings in a step.
     pub batch: usize,
-    /// The highest learning rate of AdamW, under a one-cycle schedule.
-    pub learning_rate: f64,
+    /// The highest learning rate of AdamW, under a one-cycle schedule; absent until it is found.
+    pub learning_rate: Option<f64>,
     /// Weight decay of weights; biases and normalisations have none.
     pub weight_decay: f32,
 }
@@ -35,7 +38,7 @@ impl Default for Config {
             time_limit: Some(300),
             steps: None,
             batch: 32,
-            learning_rate: 3e-3,
+            learning_rate: Some(LEARNING_RATE),
             weight_decay: 1e-2,
         }
     }
@@ -63,7 +66,7 @@ impl Config {
         let checks = [
             (config.steps != Some(0), "steps must be at least 1"),
             ((1..=4096).contains(&config.batch), "batch must be at least 1 and at most 4096"),
-            (config.learning_rate > 0.0 && config.learning_rate.is_finite(), "learning_rate must be positive"),
+            (config.learning_rate.is_none_or(|rate| rate > 0.0 && rate.is_finite()), "learning_rate must be positive"),
             (config.weight_decay >= 0.0 && config.weight_decay.is_finite(), "weight_decay must not be negative"),
         ];
         config::check(path, &checks)?;

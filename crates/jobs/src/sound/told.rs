@@ -81,6 +81,7 @@ impl Told<'_> {
             },
             curve_of: "Some of the recordings held apart were looked at as it learned; that chose nothing.",
             curve,
+            rates: None,
             axis: ("epoch", epochs),
             learned: learned.len(),
             bytes,

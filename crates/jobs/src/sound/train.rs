@@ -3,6 +3,7 @@
 //! A step is timed first, and the number of steps follows from the time that is left; the one-cycle schedule then ends where the time does.
 //! The recordings held apart choose nothing: they are looked at once, when the model is finished.
 
+use super::config::LEARNING_RATE;
 use super::examples::Examples;
 use super::mel;
 use super::model::{Model, Sound, package};
@@ -12,7 +13,7 @@ use super::scan::{Found, find};
 use super::told::Told;
 use super::{Clip, Config};
 use crate::event::{Event, Events, Phase, Timing};
-use crate::learner::Course;
+use crate::learner::{Course, RATES, decide_rate};
 use crate::train::folder::RunFolder;
 use crate::{Error, Result, budget, format, parallel};
 use percept_engine::Settings;
@@ -80,6 +81,10 @@ fn run(
     let parts = split(&found.recordings, &found.classes, config.leave_out.as_deref(), config.seed)?;
     let mel = mel::Settings::of_rate(clips[0].rate);
     let sound = Sound { frames: frames(&parts[0], &clips, &mel), mel };
+    let mut rate = config.learning_rate;
+    let begin = || Examples::new(&config, &found, &clips, &parts, &sound, settings);
+    decide_rate(&mut rate, LEARNING_RATE, &folder, begin, &mut *events)?;
+    config.learning_rate = rate;
     if config.steps.is_none() {
         let (examples, learner) = Examples::new(&config, &found, &clips, &parts, &sound, settings)?;
         let epoch = examples.in_epoch();
@@ -94,7 +99,7 @@ fn run(
         name: "Training",
         curves: "sound",
         steps,
-        learning_rate: config.learning_rate,
+        learning_rate: config.learning_rate.unwrap_or(LEARNING_RATE),
         points: (steps / examples.in_epoch()).clamp(POINTS[0], POINTS[1]),
         checkpoint: &folder.path().join("training.safetensors"),
         settings: &config.to_toml()?,
@@ -118,7 +123,8 @@ fn run(
     let phase = Phase::start(events, "Writing the report", None, "files");
     let timings = vec![reading, learning, measuring];
     let told = Told { config: &config, found: &found, clips: &clips, parts: &parts, model: &model, sound: &sound };
-    let report = told.report(&rows, metrics, &evaluation, curve, timings, command, bytes.len() as u64)?;
+    let mut report = told.report(&rows, metrics, &evaluation, curve, timings, command, bytes.len() as u64)?;
+    report.rates = folder.read_json(RATES);
     folder.write("report.html", report.html()?.as_bytes())?;
     folder.write("MODEL_CARD.md", report.model_card()?.as_bytes())?;
     phase.finish("");

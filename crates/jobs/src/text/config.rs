@@ -5,6 +5,9 @@ use crate::{Result, config};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
+/// The highest learning rate unless another is given or found.
+pub(super) const LEARNING_RATE: f64 = 4e-3;
+
 /// The settings of a character model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,8 +30,8 @@ pub struct Config {
     pub batch: usize,
     /// Characters of each place that a step reads, and goes back through.
     pub unroll: usize,
-    /// The highest learning rate.
-    pub learning_rate: f64,
+    /// The highest learning rate; absent until it is found.
+    pub learning_rate: Option<f64>,
     /// Weight decay of AdamW.
     pub weight_decay: f32,
     /// The longest gradient, as a Euclidean norm.
@@ -49,7 +52,7 @@ impl Default for Config {
             dropout: 0.1,
             batch: 32,
             unroll: 64,
-            learning_rate: 4e-3,
+            learning_rate: Some(LEARNING_RATE),
             weight_decay: 0.01,
             clip: 1.0,
             steps: None,
@@ -75,7 +78,7 @@ impl Config {
             (size(self.batch), "batch must be at least 1 and at most 4096"),
             (size(self.unroll), "unroll must be at least 1 and at most 4096"),
             ((0.0..1.0).contains(&self.dropout), "dropout must be at least 0 and below 1"),
-            (self.learning_rate > 0.0 && self.learning_rate.is_finite(), "learning_rate must be positive"),
+            (self.learning_rate.is_none_or(|rate| rate > 0.0 && rate.is_finite()), "learning_rate must be positive"),
             (self.weight_decay >= 0.0 && self.weight_decay.is_finite(), "weight_decay must not be negative"),
             (self.clip > 0.0 && self.clip.is_finite(), "clip must be positive"),
             (self.steps != Some(0), "steps must be at least 1"),

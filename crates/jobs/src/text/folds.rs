@@ -10,6 +10,7 @@ use crate::{Result, format};
 use percept_engine::Settings;
 use percept_learn::checkpoint;
 use percept_learn::metrics::Metrics;
+use percept_learn::optim::RateCurve;
 use percept_learn::random::mixed;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,8 @@ pub(super) struct Held<'a> {
     pub(super) rows: Vec<f32>,
     /// The curves of the first training.
     pub(super) curve: Vec<Point>,
+    /// The search for a learning rate, if there was one.
+    pub(super) rates: Option<RateCurve>,
     pub(super) timings: Vec<Timing>,
 }
 

@@ -4,6 +4,7 @@
 //! gradients end where a piece begins (truncated back-propagation through time, Williams and Peng, Neural Computation 2(4), 1990). The
 //! last tenth of the text is not learned from: on it the model is measured.
 
+use super::config::LEARNING_RATE;
 use super::lesson::Reading;
 pub use super::measure::Guesses;
 use super::measure::Held;
@@ -11,13 +12,14 @@ use super::streams::Streams;
 use super::{Characters, Config, Plan, Request, Sampler, Source, VERB};
 use crate::classifier::key;
 use crate::event::{Event, Events, Phase, Timing};
-use crate::learner::{Course, Point};
+use crate::learner::{Course, Point, RATES, decide_rate};
 use crate::report::language::{Expected, Report, Sample};
 use crate::train::folder::RunFolder;
 use crate::{Error, Result, budget, format};
 use percept_engine::Settings;
 use percept_graph::onnx::Model;
 use percept_graph::{Graph, Params};
+use percept_learn::optim::RateCurve;
 use percept_models::cache;
 use percept_models::text::Language;
 use serde::Serialize;
@@ -101,6 +103,15 @@ pub(super) fn run(
     });
     let part = &held[..held.len().min(POINT_STEPS * config.batch * config.unroll)];
     let part = || Held::new(&graph, part, config.unroll, settings);
+    let mut rate = config.learning_rate;
+    decide_rate(
+        &mut rate,
+        LEARNING_RATE,
+        &folder,
+        || Reading::new(&config, &graph, &streams, part()?, settings),
+        &mut *events,
+    )?;
+    config.learning_rate = rate;
     if config.steps.is_none() {
         let (reading, learner) = Reading::new(&config, &graph, &streams, part()?, settings)?;
         let seconds = reading.seconds(learner)?;
@@ -116,7 +127,7 @@ pub(super) fn run(
         name: "Learning",
         curves: "text",
         steps,
-        learning_rate: config.learning_rate,
+        learning_rate: config.learning_rate.unwrap_or(LEARNING_RATE),
         points: POINTS,
         checkpoint: &folder.path().join("training.safetensors"),
         settings: &toml,
@@ -139,7 +150,8 @@ pub(super) fn run(
         epochs: steps as f64 / streams.steps() as f64,
     };
     let seed = config.seed;
-    let told = Told { source, command, toml, config, curve, timings: vec![learning, measuring], held };
+    let (rates, timings) = (folder.read_json(RATES), vec![learning, measuring]);
+    let told = Told { source, command, toml, config, curve, rates, timings, held };
     let phase = Phase::start(events, "Writing", None, "characters");
     folder.write_json("metrics.json", &metrics)?;
     folder.write_json("curves.json", &told.curve)?;
@@ -187,6 +199,7 @@ struct Told<'a> {
     toml: String,
     config: Config,
     curve: Vec<Point>,
+    rates: Option<RateCurve>,
     timings: Vec<Timing>,
     held: &'a [i64],
 }
@@ -225,6 +238,7 @@ impl Told<'_> {
             bytes,
             metrics: metrics.clone(),
             curve: self.curve,
+            rates: self.rates,
             samples,
             expected,
             timings: self.timings,

@@ -9,7 +9,7 @@ use super::words::{FILL, Labelled, Sentence, Words};
 use super::{Plan, Source, told};
 use crate::classifier::key;
 use crate::event::{Event, Events, Phase};
-use crate::learner::Course;
+use crate::learner::{Course, RATES, decide_rate};
 use crate::report::labels::confusion_matrix;
 use crate::train::folder::RunFolder;
 use crate::{Error, Result, budget, format};
@@ -26,6 +26,9 @@ use std::time::{Duration, Instant};
 pub(super) const WORDS: &str = "percept.words";
 /// More epochs make it worse: the sentences are known by heart.
 pub(super) const MOST_EPOCHS: u64 = 8;
+
+/// The highest learning rate unless another is given or found.
+pub(super) const LEARNING_RATE: f64 = 2e-3;
 
 /// The settings of a classifier of sentences.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,8 +56,8 @@ pub struct Config {
     pub forget: f64,
     /// Sentences of a step.
     pub batch: usize,
-    /// The highest learning rate.
-    pub learning_rate: f64,
+    /// The highest learning rate; absent until it is found.
+    pub learning_rate: Option<f64>,
     /// Weight decay of AdamW.
     pub weight_decay: f32,
     /// Times through the sentences; absent until the time limit has decided.
@@ -75,7 +78,7 @@ impl Default for Config {
             dropout: 0.5,
             forget: 0.1,
             batch: 50,
-            learning_rate: 2e-3,
+            learning_rate: Some(LEARNING_RATE),
             weight_decay: 0.01,
             epochs: None,
         }
@@ -95,7 +98,7 @@ impl Config {
             (size(self.batch), "batch must be at least 1 and at most 4096"),
             (share(self.dropout.into()), "dropout must be at least 0 and below 1"),
             (share(self.forget), "forget must be at least 0 and below 1"),
-            (self.learning_rate > 0.0 && self.learning_rate.is_finite(), "learning_rate must be positive"),
+            (self.learning_rate.is_none_or(|rate| rate > 0.0 && rate.is_finite()), "learning_rate must be positive"),
             (self.weight_decay >= 0.0 && self.weight_decay.is_finite(), "weight_decay must not be negative"),
             (self.epochs != Some(0), "epochs must be at least 1"),
         ]
@@ -173,6 +176,10 @@ pub(super) fn run(
     };
     let all: Vec<&Sentence> = sentences.iter().collect();
     let tested: Vec<&Sentence> = test.iter().flat_map(|test| &test.sentences).collect();
+    let mut rate = config.learning_rate;
+    let begin = || Fit::new(&config, &all, &[], classes, settings);
+    decide_rate(&mut rate, LEARNING_RATE, &folder, begin, &mut *events)?;
+    config.learning_rate = rate;
     if config.epochs.is_none() {
         let (fit, learner) = Fit::new(&config, &all, &[], classes, settings)?;
         let seconds = fit.seconds_of_epoch(learner)?;
@@ -222,6 +229,7 @@ pub(super) fn run(
     folder.write("labels.txt", (metrics.labels.join("\n") + "\n").as_bytes())?;
     let model = model(graph, params, &metrics.labels, &words)?.to_bytes()?;
     folder.write("model.onnx", &model)?;
+    held.rates = folder.read_json(RATES);
     let report = told::report(source, &config, &metrics, figures, &held, [command, &toml], model.len() as u64);
     folder.write("report.html", report.html()?.as_bytes())?;
     folder.write("MODEL_CARD.md", report.model_card()?.as_bytes())?;
@@ -251,7 +259,7 @@ pub(super) fn course<'a>(
 ) -> Course<'a> {
     let epochs = config.epochs.unwrap_or(MOST_EPOCHS);
     let steps = epochs * fit.in_epoch();
-    let learning_rate = config.learning_rate;
+    let learning_rate = config.learning_rate.unwrap_or(LEARNING_RATE);
     Course { name, curves, steps, learning_rate, points: epochs, checkpoint, settings: toml }
 }
 

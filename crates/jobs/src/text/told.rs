@@ -58,6 +58,7 @@ pub(super) fn report(
             _ => "Of the training with a tenth held out.",
         },
         curve: held.curve.clone(),
+        rates: held.rates.clone(),
         axis: ("epoch", metrics.epochs as f64),
         learned: metrics.sentences_learned,
         bytes,

@@ -6,6 +6,7 @@ use crate::output::absent;
 use crate::{Error, Result, config};
 use percept_graph::write_file;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -127,6 +128,11 @@ impl RunFolder {
     pub(crate) fn write_json(&self, name: &str, value: &impl Serialize) -> Result<()> {
         let json = serde_json::to_vec_pretty(value);
         self.write(name, &json.map_err(|e| Error::Setting(format!("{name} cannot be written: {e}")))?)
+    }
+
+    /// Reads a file of JSON that was written before; nothing if there is none.
+    pub(crate) fn read_json<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        serde_json::from_slice(&std::fs::read(self.part.join(name)).ok()?).ok()
     }
 
     /// Gives the folder its name.

@@ -37,14 +37,17 @@ pub(crate) struct Train {
     /// Learn from all others, and measure on this speaker
     #[arg(long, value_name = "SPEAKER")]
     pub(crate) leave_out: Option<String>,
+    /// Find the learning rate first, by a step at each of many
+    #[arg(long)]
+    pub(crate) find_rate: bool,
     /// Seed of everything that is drawn
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) seed: u64,
     /// Go on with a run that was interrupted: the folder that it was to make
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["recordings", "out", "config", "time_limit", "leave_out", "seed"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["recordings", "out", "config", "time_limit", "leave_out", "find_rate", "seed"])]
     pub(crate) resume: Option<PathBuf>,
     /// Repeat a run exactly: the config.toml that it left
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["recordings", "time_limit", "leave_out", "seed"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["recordings", "time_limit", "leave_out", "find_rate", "seed"])]
     pub(crate) config: Option<PathBuf>,
     /// Write the learning curves to this folder while training, for TensorBoard
     #[arg(long, value_name = "FOLDER")]

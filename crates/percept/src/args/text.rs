@@ -61,14 +61,17 @@ pub(crate) struct TextTrain {
     /// Layers of a model of characters
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16))]
     pub(crate) layers: u32,
+    /// Find the learning rate first, by a step at each of many
+    #[arg(long)]
+    pub(crate) find_rate: bool,
     /// Seed of everything that is drawn
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) seed: u64,
     /// Go on with a run that was interrupted: the folder that it was to make
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["file", "out", "config", "labels", "folds", "test", "time_limit", "epochs", "steps", "hidden", "layers", "seed"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["file", "out", "config", "labels", "folds", "test", "time_limit", "epochs", "steps", "hidden", "layers", "find_rate", "seed"])]
     pub(crate) resume: Option<PathBuf>,
     /// Repeat a run exactly: the config.toml that it left
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["file", "labels", "folds", "test", "time_limit", "epochs", "steps", "hidden", "layers", "seed"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["file", "labels", "folds", "test", "time_limit", "epochs", "steps", "hidden", "layers", "find_rate", "seed"])]
     pub(crate) config: Option<PathBuf>,
     /// Write the learning curves to this folder while training, for TensorBoard
     #[arg(long, value_name = "FOLDER")]

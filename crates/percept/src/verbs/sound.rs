@@ -23,13 +23,16 @@ fn train(args: args::SoundTrain, settings: &Settings, events: Events<'_>) -> Res
         (Some(run), _) => sound::resume(run, settings, events),
         (None, Some(file)) => sound::train(Config::read(file)?, out, &command(), settings, events),
         (None, None) => {
-            let config = Config {
+            let mut config = Config {
                 recordings: args.recordings.unwrap_or_default(),
                 seed: args.seed,
                 leave_out: args.leave_out,
                 time_limit: args.time_limit.0,
                 ..Config::default()
             };
+            if args.find_rate {
+                config.learning_rate = None;
+            }
             sound::train(config, out, &command(), settings, events)
         }
     };

@@ -51,7 +51,7 @@ fn planned(args: &TextTrain) -> Result<(Plan, Source)> {
         Labels::None => false,
     };
     let seed = args.seed;
-    let plan = match (first, args.epochs, args.steps) {
+    let mut plan = match (first, args.epochs, args.steps) {
         (true, _, Some(_)) => bail!("--steps is for texts without labels: give --epochs"),
         (false, Some(_), _) => bail!("--epochs is for sentences with labels: give --steps"),
         (true, epochs, None) => Plan::Sentences(sentences::Config {
@@ -73,6 +73,12 @@ fn planned(args: &TextTrain) -> Result<(Plan, Source)> {
             ..Config::default()
         }),
     };
+    if args.find_rate {
+        match &mut plan {
+            Plan::Characters(config) => config.learning_rate = None,
+            Plan::Sentences(config) => config.learning_rate = None,
+        }
+    }
     Ok((plan, source))
 }
 
