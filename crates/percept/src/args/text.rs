@@ -27,7 +27,7 @@ Examples:
   percept text train logs.txt -o logs --time-limit 3m
   percept text train shakespeare.txt --steps 2000 --seed 1  the same model each time, to the bit
   percept text train reviews.txt --folds 10                 lines such as: 1 a fine film
-  percept text train questions.txt --test others.txt
+  percept text train questions.txt --test others.txt --find-rate
   percept text train --resume logs                          go on after an interruption
   percept text train --config logs/config.toml -o again     the same model again, to the bit")]
 pub(crate) struct TextTrain {
