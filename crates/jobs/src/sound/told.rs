@@ -90,7 +90,7 @@ impl Told<'_> {
                 (format!("{} Hz", format::count(self.sound.mel.rate.into())), "samples in a second".into()),
             ],
             input: format!(
-                "log-mel spectrograms (float32), N × 1 × {} × {}, made as `percept.sound` in the metadata has it",
+                "log-mel spectrograms (float32), N × 1 × {} × {}, made as percept.sound in the metadata has it",
                 self.sound.mel.bands, self.sound.frames
             ),
             labels: classes.clone(),

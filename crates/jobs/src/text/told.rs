@@ -63,7 +63,7 @@ pub(super) fn report(
         learned: metrics.sentences_learned,
         bytes,
         tiles: vec![(count(metrics.vocabulary), "different words".into()), (metrics.epochs.to_string(), "epochs".into())],
-        input: "the numbers of a sentence's words (int64), N × length, as `percept.words` in the metadata has them: the first \
+        input: "the numbers of a sentence's words (int64), N × length, as percept.words in the metadata has them: the first \
                 word is 2, 0 is no word, 1 any other; four 0 stand before the first word and five behind the last"
             .into(),
         labels: metrics.labels.clone(),
