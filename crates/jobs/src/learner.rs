@@ -1,6 +1,13 @@
-//! A network that learns by one optimiser: what text and sound have in common. The feeds and the schedule are theirs.
+//! A network that learns by one optimiser: what text and sound have in common. The feeds are theirs.
 
-use crate::{Error, Result};
+mod course;
+mod rate;
+
+pub use course::Point;
+pub(crate) use course::{Checked, Course, Lesson, Saved};
+pub(crate) use rate::{RATES, decide_rate};
+
+use crate::Result;
 use percept_engine::{Input, Settings};
 use percept_graph::{Graph, Params};
 use percept_learn::optim::{Group, Optimizer, State, clip_by_norm, is_weight};
@@ -38,7 +45,8 @@ impl Learner {
         self.state.step
     }
 
-    /// Takes a step at this learning rate; gives back its loss. What dropout drops depends on `seed` alone.
+    /// Takes a step at this learning rate; gives back its loss, or NaN, and then takes none, if it or the gradient is no number. What dropout
+    /// drops depends on `seed` alone.
     pub(crate) fn learn(&mut self, inputs: &[(&[usize], Input<'_>)], seed: u64, rate: f64) -> Result<f32> {
         self.step.seed = seed.cast_signed();
         let loss = self.step.run(&mut self.weights, inputs)?;
@@ -47,8 +55,7 @@ impl Learner {
             None => 0.0,
         };
         if !loss.is_finite() || !length.is_finite() {
-            let text = format!("the loss of step {} is no number: choose another seed", self.taken());
-            return Err(Error::Setting(text));
+            return Ok(f32::NAN);
         }
         let Weights { parameters, gradients, .. } = &mut self.weights;
         Optimizer::ADAMW.step(&mut self.state, &self.groups, rate as f32, parameters, gradients)?;

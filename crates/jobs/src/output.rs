@@ -1,7 +1,6 @@
 //! Output folders that are there whole or not at all, and never in place of something else.
 
 use crate::{Error, Result};
-use percept_graph::write_file;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -38,12 +37,6 @@ impl Folder {
 
     pub(crate) fn path(&self) -> &Path {
         self.made.path()
-    }
-
-    /// Writes a file into it.
-    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        let path = self.path().join(name);
-        write_file(&path, bytes).map_err(Error::io("write", &path))
     }
 
     /// Gives the folder its name.

@@ -5,11 +5,12 @@ mod bench;
 mod check;
 mod explain;
 mod gan;
+mod run;
 mod sound;
 mod targets;
 mod text;
 
-use crate::args::{self, Backbone, Cli, Format, Gan, Verb};
+use crate::args::{self, Backbone, Cli, Format, Gan, Sound, Text, Verb};
 use crate::interrupt;
 use crate::progress::Progress;
 use anyhow::{Result, anyhow, bail};
@@ -20,13 +21,10 @@ use percept_jobs::evaluate::Evaluation;
 use percept_jobs::event::Event;
 use percept_jobs::format::{bytes, count, duration, percent, percent_range};
 use percept_jobs::known::Separation;
-use percept_jobs::tensorboard::Writer;
 use percept_jobs::train::Resumed;
-use percept_jobs::{
-    Classifier, Config, Error, Settings, augment, backbone, classifier, demo, evaluate, predict, train,
-};
+use percept_jobs::{Classifier, Config, Settings, augment, backbone, classifier, demo, evaluate, predict, train};
+use run::{command, failed, with_board};
 use serde::Serialize;
-use std::error::Error as _;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
@@ -45,7 +43,8 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
     match cli.verb {
         Verb::Train(args) => {
             interrupt::watch(args.resume.as_ref().unwrap_or(&args.out), "train", screen)?;
-            run_train(args, &settings, events)
+            let board = args.tensorboard.clone();
+            with_board(board.as_deref(), events, |events| run_train(args, &settings, events))
         }
         Verb::Gan(Gan::Train(args)) => {
             interrupt::watch(args.resume.as_ref().unwrap_or(&args.out), "gan train", screen)?;
@@ -60,9 +59,19 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Verb::Bench(args) => bench::run(args, &settings, events),
         Verb::Augment(args) => run_augment(args, &settings, events),
         Verb::Demo(args) => run_demo(args, &settings, events),
-        Verb::Text(args) => text::run(args, &settings, events),
+        Verb::Text(args) => {
+            if let Text::Train(args) = &args {
+                interrupt::watch(args.resume.as_ref().unwrap_or(&args.out), "text train", screen)?;
+            }
+            text::run(args, &settings, events)
+        }
         Verb::Backbone(args) => run_backbone(args, events),
-        Verb::Sound(args) => sound::run(args, &settings, events),
+        Verb::Sound(args) => {
+            if let Sound::Train(args) = &args {
+                interrupt::watch(args.resume.as_ref().unwrap_or(&args.out), "sound train", screen)?;
+            }
+            sound::run(args, &settings, events)
+        }
         Verb::Completions(args::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "percept", &mut script);
@@ -74,20 +83,8 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
 type Events<'a> = &'a mut dyn FnMut(Event);
 
 fn run_train(args: args::Train, settings: &Settings, events: Events<'_>) -> Result<()> {
-    let mut board = args.tensorboard.as_deref().map(Writer::create).transpose()?;
-    let mut events = |event: Event| {
-        if let (Some(writer), Event::Metric { name, step, value }) = (&mut board, &event)
-            && let Err(error) = writer.scalar(name, *step, *value as f32)
-        {
-            // The model is worth more than its curves.
-            events(Event::Warning { text: format!("no more curves are written: {error}") });
-            board = None;
-        }
-        events(event);
-    };
-    let events = &mut events;
     if let Some(out) = &args.resume {
-        return match train::resume(out, settings, events).map_err(|error| failed(error, out))? {
+        return match train::resume(out, settings, events).map_err(|error| failed(error, out, "train"))? {
             Resumed::Classes(trained) => finish_train(&args.output, &trained),
             Resumed::Targets(trained) => targets::finish(&args.output, &trained),
         };
@@ -109,20 +106,11 @@ fn run_train(args: args::Train, settings: &Settings, events: Events<'_>) -> Resu
     };
     if config.targets.is_some() {
         let trained = train::targets::train(config, &args.out, &command(), settings, events);
-        return targets::finish(&args.output, &trained.map_err(|error| failed(error, &args.out))?);
+        return targets::finish(&args.output, &trained.map_err(|error| failed(error, &args.out, "train"))?);
     }
-    let trained =
-        train::train(config, &args.out, &command(), settings, events).map_err(|error| failed(error, &args.out))?;
+    let trained = train::train(config, &args.out, &command(), settings, events)
+        .map_err(|error| failed(error, &args.out, "train"))?;
     finish_train(&args.output, &trained)
-}
-
-/// An error of a run, and how to go on if the system was at fault, such as a full disk.
-fn failed(error: Error, out: &Path) -> anyhow::Error {
-    let system = error.source().is_some_and(|source| source.is::<std::io::Error>());
-    match interrupt::unfinished(out).filter(|_| system) {
-        Some(run) => anyhow!("{error}: mend that, then go on with `percept train --resume {run}`"),
-        None => error.into(),
-    }
 }
 
 fn finish_train(output: &args::Output, trained: &train::Trained) -> Result<()> {
@@ -138,17 +126,6 @@ fn say_trained(evaluation: &Evaluation, out: &Path) {
     say!("  model   {}", out.join("model.onnx").display());
     say!("  report  {}", out.join("report.html").display());
     say!("Next: percept predict {} PHOTO", out.join("model.onnx").display());
-}
-
-/// The command line, for the report.
-fn command() -> String {
-    let quoted = |arg: std::ffi::OsString| {
-        let text = arg.to_string_lossy().into_owned();
-        let plain = |c: char| c.is_alphanumeric() || "-_./:=,+".contains(c);
-        if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
-    };
-    let args: Vec<String> = std::env::args_os().skip(1).map(quoted).collect();
-    format!("percept {}", args.join(" "))
 }
 
 fn open(model: &args::Model, settings: &Settings) -> Result<Classifier> {

@@ -58,9 +58,9 @@ fn tones_are_told_apart_with_the_same_bits_at_any_number_of_threads() {
     fs::write(root.join("tones/low_ann_77.wav"), "RIFF0000WAVEfmt ").unwrap();
     let metrics =
         json(&["sound", "train", "--config", "plan.toml", "-o", "one", "--threads", "1", "--format", "json"], root);
-    assert!(
-        run(&["sound", "train", "--config", "one/config.toml", "-o", "two", "--threads", "2"], root).status.success()
-    );
+    let again =
+        ["sound", "train", "--config", "one/config.toml", "-o", "two", "--threads", "2", "--tensorboard", "curves"];
+    assert!(run(&again, root).status.success());
     let [one, two] = ["one", "two"].map(|run| fs::read(root.join(run).join("model.onnx")).unwrap());
     assert!(one == two, "the models of one and of two threads differ");
 
@@ -75,14 +75,34 @@ fn tones_are_told_apart_with_the_same_bits_at_any_number_of_threads() {
     let written: Value = serde_json::from_slice(&fs::read(root.join("one/metrics.json")).unwrap()).unwrap();
     assert_eq!(written, metrics);
 
-    let said = json(&["sound", "predict", "one/model.onnx", "tones/siren_bob_3.wav", "tones/high_ann_0.wav"], root);
+    let predict = |files: &[&str]| run(&[&["sound", "predict", "one/model.onnx"], files].concat(), root);
+    let said = json(
+        &["sound", "predict", "one/model.onnx", "tones/siren_bob_3.wav", "tones/high_ann_0.wav", "--format=json"],
+        root,
+    );
     assert_eq!((&said[0]["label"], &said[1]["label"]), (&"siren".into(), &"high".into()), "{said}");
     assert!(said[0]["probability"].as_f64().unwrap() > 0.4 && said[0]["classes"].as_array().unwrap().len() == 3);
-    let mixed = run(&["sound", "predict", "one/model.onnx", "tones/high_ann_0.wav", "tones/low_ann_77.wav"], root);
+    let mixed = predict(&["tones/high_ann_0.wav", "tones/low_ann_77.wav", "--format=json"]);
     let error = String::from_utf8_lossy(&mixed.stderr);
     assert_eq!(mixed.status.code(), Some(1));
     assert!(error.contains("low_ann_77.wav: damaged") && error.contains("1 of the recordings"), "{error}");
     assert_eq!(serde_json::from_slice::<Value>(&mixed.stdout).unwrap()[0]["label"], "high");
+    // Text for people is what one gets without asking, as with other verbs.
+    let plain = predict(&["tones/high_ann_0.wav"]);
+    assert!(plain.stdout.is_empty() && String::from_utf8_lossy(&plain.stderr).contains("%  high"));
+
+    let report = fs::read_to_string(root.join("one/report.html")).unwrap();
+    for words in
+        ["Speakers", "What it hears", "data:image&#x2f;jpeg;base64,", "low_ann_77.wav", "<polyline", "steps = 60"]
+    {
+        assert!(report.contains(words), "{words}");
+    }
+    let card = fs::read_to_string(root.join("one/MODEL_CARD.md")).unwrap();
+    assert!(card.contains("pipeline_tag: audio-classification") && card.contains("| siren |"), "{card}");
+    assert_eq!(fs::read_to_string(root.join("one/labels.txt")).unwrap(), "high\nlow\nsiren\n");
+    assert_eq!(fs::read_dir(root.join("curves")).unwrap().count(), 1);
+    let left: Vec<_> = fs::read_dir(root.join("one")).unwrap().map(|file| file.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 7, "{left:?}");
 }
 
 #[test]
@@ -127,6 +147,7 @@ fn what_cannot_be_used_is_one_clear_sentence() {
     refused(&["train", "none"], 1, &["none does not exist: give a folder or a tar of recordings"]);
     refused(&["train", "plan.toml"], 1, &["plan.toml is neither a folder"]);
     refused(&["train", "tones", "--leave-out", "eve"], 1, &["no speaker \"eve\": ann, bob"]);
+    refused(&["train", "--resume", "other"], 1, &["there is no unfinished run other"]);
     refused(&["train", "tones", "-o", "tones"], 1, &["tones exists already"]);
     fs::create_dir(root.join("empty")).unwrap();
     refused(&["train", "empty"], 1, &["empty is empty"]);

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use percept_graph::onnx::Model;
 use serde_json::Value;
 use std::fs;
@@ -53,8 +55,29 @@ fn a_song_of_one_line_is_learned_and_sung() {
     train("b", &["--steps", "9", "--threads", "1"]);
     train("c", &["--steps", "9"]);
     train("d", &["--steps", "9", "--seed", "1"]);
+    done(&["text", "train", "--config", "b/config.toml", "-o", "e", "--tensorboard", "curves"], root);
     let model = |run: &str| fs::read(root.join(run).join("model.onnx")).unwrap();
-    assert!(model("b") == model("c") && model("c") != model("d"));
+    assert!(model("b") == model("c") && model("c") != model("d") && model("b") == model("e"));
+    assert_eq!(fs::read_dir(root.join("curves")).unwrap().count(), 1);
+
+    // A learning rate that is found is written down, and repeated without a search.
+    train("f", &["--steps", "9", "--find-rate"]);
+    done(&["text", "train", "--config", "f/config.toml", "-o", "g"], root);
+    assert!(model("f") == model("g") && model("f") != model("b"));
+    let searched = |run: &str| fs::read_to_string(root.join(run).join("report.html")).unwrap().contains("suggested: ");
+    assert!(searched("f") && !searched("g") && root.join("f/rates.json").is_file());
+
+    // It is better than who counts characters, and the report says so.
+    let guesses = ["uniform", "unigram", "bigram"].map(|guess| metrics["guesses"][guess].as_f64().unwrap());
+    assert!(guesses.is_sorted_by(|a, b| a > b) && guesses[2] > 0.5, "{metrics}");
+    let report = fs::read_to_string(root.join("a/report.html")).unwrap();
+    for words in ["Temperature 0.5", "pairs of characters", "What it expects", "<polyline", "steps = 250"] {
+        assert!(report.contains(words), "{words}");
+    }
+    let card = fs::read_to_string(root.join("a/MODEL_CARD.md")).unwrap();
+    assert!(card.contains("pipeline_tag: text-generation") && card.contains("| chance | 2.833 |"), "{card}");
+    let left: Vec<_> = fs::read_dir(root.join("a")).unwrap().map(|file| file.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 7, "{left:?}");
     let Model { graph, metadata, .. } = Model::read(&root.join("a/model.onnx")).unwrap();
     assert_eq!((graph.inputs().len(), graph.outputs().len()), (5, 5));
     assert!(metadata["percept.labels"].contains("\"ü\""));
@@ -102,7 +125,7 @@ fn lines_that_begin_with_a_label_become_a_classifier() {
     fs::write(root.join("test.txt"), "good Splendid !\nbad a DREADFUL bore\nbad dreadful\n").unwrap();
     fs::write(root.join("other.txt"), "good splendid\nodd dreadful\n").unwrap();
     let train = |args: &[&str]| {
-        let all = [&["text", "train", "lines.txt", "--epochs", "6", "--format", "json"], args].concat();
+        let all = [&["text", "train", "lines.txt", "--epochs", "30", "--format", "json"], args].concat();
         serde_json::from_str::<Value>(&done(&all, root)).unwrap()
     };
     let metrics = train(&["--folds", "2", "-o", "folds"]);
@@ -115,6 +138,19 @@ fn lines_that_begin_with_a_label_become_a_classifier() {
     // Both learned from all lines, in the same way.
     let model = |run: &str| fs::read(root.join(run).join("model.onnx")).unwrap();
     assert!(model("folds") == model("test"));
+
+    // Another time, with an end after the first fold.
+    let args = ["text", "train", "--config", "folds/config.toml", "-o", "broken"];
+    let (status, said) = common::interrupted(root, &args, "fold 1 of 2", "-INT");
+    assert!(!status.success() && said.contains("go on with `percept text train --resume broken`"), "{said}");
+    refused(&["text", "train", "lines.txt", "-o", "broken"], root, &["`percept text train --resume broken`"]);
+    done(&["text", "train", "--resume", "broken"], root);
+    assert!(model("folds") == model("broken"));
+    let report = fs::read_to_string(root.join("broken/report.html")).unwrap();
+    for words in ["all sentences: in 2 folds", "The most confident mistakes", "Reliability", "<polyline"] {
+        assert!(report.contains(words), "{words}");
+    }
+    assert_eq!(fs::read_to_string(root.join("broken/labels.txt")).unwrap(), "bad\ngood\n");
 
     let said =
         done(&["text", "predict", "folds/model.onnx", "A splendid goulash", "dreadful", "--format", "json"], root);

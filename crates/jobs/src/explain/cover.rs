@@ -71,7 +71,7 @@ pub fn overlay(photo: &RgbImage, seen: Window, heat: &Heat) -> RgbImage {
 }
 
 /// The colour of a heat between 0 and 1.
-fn colour(share: f32) -> [f32; 3] {
+pub(crate) fn colour(share: f32) -> [f32; 3] {
     let place = share * (COLOURS.len() - 1) as f32;
     let first = (place as usize).min(COLOURS.len() - 2);
     let part = place - first as f32;

@@ -9,6 +9,7 @@ mod cover;
 mod grad_cam;
 mod occlusion;
 
+pub(crate) use cover::colour;
 pub use cover::{overlay, side_by_side};
 pub use grad_cam::GradCam;
 pub use occlusion::{Score, log_odds, occlude, occlude_by};

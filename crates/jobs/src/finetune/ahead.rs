@@ -70,9 +70,12 @@ impl Task<'_> {
     pub(super) fn step(&self, pool: &Pool, recipe: &Recipe, epoch: u32, step: u64, photos: &[usize]) -> Result<Step> {
         let mut batch = self.feed.batch(pool, photos, Some(epoch + 1))?;
         let mut targets = self.answers.lists(photos, recipe.label_smoothing);
-        if recipe.mixup > 0.0 {
-            let share = beta(recipe.mixup, self.seed, step)?;
-            batch.mix(share)?;
+        if recipe.mixup > 0.0 || recipe.cutmix > 0.0 {
+            let drawn = beta(recipe.mixup.max(recipe.cutmix), self.seed, step)?;
+            let share = match recipe.cutmix > 0.0 {
+                true => batch.cut(drawn, self.seed, step)?,
+                false => batch.mix(drawn)?,
+            };
             targets.iter_mut().try_for_each(|list| mixup(list, photos.len(), share))?;
         }
         Ok((batch, targets))

@@ -4,7 +4,7 @@ use super::views::Views;
 use crate::{Result, parallel};
 use percept_engine::{Input, Pool};
 use percept_learn::features::{FeatureFile, Features};
-use percept_learn::mix::mixup;
+use percept_learn::mix::{Cut, mixup};
 use percept_photos::decode;
 use percept_photos::resize::Preprocess;
 use percept_photos::scan::DataSet;
@@ -64,13 +64,25 @@ impl Batch {
         }
     }
 
-    /// Blends each photo with another one of the batch.
-    pub(super) fn mix(&mut self, share: f32) -> Result<()> {
+    /// Blends each photo with another one of the batch; gives back the share of it that is left.
+    pub(super) fn mix(&mut self, share: f32) -> Result<f32> {
         let photos = self.shape[0];
-        Ok(match &mut self.values {
+        match &mut self.values {
             Values::U8(values) => mixup(values, photos, share),
             Values::F32(values) => mixup(values, photos, share),
-        }?)
+        }?;
+        Ok(share)
+    }
+
+    /// Swaps a rectangle of each photo for that of another one of the batch; gives back the share of it that is left.
+    pub(super) fn cut(&mut self, share: f32, seed: u64, step: u64) -> Result<f32> {
+        let [photos, height, width] = [0, 1, 2].map(|axis| self.shape.get(axis).copied().unwrap_or(0));
+        let cut = Cut::draw(height, width, share, seed, step);
+        match &mut self.values {
+            Values::U8(values) => cut.apply(values, photos, 1),
+            Values::F32(values) => cut.apply(values, photos, 1),
+        }?;
+        Ok(cut.share())
     }
 }
 
@@ -114,6 +126,17 @@ mod tests {
     use super::*;
     use percept_engine::Settings;
     use percept_learn::features::FeatureWriter;
+
+    #[test]
+    fn what_is_cut_of_a_photo_is_what_its_answer_loses() {
+        let values = [vec![0; 8 * 8 * 3], vec![9; 8 * 8 * 3]].concat();
+        let mut batch = Batch { shape: vec![2, 8, 8, 3], values: Values::U8(values) };
+        let left = batch.cut(0.6, 3, 5).unwrap();
+        let Values::U8(values) = batch.values else { unreachable!() };
+        let kept = values[..8 * 8 * 3].iter().filter(|&&value| value == 0).count();
+        assert!(left > 0.0 && left < 1.0);
+        assert_eq!(kept as f32 / (8.0 * 8.0 * 3.0), left);
+    }
 
     #[test]
     fn views_are_taken_in_turn_and_the_plain_photo_is_not_among_them() {

@@ -20,6 +20,7 @@ pub use recipe::{Epoch, Lower, Recipe};
 pub(crate) use views::Views;
 
 use crate::event::{Events, Phase};
+use crate::learner::Saved;
 use crate::{Error, Result, format};
 use percept_engine::{Network, Settings};
 use percept_graph::rewrite::fold_for_inference;
@@ -80,7 +81,7 @@ impl Task<'_> {
         let mut state = State::open(self.checkpoint, recipe, &mut weights)?;
         let mut phase = Phase::start(events, self.name, Some(steps), "steps");
         phase.progress(state.optim.step);
-        let mut saved = Saved { at: Instant::now(), took: 0.0 };
+        let mut saved = Saved::now();
         thread::scope(|scope| {
             let ahead = self.ahead(scope, recipe, state.optim.step)?;
             while !state.is_over(recipe) {
@@ -169,24 +170,5 @@ impl Task<'_> {
         }
         // The first makes the plan.
         Ok((times[1] + times[2]) / 2.0)
-    }
-}
-
-/// When the last checkpoint was written, and how many seconds that took.
-struct Saved {
-    at: Instant,
-    took: f64,
-}
-
-impl Saved {
-    /// Writes a checkpoint if it is time.
-    fn tick(&mut self, save: impl FnOnce() -> Result<()>) -> Result<()> {
-        if self.at.elapsed().as_secs_f64() < (50.0 * self.took).max(0.5) {
-            return Ok(());
-        }
-        let start = Instant::now();
-        save()?;
-        *self = Self { at: Instant::now(), took: start.elapsed().as_secs_f64() };
-        Ok(())
     }
 }

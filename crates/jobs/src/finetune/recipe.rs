@@ -27,6 +27,9 @@ pub struct Recipe {
     /// Photos are learned from in pairs, blended in a share from Beta(mixup, mixup) that a step draws (Zhang et al., "mixup", ICLR 2018);
     /// 0 for not at all.
     pub mixup: f32,
+    /// A rectangle of each photo is that of another one, which has a share of 1 − Beta(cutmix, cutmix) of the area (Yun et al., "CutMix", ICCV
+    /// 2019); 0 for not at all. A stage has this or mixup.
+    pub cutmix: f32,
     /// The lower part of the network that stays as it is; absent if all is trained.
     pub frozen: Option<Lower>,
     /// How much of itself the running mean of the weights keeps in a step; 0 for no mean. With one, the mean is what is checked and kept.
@@ -60,6 +63,7 @@ impl Default for Recipe {
             weight_decay: 1e-2,
             label_smoothing: 0.1,
             mixup: 0.0,
+            cutmix: 0.0,
             frozen: None,
             averaging: 0.0,
             patience: 0,
@@ -73,6 +77,7 @@ impl Recipe {
     /// Fails if a setting makes no sense; the error names it.
     pub fn check(&self) -> Result<()> {
         let share = |x: f32| (0.0..1.0).contains(&x);
+        let no_alpha = |x: f32| x != 0.0 && !(LEAST_ALPHA..=1.0).contains(&x);
         let wrong = [
             (self.epochs == 0, "epochs must be at least 1"),
             (self.batch == 0, "batch must be at least 1"),
@@ -80,9 +85,12 @@ impl Recipe {
             (!(self.lowest_rate > 0.0 && self.lowest_rate <= 1.0), "lowest_rate must be above 0 and at most 1"),
             (!(self.weight_decay >= 0.0 && self.weight_decay.is_finite()), "weight_decay must not be negative"),
             (!share(self.label_smoothing), "label_smoothing must be at least 0 and below 1"),
+            (no_alpha(self.mixup), "mixup must be 0, or at least 0.05 and at most 1"),
+            (no_alpha(self.cutmix), "cutmix must be 0, or at least 0.05 and at most 1"),
+            (self.cutmix != 0.0 && self.mixup != 0.0, "cutmix and mixup cannot both be set"),
             (
-                self.mixup != 0.0 && !(LEAST_ALPHA..=1.0).contains(&self.mixup),
-                "mixup must be 0, or at least 0.05 and at most 1",
+                self.cutmix != 0.0 && self.frozen.is_some(),
+                "cutmix cuts photos, which a frozen part has looked at before",
             ),
             (!share(self.averaging), "averaging must be at least 0 and below 1"),
             (
@@ -109,4 +117,19 @@ pub struct Epoch {
     pub accuracy: Option<f64>,
     /// Negative log-likelihood on them, at the temperature that suits them best.
     pub nll: Option<f64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blending_has_one_way_at_a_time() {
+        let wrong = |recipe: Recipe| recipe.check().unwrap_err().to_string();
+        Recipe { cutmix: 1.0, ..Recipe::default() }.check().unwrap();
+        assert!(wrong(Recipe { cutmix: 1.5, ..Recipe::default() }).contains("cutmix must be 0, or"));
+        assert!(wrong(Recipe { cutmix: 1.0, mixup: 0.2, ..Recipe::default() }).contains("cannot both be set"));
+        let frozen = Some(Lower { up_to: "x".into(), views: 1 });
+        assert!(wrong(Recipe { cutmix: 1.0, frozen, ..Recipe::default() }).contains("cuts photos"));
+    }
 }

@@ -4,8 +4,8 @@ use percept_learn::calibrate::ReliabilityBin;
 use percept_learn::metrics::Confusion;
 use std::fmt::Write;
 
-/// How often the model is right when it states a probability: bars against the diagonal, with the number of photos below.
-pub(crate) fn reliability(bins: &[ReliabilityBin]) -> String {
+/// How often the model is right when it states a probability: bars against the diagonal, with the number of things, such as photos, below.
+pub(crate) fn reliability(bins: &[ReliabilityBin], things: &str) -> String {
     let (side, left, width) = (280.0, 40.0, 280.0 / bins.len().max(1) as f64);
     let most = bins.iter().map(|bin| bin.count).max().unwrap_or(0).max(1) as f64;
     let mut svg = String::from(r#"<svg viewBox="0 0 340 400" role="img" aria-label="Reliability diagram">"#);
@@ -27,7 +27,7 @@ pub(crate) fn reliability(bins: &[ReliabilityBin]) -> String {
         let count = 60.0 * bin.count as f64 / most;
         let _ = write!(
             svg,
-            r#"<g><title>{} photos: {:.0}% sure, {:.0}% right</title><rect class="bar" x="{:.1}" y="{:.1}" width="{:.1}" height="{height:.1}"/><rect class="count" x="{:.1}" y="{:.1}" width="{:.1}" height="{count:.1}"/></g>"#,
+            r#"<g><title>{} {things}: {:.0}% sure, {:.0}% right</title><rect class="bar" x="{:.1}" y="{:.1}" width="{:.1}" height="{height:.1}"/><rect class="count" x="{:.1}" y="{:.1}" width="{:.1}" height="{count:.1}"/></g>"#,
             bin.count,
             100.0 * bin.confidence,
             100.0 * bin.accuracy,

@@ -5,6 +5,9 @@
 
 mod charts;
 mod curves;
+pub mod labels;
+pub mod language;
+mod lines;
 mod rates;
 mod stages;
 pub mod targets;
@@ -169,14 +172,14 @@ impl Report {
 
     fn render(&self, name: &'static str, template: &'static str) -> Result<String> {
         let context = context! {
-            rows => Serde(self.rows()),
-            confused => Serde(self.confused()),
+            rows => Serde(class_rows(&self.metrics, &self.labels, &self.examples)),
+            confused => Serde(confused(&self.metrics, &self.labels)),
             stage_rows => Serde(self.stage_rows()),
             epochs => self.epochs(),
             learners => self.learners(false),
             kept_learners => self.learners(true),
             chosen => self.chosen(),
-            reliability => charts::reliability(&self.metrics.reliability),
+            reliability => charts::reliability(&self.metrics.reliability, "photos"),
             confusion => charts::confusion(&self.metrics.confusion, &self.labels),
             skipped => Serde(listed(&self.skipped)),
             skipped_count => self.skipped.len(),
@@ -185,31 +188,29 @@ impl Report {
         };
         render(name, template, context)
     }
+}
 
-    /// The classes, worst first; those without a photo to measure on last.
-    fn rows(&self) -> Vec<Row<'_>> {
-        let row = |(i, class): (usize, &percept_learn::metrics::ClassMetrics)| Row {
-            label: &self.labels[i],
-            example: self.examples.get(i).filter(|picture| !picture.0.is_empty()),
-            precision: class.precision,
-            recall: class.recall,
-            f1: class.f1,
-            support: class.support,
-        };
-        let mut rows: Vec<_> = self.metrics.per_class.iter().enumerate().map(row).collect();
-        rows.sort_by(|a, b| (a.support == 0).cmp(&(b.support == 0)).then(a.f1.total_cmp(&b.f1)));
-        rows
-    }
+/// The classes, worst first; those of which nothing was measured last. Examples of all of them, or none.
+fn class_rows<'a>(metrics: &Metrics, labels: &'a [String], examples: &'a [Picture]) -> Vec<Row<'a>> {
+    let row = |(i, class): (usize, &percept_learn::metrics::ClassMetrics)| Row {
+        label: &labels[i],
+        example: examples.get(i).filter(|picture| !picture.0.is_empty()),
+        precision: class.precision,
+        recall: class.recall,
+        f1: class.f1,
+        support: class.support,
+    };
+    let mut rows: Vec<_> = metrics.per_class.iter().enumerate().map(row).collect();
+    rows.sort_by(|a, b| (a.support == 0).cmp(&(b.support == 0)).then(a.f1.total_cmp(&b.f1)));
+    rows
+}
 
-    /// The pairs that are confused most: truth, answer, how often.
-    fn confused(&self) -> Vec<(&str, &str, usize)> {
-        let mut cells: Vec<_> = self.metrics.confusion.iter().filter(|cell| cell.label != cell.predicted).collect();
-        cells.sort_by_key(|cell| std::cmp::Reverse(cell.count));
-        let pair = |cell: &&percept_learn::metrics::Confusion| {
-            (&*self.labels[cell.label], &*self.labels[cell.predicted], cell.count)
-        };
-        cells.iter().take(10).map(pair).collect()
-    }
+/// The pairs that are confused most: truth, answer, how often.
+fn confused<'a>(metrics: &Metrics, labels: &'a [String]) -> Vec<(&'a str, &'a str, usize)> {
+    let mut cells: Vec<_> = metrics.confusion.iter().filter(|cell| cell.label != cell.predicted).collect();
+    cells.sort_by_key(|cell| std::cmp::Reverse(cell.count));
+    let pair = |cell: &&percept_learn::metrics::Confusion| (&*labels[cell.label], &*labels[cell.predicted], cell.count);
+    cells.iter().take(10).map(pair).collect()
 }
 
 /// A page or card from its template: in the style and with the spelling of numbers that all share.
@@ -227,10 +228,16 @@ pub(crate) fn render(name: &'static str, template: &'static str, context: Value)
     environment.add_filter("duration", format::duration);
     environment.add_filter("in_words", format::in_words);
     environment.add_filter("cell", |text: &str| text.replace(['|', '\n', '\r'], " "));
+    environment.add_filter("visible", |text: &str| match text {
+        " " => "␣".into(),
+        _ => text.replace('\n', "⏎").replace('\t', "⇥"),
+    });
     environment.add_function("head", head);
     environment.add_global("version", env!("CARGO_PKG_VERSION"));
-    let rendered =
-        environment.add_template(name, template).and_then(|()| environment.get_template(name)?.render(context));
+    let rendered = environment
+        .add_template("parts.html", include_str!("parts.html"))
+        .and_then(|()| environment.add_template(name, template))
+        .and_then(|()| environment.get_template(name)?.render(context));
     rendered.map_err(|e| Error::Setting(format!("{name} cannot be written: {e:#}")))
 }
 

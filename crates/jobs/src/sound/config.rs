@@ -1,8 +1,11 @@
 //! `config.toml`: what a run depends on, with what it decided, so that it can be repeated to the bit.
 
-use crate::{Error, Result};
+use crate::{Result, config};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+
+/// The highest learning rate unless another is given or found.
+pub(super) const LEARNING_RATE: f64 = 3e-3;
 
 /// The settings of a training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,8 +23,8 @@ pub struct Config {
     pub steps: Option<u64>,
     /// Recordings in a step.
     pub batch: usize,
-    /// The highest learning rate of AdamW, under a one-cycle schedule.
-    pub learning_rate: f64,
+    /// The highest learning rate of AdamW, under a one-cycle schedule; absent until it is found.
+    pub learning_rate: Option<f64>,
     /// Weight decay of weights; biases and normalisations have none.
     pub weight_decay: f32,
 }
@@ -35,7 +38,7 @@ impl Default for Config {
             time_limit: Some(300),
             steps: None,
             batch: 32,
-            learning_rate: 3e-3,
+            learning_rate: Some(LEARNING_RATE),
             weight_decay: 1e-2,
         }
     }
@@ -59,16 +62,14 @@ impl Config {
     /// # Errors
     /// A file that is none, or a setting that makes no sense; the error names both.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
-        let wrong = |reason: &str| Error::Setting(format!("{}: {}", path.display(), reason.trim_end()));
-        let config: Self = toml::from_str(&text).map_err(|e| wrong(&e.to_string()))?;
+        let config: Self = config::read(path)?;
         let checks = [
             (config.steps != Some(0), "steps must be at least 1"),
             ((1..=4096).contains(&config.batch), "batch must be at least 1 and at most 4096"),
-            (config.learning_rate > 0.0 && config.learning_rate.is_finite(), "learning_rate must be positive"),
+            (config.learning_rate.is_none_or(|rate| rate > 0.0 && rate.is_finite()), "learning_rate must be positive"),
             (config.weight_decay >= 0.0 && config.weight_decay.is_finite(), "weight_decay must not be negative"),
         ];
-        checks.iter().try_for_each(|(good, reason)| if *good { Ok(()) } else { Err(wrong(reason)) })?;
+        config::check(path, &checks)?;
         Ok(config)
     }
 
@@ -77,6 +78,6 @@ impl Config {
     /// # Errors
     /// None that a configuration in memory can have.
     pub fn to_toml(&self) -> Result<String> {
-        toml::to_string(self).map_err(|e| Error::Setting(format!("the configuration cannot be written: {e}")))
+        config::to_toml(self)
     }
 }

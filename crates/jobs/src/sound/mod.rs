@@ -6,6 +6,7 @@
 
 mod augment;
 mod config;
+mod examples;
 pub mod mel;
 mod model;
 mod network;
@@ -15,6 +16,7 @@ mod read;
 mod resample;
 mod results;
 mod scan;
+mod told;
 mod train;
 
 pub use config::Config;
@@ -22,4 +24,4 @@ pub use model::{KEY, Model, Sound};
 pub use predict::{Prediction, predict};
 pub use read::Clip;
 pub use results::{Evaluation, Share};
-pub use train::{Trained, train};
+pub use train::{Trained, resume, train};

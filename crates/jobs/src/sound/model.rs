@@ -47,6 +47,13 @@ pub struct Model {
 }
 
 impl Model {
+    /// The model of a network under training.
+    pub(super) fn new(sound: &Sound, params: &Params, labels: &[String], settings: &Settings) -> Result<Self> {
+        let graph = network::inference(sound.mel.bands, sound.frames, labels.len())?;
+        let network = Network::new(&graph, params, settings.clone())?;
+        Ok(Self { network, mel: Mel::new(&sound.mel), frames: sound.frames, labels: labels.to_vec() })
+    }
+
     /// Opens a model file.
     ///
     /// # Errors

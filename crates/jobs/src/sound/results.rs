@@ -3,12 +3,13 @@
 use super::model::Model;
 use super::scan::Found;
 use super::{Clip, Config};
-use crate::event::{Events, Phase};
-use crate::{Result, format, parallel};
+use crate::report::labels;
+use crate::{Result, parallel};
 use percept_engine::Settings;
 use percept_learn::metrics::{ClassMetrics, Metrics, wilson};
+use percept_photos::scan::Skipped;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// Recordings whose spectrograms are in memory together.
 const CHUNK: usize = 256;
@@ -39,7 +40,7 @@ pub struct Evaluation {
     pub ece: f64,
     /// The same share for each speaker, where names of files say who it is.
     pub speakers: BTreeMap<String, Share>,
-    /// Test recordings that were taken for another class.
+    /// Test recordings that were taken for another class, the most confident first.
     pub mistakes: Vec<Mistake>,
     /// What could not be used, and why.
     pub left_out_files: Vec<LeftOut>,
@@ -85,63 +86,62 @@ impl Share {
     }
 }
 
-/// Measures a model on the recordings held apart.
-pub(super) fn measure(
+/// The probabilities that a model gives to some recordings, a row each; says how many are done.
+pub(super) fn said(
     model: &mut Model,
-    found: &Found,
     clips: &[Clip],
-    [learned, apart]: [&[usize]; 2],
-    config: &Config,
+    places: &[usize],
     settings: &Settings,
-    events: Events<'_>,
-) -> Result<Evaluation> {
-    let mut phase = Phase::start(events, "Measuring", Some(apart.len() as u64), "recordings");
+    done: &mut dyn FnMut(u64),
+) -> Result<Vec<f32>> {
     let mut rows = Vec::new();
-    for chunk in apart.chunks(CHUNK) {
+    for chunk in places.chunks(CHUNK) {
         let spectrograms = parallel::map(&settings.pool, chunk, |&i, _| model.spectrogram(clips[i].clone()));
         rows.extend(model.probabilities(&spectrograms)?);
-        phase.progress((rows.len() / found.classes.len()) as u64);
+        done((rows.len() / model.labels.len()) as u64);
     }
-    let truth: Vec<usize> = apart.iter().map(|&i| found.recordings[i].class).collect();
-    let metrics = Metrics::new(&rows, found.classes.len(), &truth)?;
-    let mut confusion_matrix = vec![vec![0; found.classes.len()]; found.classes.len()];
-    metrics.confusion.iter().for_each(|cell| confusion_matrix[cell.label][cell.predicted] = cell.count);
+    Ok(rows)
+}
+
+/// The figures of probabilities that were given to the recordings held apart.
+pub(super) fn evaluate(
+    rows: &[f32],
+    metrics: &Metrics,
+    found: &Found,
+    [learned, apart]: &[Vec<usize>; 2],
+    config: &Config,
+) -> Result<Evaluation> {
+    let class = |&i: &usize| found.recordings[i].class;
+    let mistake = |(i, predicted, probability): (usize, usize, f32)| {
+        let recording = &found.recordings[apart[i]];
+        let [label, predicted] = [recording.class, predicted].map(|class| found.classes[class].clone());
+        Mistake { recording: recording.path.display().to_string(), label, predicted, probability }
+    };
+    let wrong = labels::mistakes(rows, found.classes.len(), apart.iter().map(class));
+    let wrongs: HashSet<usize> = wrong.iter().map(|&(i, ..)| i).collect();
     let mut speakers = BTreeMap::new();
-    let mut mistakes = Vec::new();
-    for (&i, row) in apart.iter().zip(rows.chunks_exact(found.classes.len())) {
-        let recording = &found.recordings[i];
-        // Of equals the first, as in the metrics.
-        let (said, _) =
-            row.iter().enumerate().fold((0, f32::MIN), |best, (k, &p)| if p > best.1 { (k, p) } else { best });
-        let (right, count) = speakers.entry(recording.speaker.clone()).or_insert((0, 0));
-        *right += usize::from(said == recording.class);
+    for (i, &place) in apart.iter().enumerate() {
+        let (right, count) = speakers.entry(found.recordings[place].speaker.clone()).or_insert((0, 0));
+        *right += usize::from(!wrongs.contains(&i));
         *count += 1;
-        if said != recording.class {
-            let [label, predicted] = [recording.class, said].map(|class| found.classes[class].clone());
-            let recording = recording.path.display().to_string();
-            mistakes.push(Mistake { recording, label, predicted, probability: row[said] });
-        }
     }
     speakers.remove("");
     let shares = speakers.into_iter().map(|(name, (right, count))| Ok((name, Share::of(right, count)?)));
-    let left_out = |skipped: &percept_photos::scan::Skipped| LeftOut {
-        file: skipped.path.display().to_string(),
-        reason: skipped.reason.clone(),
-    };
-    phase.finish(format!("{} right", format::percent(metrics.accuracy)));
+    let left_out =
+        |skipped: &Skipped| LeftOut { file: skipped.path.display().to_string(), reason: skipped.reason.clone() };
     Ok(Evaluation {
         all: Share { recordings: metrics.images, accuracy: metrics.accuracy, accuracy_ci95: metrics.accuracy_ci95 },
         left_out: config.leave_out.clone(),
         learned: learned.len(),
         steps: config.steps.unwrap_or(0),
         labels: found.classes.clone(),
-        confusion_matrix,
-        per_class: metrics.per_class,
+        confusion_matrix: labels::confusion_matrix(metrics),
+        per_class: metrics.per_class.clone(),
         f1_macro: metrics.f1_macro,
         nll: metrics.nll,
         ece: metrics.ece,
         speakers: shares.collect::<Result<_>>()?,
-        mistakes,
+        mistakes: wrong.into_iter().map(mistake).collect(),
         left_out_files: found.skipped.iter().map(left_out).collect(),
     })
 }

@@ -3,12 +3,12 @@
 use super::sentences::Config;
 use super::words::{NONE, Sentence, Words};
 use crate::Result;
-use crate::event::Phase;
-use crate::learner::Learner;
+use crate::classifier::cooled_softmax;
+use crate::learner::{Checked, Learner, Lesson};
 use percept_engine::{Input, Network, Settings};
 use percept_graph::{Builder, DType, Graph, Params};
 use percept_learn::loss::{CrossEntropy, cross_entropy};
-use percept_learn::optim::Schedule;
+use percept_learn::metrics::Metrics;
 use percept_learn::random::mixed;
 use percept_learn::trainer::BatchNorm;
 use percept_models::init::{Init, initialize_with};
@@ -21,6 +21,8 @@ const MULTIPLE: usize = 16;
 const SPREAD: f64 = 0.25;
 /// Steps that are timed before the number of epochs is chosen.
 const TIMED: usize = 12;
+/// Sentences held out that a point of the curves looks at, about.
+const CHECKED: usize = 1000;
 /// Sentences that are labelled at once.
 const AT_ONCE: usize = 64;
 
@@ -31,45 +33,56 @@ pub(super) fn filled(rows: &[Vec<i64>]) -> (Vec<i64>, usize) {
     (rows.iter().flat_map(|row| row.iter().copied().chain(fill(row))).collect(), length)
 }
 
-/// What a network of [`Sentences`] takes for the most probable class of each.
+/// The probabilities, a row for each sentence, that a network of [`Sentences`] gives.
 pub(super) fn answers(
     graph: &Graph,
     params: &Params,
     words: &Words,
     sentences: &[&Sentence],
     settings: &Settings,
-) -> Result<Vec<usize>> {
+) -> Result<Vec<f32>> {
     let mut network = Network::new(graph, params, settings.clone())?;
     let mut order: Vec<usize> = (0..sentences.len()).collect();
     order.sort_by_key(|&i| sentences[i].words.len());
-    let mut said = vec![0; sentences.len()];
+    let mut said = Vec::new();
     for chunk in order.chunks(AT_ONCE) {
         let rows: Vec<_> = chunk.iter().map(|&i| words.encode(&sentences[i].words, |_| false)).collect();
         let (text, length) = filled(&rows);
         let (shape, scores) = network.run(&[(&[rows.len(), length], Input::I64(&text))])?.output(0);
-        for (&i, row) in chunk.iter().zip(scores.chunks(shape[1])) {
-            said[i] = (0..row.len()).fold(0, |best, k| if row[k] > row[best] { k } else { best });
+        let classes = shape[1];
+        said.resize(sentences.len() * classes, 0.0);
+        for (&i, row) in chunk.iter().zip(scores.chunks(classes)) {
+            let out = &mut said[i * classes..][..classes];
+            out.copy_from_slice(row);
+            cooled_softmax(out, classes, 1.0);
         }
     }
     Ok(said)
 }
 
-/// A network while it learns from some sentences.
+/// What a network learns from sentences, and how far it is in them.
 pub(super) struct Fit<'a> {
     config: &'a Config,
     sentences: &'a [&'a Sentence],
-    words: Words,
-    graph: Graph,
-    learner: Learner,
+    /// Sentences that were held out; none to look at nothing.
+    held: Vec<&'a Sentence>,
+    classes: usize,
+    pub(super) words: Words,
+    /// From words to logits.
+    pub(super) graph: Graph,
+    /// An epoch and its batches.
+    order: Option<(u64, Vec<Vec<usize>>)>,
+    settings: &'a Settings,
 }
 
 impl<'a> Fit<'a> {
     pub(super) fn new(
         config: &'a Config,
         sentences: &'a [&'a Sentence],
+        held: &[&'a Sentence],
         classes: usize,
-        settings: &Settings,
-    ) -> Result<Self> {
+        settings: &'a Settings,
+    ) -> Result<(Self, Learner)> {
         let words = Words::of(sentences.iter().copied());
         let Config { embedding, filters, dropout, ref widths, .. } = *config;
         let table = Sentences { words: words.count(), embedding, widths: widths.clone(), filters, dropout, classes };
@@ -80,7 +93,8 @@ impl<'a> Fit<'a> {
         let labels = net.input("labels", DType::I64, ["N".into()]);
         let loss = net.finish(&[("loss", cross_entropy(net.find("logits"), labels, CrossEntropy::default()))])?;
         let learner = Learner::new(&loss, &params, BatchNorm::Frozen, config.weight_decay, None, settings)?;
-        Ok(Self { config, sentences, words, graph, learner })
+        let held = held.iter().step_by(held.len().div_ceil(CHECKED).max(1)).copied().collect();
+        Ok((Self { config, sentences, held, classes, words, graph, order: None, settings }, learner))
     }
 
     /// The sentences of each step of an epoch: those of a step are about as long as each other, the steps are in any order.
@@ -94,13 +108,13 @@ impl<'a> Fit<'a> {
         batches
     }
 
-    /// The steps of so many epochs.
-    pub(super) fn steps(&self, epochs: u64) -> u64 {
-        epochs * self.sentences.len().div_ceil(self.config.batch) as u64
+    /// The steps of an epoch.
+    pub(super) fn in_epoch(&self) -> u64 {
+        self.sentences.len().div_ceil(self.config.batch) as u64
     }
 
-    fn learn(&mut self, batch: &[usize], rate: f64) -> Result<f32> {
-        let place = mixed(self.config.seed, self.learner.taken());
+    fn learn(&self, learner: &mut Learner, batch: &[usize], rate: f64) -> Result<f32> {
+        let place = mixed(self.config.seed, learner.taken());
         let forget = |i: usize, word: usize| {
             let drawn = mixed(mixed(place, i as u64), word as u64) >> 11;
             (drawn as f64 / (1u64 << 53) as f64) < self.config.forget
@@ -109,38 +123,45 @@ impl<'a> Fit<'a> {
         let (text, length) = filled(&batch.iter().map(encode).collect::<Vec<_>>());
         let labels: Vec<i64> = batch.iter().map(|&i| self.sentences[i].label as i64).collect();
         let inputs = [(&[batch.len(), length][..], Input::I64(&text)), (&[batch.len()], Input::I64(&labels))];
-        self.learner.learn(&inputs, place, rate)
+        learner.learn(&inputs, place, rate)
     }
 
     /// How long an epoch takes.
-    pub(super) fn seconds_of_epoch(mut self) -> Result<f64> {
+    pub(super) fn seconds_of_epoch(self, mut learner: Learner) -> Result<f64> {
         let batches = self.batches(0);
         let timed = TIMED.min(batches.len());
         // The first round makes the plans.
         for batch in &batches[..timed] {
-            self.learn(batch, 0.0)?;
+            self.learn(&mut learner, batch, 0.0)?;
         }
         let start = Instant::now();
         for batch in &batches[..timed] {
-            self.learn(batch, 0.0)?;
+            self.learn(&mut learner, batch, 0.0)?;
         }
         Ok(start.elapsed().as_secs_f64() / timed as f64 * batches.len() as f64)
     }
+}
 
-    /// Takes all steps; gives back the network, from words to logits.
-    pub(super) fn run(mut self, epochs: u64, phase: &mut Phase<'_>) -> Result<(Graph, Params, Words)> {
-        let total = self.steps(epochs);
-        for epoch in 0..epochs {
-            for batch in self.batches(epoch) {
-                let step = self.learner.taken();
-                let rate = self.config.learning_rate * Schedule::OneCycle.factor(step, total);
-                let loss = self.learn(&batch, rate)?;
-                phase.metric("text/loss", step + 1, loss.into());
-                phase.progress(step + 1);
-            }
+impl Lesson for Fit<'_> {
+    fn step(&mut self, learner: &mut Learner, rate: f64) -> Result<f32> {
+        let (epoch, place) = (learner.taken() / self.in_epoch(), learner.taken() % self.in_epoch());
+        let (_, batches) = match self.order.take() {
+            Some(order) if order.0 == epoch => self.order.insert(order),
+            _ => self.order.insert((epoch, self.batches(epoch))),
+        };
+        let batch = std::mem::take(&mut batches[place as usize]);
+        self.learn(learner, &batch, rate)
+    }
+
+    fn check(&mut self, learner: &Learner) -> Result<Checked> {
+        if self.held.is_empty() {
+            return Ok(Checked::default());
         }
-        let params = self.learner.weights.params()?;
-        Ok((self.graph, params, self.words))
+        let params = learner.weights.params()?;
+        let said = answers(&self.graph, &params, &self.words, &self.held, self.settings)?;
+        let truth: Vec<usize> = self.held.iter().map(|sentence| sentence.label).collect();
+        let metrics = Metrics::new(&said, self.classes, &truth)?;
+        Ok(Checked { nll: Some(metrics.nll), accuracy: Some(metrics.accuracy) })
     }
 }
 
@@ -152,12 +173,13 @@ mod tests {
     /// What stands beside a sentence in a batch has no part in its answer.
     #[test]
     fn a_sentence_has_the_same_scores_however_it_is_filled_up() {
-        let sentences = ["a b c d", "b"].map(|text| Sentence { words: words(text), label: 0 });
+        let sentences = ["a b c d", "b"].map(|text| Sentence { text: text.into(), words: words(text), label: 0 });
         let all: Vec<_> = sentences.iter().collect();
         let config = Config { embedding: 3, filters: 2, ..Config::default() };
         let settings = Settings::detect().unwrap();
-        let fit = Fit::new(&config, &all, 3, &settings).unwrap();
-        let mut network = Network::new(&fit.graph, &fit.learner.weights.params().unwrap(), settings).unwrap();
+        let (fit, learner) = Fit::new(&config, &all, &[], 3, &settings).unwrap();
+        let params = learner.weights.params().unwrap();
+        let mut network = Network::new(&fit.graph, &params, settings.clone()).unwrap();
         let row = fit.words.encode(&sentences[0].words, |_| false);
         let mut scores = |length: usize| {
             let row: Vec<i64> = row.iter().copied().chain(std::iter::repeat(NONE)).take(length).collect();

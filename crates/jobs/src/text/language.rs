@@ -4,34 +4,42 @@
 //! gradients end where a piece begins (truncated back-propagation through time, Williams and Peng, Neural Computation 2(4), 1990). The
 //! last tenth of the text is not learned from: on it the model is measured.
 
-use super::streams::{Batch, Streams};
-use super::{Characters, Config, Request, Sampler, plan, read};
+use super::config::LEARNING_RATE;
+use super::lesson::Reading;
+pub use super::measure::Guesses;
+use super::measure::Held;
+use super::streams::Streams;
+use super::{Characters, Config, Plan, Request, Sampler, Source, VERB};
 use crate::classifier::key;
-use crate::event::{Event, Events, Phase};
-use crate::learner::Learner;
-use crate::output::Folder;
-use crate::{Error, Result, format};
-use percept_engine::{Input, Network, Settings};
+use crate::event::{Event, Events, Phase, Timing};
+use crate::learner::{Course, Point, RATES, decide_rate};
+use crate::report::language::{Expected, Report, Sample};
+use crate::train::folder::RunFolder;
+use crate::{Error, Result, budget, format};
+use percept_engine::Settings;
 use percept_graph::onnx::Model;
-use percept_graph::{Builder, DType, Graph, Params, ops};
-use percept_learn::loss::{CrossEntropy, Reduction, cross_entropy};
-use percept_learn::optim::Schedule;
-use percept_learn::random::mixed;
-use percept_learn::trainer::BatchNorm;
-use percept_models::initialize;
+use percept_graph::{Graph, Params};
+use percept_learn::optim::RateCurve;
+use percept_models::cache;
 use percept_models::text::Language;
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Shorter texts show nothing that could be learned.
 const LEAST: usize = 100;
-/// Places of the held-out text that are read beside each other. Each begins without a state, which costs a little of the measured quality.
-const PLACES: usize = 16;
-/// Steps that are timed before the number of steps is chosen.
-const TIMED: u32 = 5;
-/// Characters of the sample that a run leaves.
+/// More times through a text are hardly worth their time: it is known by heart.
+const MOST_EPOCHS: u64 = 30;
+/// Points of the learning curves.
+const POINTS: u64 = 20;
+/// The points are measured on so many times as many characters of the text held out as a step reads.
+const POINT_STEPS: usize = 4;
+/// Characters of `sample.txt`.
 const SAMPLE: usize = 1000;
+/// Temperatures of the report's samples, and their characters.
+const SAMPLES: ([f64; 3], usize) = ([0.5, 0.8, 1.1], 400);
+/// Places of the text held out at which the report says what was expected, and how much it shows of what comes before.
+const EXPECTED: (usize, usize) = (12, 32);
 
 /// What a run found out: `metrics.json`.
 #[derive(Clone, Debug, Serialize)]
@@ -40,13 +48,15 @@ pub struct Metrics {
     pub nats_per_character: f64,
     /// The same to the base 2.
     pub bits_per_character: f64,
+    /// What guesses without a network come to there, in nats.
+    pub guesses: Guesses,
     /// Characters that this is the mean of.
     pub characters: usize,
     /// Characters that were learned from.
     pub characters_learned: usize,
     /// Different characters.
     pub vocabulary: usize,
-    /// Mean loss of the last tenth of the steps.
+    /// Mean loss of the last twentieth of the steps.
     pub training_loss: f64,
     /// Steps of the optimiser.
     pub steps: u64,
@@ -63,99 +73,177 @@ pub struct Trained {
     pub metrics: Metrics,
 }
 
-/// Learns to write as the text is written. Makes the folder `out` with `model.onnx`, `metrics.json`, `config.toml` and `sample.txt`.
-///
-/// # Errors
-/// A text that cannot be read or is too short, an output that is there already, settings without sense.
-pub fn train(mut config: Config, out: &Path, settings: &Settings, events: Events<'_>) -> Result<Trained> {
+/// Learns to write as the text is written.
+pub(super) fn run(
+    mut config: Config,
+    source: &Source,
+    folder: RunFolder,
+    command: &str,
+    settings: &Settings,
+    events: Events<'_>,
+) -> Result<Trained> {
     let start = Instant::now();
-    let folder = Folder::create(out)?;
-    let text = read(&config.text)?;
-    let characters = Characters::of(&text);
-    let codes = characters.encode(&text).unwrap_or_default();
+    let characters = Characters::of(&source.text);
+    let codes = characters.encode(&source.text).unwrap_or_default();
     if codes.len() < LEAST {
-        let (file, count) = (config.text.display(), codes.len());
+        let (file, count) = (source.path.display(), codes.len());
         let reason = format!("{file}: {count} characters are too few to learn from: give a text of at least {LEAST}");
         return Err(Error::Setting(reason));
     }
+    folder.check_data("the text has", &cache::sha256(source.text.as_bytes()))?;
     let (learned, held) = codes.split_at(codes.len() - codes.len() / 10);
     config.fit(learned.len());
     let Config { embedding, hidden, layers, dropout, .. } = config;
-    let graph = Language { characters: characters.as_slice().len(), embedding, hidden, layers, dropout }.build()?;
+    let distinct = characters.as_slice().len();
+    let graph = Language { characters: distinct, embedding, hidden, layers, dropout }.build()?;
     let streams = Streams::new(learned, config.batch, config.unroll, config.seed);
     let counts = [learned.len(), held.len()].map(|count| format::count(count as u64));
-    let distinct = characters.as_slice().len();
     events(Event::Note {
         text: format!("{} characters to learn from, {} held out, {distinct} different ones", counts[0], counts[1]),
     });
-    let steps = match config.steps {
-        Some(steps) => steps,
-        None => {
-            let (steps, text) = planned(&config, &graph, &streams, held.len(), start, settings)?;
-            events(Event::Note { text });
-            steps
-        }
-    };
-    config.steps = Some(steps);
+    let part = &held[..held.len().min(POINT_STEPS * config.batch * config.unroll)];
+    let part = || Held::new(&graph, part, config.unroll, settings);
+    let mut rate = config.learning_rate;
+    decide_rate(
+        &mut rate,
+        LEARNING_RATE,
+        &folder,
+        || Reading::new(&config, &graph, &streams, part()?, settings),
+        &mut *events,
+    )?;
+    config.learning_rate = rate;
+    if config.steps.is_none() {
+        let (reading, learner) = Reading::new(&config, &graph, &streams, part()?, settings)?;
+        let seconds = reading.seconds(learner)?;
+        config.steps = Some(planned(&config, seconds, &streams, held.len(), start, &mut *events));
+    }
     // Before the first step, so that what was decided is known whatever happens.
-    folder.write("config.toml", config.to_toml()?.as_bytes())?;
-    let mut training = Training::new(&config, &graph, settings)?;
-    let training_loss = training.run(&streams, &mut *events)?;
-    let params = training.learner.weights.params()?;
-    let phase = Phase::start(events, "Measuring", None, "characters");
-    let nats = measure(&graph, &params, held, config.unroll, settings)?;
-    phase.finish(format!("{nats:.3} nats for a character of the text held out"));
+    let plan = Plan::Characters(config.clone());
+    folder.record(&plan, command)?;
+    let toml = plan.to_toml()?;
+    let steps = config.steps.unwrap_or(1);
+    let (mut reading, mut learner) = Reading::new(&config, &graph, &streams, part()?, settings)?;
+    let course = Course {
+        name: "Learning",
+        curves: "text",
+        steps,
+        learning_rate: config.learning_rate.unwrap_or(LEARNING_RATE),
+        points: POINTS,
+        checkpoint: &folder.path().join("training.safetensors"),
+        settings: &toml,
+    };
+    let (curve, learning) = course.run(&mut learner, &mut reading, &mut *events)?;
+    let params = learner.weights.params()?;
+    drop((reading, learner));
+    let phase = Phase::start(&mut *events, "Measuring", None, "characters");
+    let nats = Held::new(&graph, held, config.unroll, settings)?.measure(&params)?;
+    let measuring = phase.finish(format!("{nats:.3} nats for a character of the text held out"));
     let metrics = Metrics {
         nats_per_character: nats,
         bits_per_character: nats / std::f64::consts::LN_2,
+        guesses: Guesses::new(learned, held, distinct),
         characters: held.len() - 1,
         characters_learned: learned.len(),
         vocabulary: distinct,
-        training_loss,
+        training_loss: curve.last().map_or(f64::NAN, |point| point.loss),
         steps,
         epochs: steps as f64 / streams.steps() as f64,
     };
-    leave(&folder, &metrics, graph, params, characters, config.seed, settings)?;
+    let seed = config.seed;
+    let (rates, timings) = (folder.read_json(RATES), vec![learning, measuring]);
+    let told = Told { source, command, toml, config, curve, rates, timings, held };
+    let phase = Phase::start(events, "Writing", None, "characters");
+    folder.write_json("metrics.json", &metrics)?;
+    folder.write_json("curves.json", &told.curve)?;
+    let mut sampler = Sampler::new(&graph, &params, characters.clone(), settings)?;
+    let request = Request { length: SAMPLE, seed, ..Request::default() };
+    folder.write("sample.txt", sampler.text(&request)?.as_bytes())?;
+    let model = model(graph, params, &characters)?.to_bytes()?;
+    folder.write("model.onnx", &model)?;
+    let report = told.report(&metrics, &mut sampler, &characters, model.len() as u64)?;
+    folder.write("report.html", report.html()?.as_bytes())?;
+    folder.write("MODEL_CARD.md", report.model_card()?.as_bytes())?;
+    phase.finish("");
+    let out = folder.out().to_path_buf();
     folder.finish()?;
-    Ok(Trained { out: out.into(), metrics })
+    Ok(Trained { out, metrics })
 }
 
-/// The steps that there is time for, and that in a sentence.
+/// The steps that there is time for.
 fn planned(
     config: &Config,
-    graph: &Graph,
+    seconds: f64,
     streams: &Streams<'_>,
     held: usize,
     start: Instant,
-    settings: &Settings,
-) -> Result<(u64, String)> {
-    let seconds = Training::new(config, graph, settings)?.seconds(streams)?;
-    let measuring = Duration::from_secs_f64(seconds * held as f64 / (config.batch * config.unroll) as f64);
+    events: Events<'_>,
+) -> u64 {
+    // Measuring goes forward only, which is a third of the work.
+    let read = held as f64 / (config.batch * config.unroll) as f64;
+    let measured = (read + POINTS as f64 * read.min(POINT_STEPS as f64)) / 3.0;
+    let measuring = Duration::from_secs_f64(seconds * measured);
     let limit = config.time_limit.map(Duration::from_secs);
     let left = limit.map(|limit| limit.saturating_sub(start.elapsed() + measuring));
-    Ok(plan::steps(seconds, streams.steps(), left))
+    let epoch = streams.steps();
+    let steps = budget::affordable(seconds, left, [1, MOST_EPOCHS.saturating_mul(epoch)]);
+    let (count, took) = (format::count(steps), format::duration(seconds));
+    let times = steps as f64 / epoch as f64;
+    events(Event::Note { text: format!("{count} steps of about {took}, which read the text {times:.1} times") });
+    steps
 }
 
-/// Writes what was found out, a sample, and the model.
-fn leave(
-    folder: &Folder,
-    metrics: &Metrics,
-    graph: Graph,
-    params: Params,
-    characters: Characters,
-    seed: u64,
-    settings: &Settings,
-) -> Result<()> {
-    let json = serde_json::to_vec_pretty(metrics).map_err(|e| Error::Setting(e.to_string()))?;
-    folder.write("metrics.json", &json)?;
-    let mut sample = String::new();
-    let request = Request { length: SAMPLE, seed, ..Request::default() };
-    Sampler::new(&graph, &params, characters.clone(), settings)?.sample(&request, &mut |c| {
-        sample.push(c);
-        true
-    })?;
-    folder.write("sample.txt", sample.as_bytes())?;
-    Ok(model(graph, params, &characters)?.write(&folder.path().join("model.onnx"))?)
+/// What the report tells of a run beside its figures.
+struct Told<'a> {
+    source: &'a Source,
+    command: &'a str,
+    toml: String,
+    config: Config,
+    curve: Vec<Point>,
+    rates: Option<RateCurve>,
+    timings: Vec<Timing>,
+    held: &'a [i64],
+}
+
+impl Told<'_> {
+    fn report(self, metrics: &Metrics, sampler: &mut Sampler, characters: &Characters, bytes: u64) -> Result<Report> {
+        let sample = |temperature| {
+            let request = Request { temperature, length: SAMPLES.1, seed: self.config.seed, ..Request::default() };
+            Ok(Sample { temperature, text: sampler.text(&request)? })
+        };
+        let samples = SAMPLES.0.into_iter().map(sample).collect::<Result<_>>()?;
+        // Evenly spaced, and not where the text begins.
+        let (count, shown) = EXPECTED;
+        let text = |codes: &[i64]| codes.iter().map(|&code| characters.as_slice()[code as usize]).collect::<String>();
+        let mut expected = Vec::new();
+        for i in 0..count {
+            let at = self.held.len() * (i + 1) / (count + 1);
+            let before = text(&self.held[at.saturating_sub(shown)..at]);
+            let all = sampler.expects(&before)?;
+            let came = self.held[at] as usize;
+            let mut best: Vec<usize> = (0..all.len()).collect();
+            best.sort_by(|&a, &b| all[b].total_cmp(&all[a]));
+            let named = |i: usize| (characters.as_slice()[i], all[i]);
+            let best = best.into_iter().take(3).map(named).collect();
+            expected.push(Expected { before, came: characters.as_slice()[came], probability: all[came], best });
+        }
+        let Config { embedding, hidden, layers, .. } = self.config;
+        Ok(Report {
+            title: self.source.title(),
+            verb: VERB,
+            command: self.command.into(),
+            config: self.toml,
+            network: format!(
+                "{layers} layers of {hidden} units of an LSTM over {embedding} features of each character"
+            ),
+            bytes,
+            metrics: metrics.clone(),
+            curve: self.curve,
+            rates: self.rates,
+            samples,
+            expected,
+            timings: self.timings,
+        })
+    }
 }
 
 /// The model file, whose labels are the characters.
@@ -163,111 +251,4 @@ fn model(graph: Graph, params: Params, characters: &Characters) -> Result<Model>
     let labels: Vec<String> = characters.as_slice().iter().map(char::to_string).collect();
     let labels = serde_json::to_string(&labels).map_err(|e| Error::Setting(e.to_string()))?;
     Ok(Model { graph, params, metadata: [(key::LABELS.into(), labels)].into() })
-}
-
-/// The network with its loss in place of its logits, for a further input `labels` `[T, B]`; −100 is no label.
-fn with_loss(network: &Graph, reduction: Reduction) -> Result<Graph> {
-    let net = Builder::from_graph(network.clone());
-    let labels = net.input("labels", DType::I64, ["T".into(), "B".into()]);
-    let labels = labels.apply(ops::Reshape { shape: vec![(-1).into()], allowzero: false }, &[]);
-    let loss = cross_entropy(net.find("logits"), labels, CrossEntropy { reduction, ..Default::default() });
-    let states = network.outputs()[1..].iter().map(|&id| network.value(id).name.as_str());
-    let states = states.map(|name| (name, net.find(name)));
-    Ok(net.finish(&std::iter::once(("loss", loss)).chain(states).collect::<Vec<_>>())?)
-}
-
-/// A network while it learns.
-struct Training<'a> {
-    config: &'a Config,
-    learner: Learner,
-    /// What each layer remembers of the places: hidden state, then cell.
-    states: Vec<Vec<f32>>,
-}
-
-impl<'a> Training<'a> {
-    fn new(config: &'a Config, graph: &Graph, settings: &Settings) -> Result<Self> {
-        let params = initialize(graph, config.seed)?;
-        let graph = with_loss(graph, Reduction::Mean)?;
-        let (decay, clip) = (config.weight_decay, Some(config.clip));
-        let learner = Learner::new(&graph, &params, BatchNorm::Frozen, decay, clip, settings)?;
-        Ok(Self { config, learner, states: vec![Vec::new(); 2 * config.layers] })
-    }
-
-    /// Learns from a batch at this learning rate; gives back its loss.
-    fn learn(&mut self, batch: &Batch, shape: [usize; 2], rate: f64) -> Result<f32> {
-        let state = [1, shape[1], self.config.hidden];
-        if batch.begins {
-            self.states.iter_mut().for_each(|values| *values = vec![0.0; state.iter().product()]);
-        }
-        let mut inputs: Vec<(&[usize], Input<'_>)> = vec![(&shape, Input::I64(&batch.characters))];
-        inputs.extend(self.states.iter().map(|values| (&state[..], Input::F32(values))));
-        inputs.push((&shape, Input::I64(&batch.labels)));
-        let loss = self.learner.learn(&inputs, mixed(self.config.seed, self.learner.taken()), rate)?;
-        for (i, values) in self.states.iter_mut().enumerate() {
-            values.copy_from_slice(self.learner.output(1 + i)?);
-        }
-        Ok(loss)
-    }
-
-    /// How long a step takes.
-    fn seconds(&mut self, streams: &Streams<'_>) -> Result<f64> {
-        let batch = streams.batch(0);
-        self.learn(&batch, streams.shape(), 0.0)?;
-        let start = Instant::now();
-        for _ in 0..TIMED {
-            self.learn(&batch, streams.shape(), 0.0)?;
-        }
-        Ok(start.elapsed().as_secs_f64() / f64::from(TIMED))
-    }
-
-    /// Takes all steps; gives back the mean loss of the last tenth.
-    fn run(&mut self, streams: &Streams<'_>, events: Events<'_>) -> Result<f64> {
-        let total = self.config.steps.unwrap_or(1);
-        let last = total - total.div_ceil(10);
-        let mut phase = Phase::start(events, "Learning", Some(total), "steps");
-        let mut sum = 0.0;
-        for step in 0..total {
-            let rate = self.config.learning_rate * Schedule::OneCycle.factor(step, total);
-            let loss = f64::from(self.learn(&streams.batch(step), streams.shape(), rate)?);
-            if step >= last {
-                sum += loss;
-            }
-            phase.metric("text/loss", step + 1, loss);
-            phase.metric("text/learning_rate", step + 1, rate);
-            phase.progress(step + 1);
-        }
-        let mean = sum / (total - last) as f64;
-        phase.finish(format!("loss {mean:.3}"));
-        Ok(mean)
-    }
-}
-
-/// The mean negative log-probability of all characters but the first.
-fn measure(graph: &Graph, params: &Params, codes: &[i64], unroll: usize, settings: &Settings) -> Result<f64> {
-    let graph = with_loss(graph, Reduction::Sum)?;
-    let mut network = Network::new(&graph, params, settings.clone())?;
-    let followed = codes.len() - 1;
-    let places = PLACES.min(followed.div_ceil(unroll));
-    let distance = followed.div_ceil(places);
-    let hidden =
-        graph.inputs()[1..].iter().map(|&id| graph.value(id).ty.shape.last().and_then(percept_graph::Dim::as_const));
-    let state = hidden.map(|size| [1, places, size.unwrap_or(0) as usize]).collect::<Vec<_>>();
-    let mut states: Vec<Vec<f32>> = state[..state.len() - 1].iter().map(|s| vec![0.0; s.iter().product()]).collect();
-    let (shape, mut sum) = ([unroll, places], 0.0);
-    for piece in (0..distance).step_by(unroll) {
-        let at = |t: usize, place: usize| {
-            let i = place * distance + piece + t;
-            (piece + t < distance && i < followed).then_some(i)
-        };
-        let all: Vec<_> = (0..unroll).flat_map(|t| (0..places).map(move |place| at(t, place))).collect();
-        let characters: Vec<i64> = all.iter().map(|i| i.map_or(0, |i| codes[i])).collect();
-        let labels: Vec<i64> = all.iter().map(|i| i.map_or(-100, |i| codes[i + 1])).collect();
-        let mut inputs: Vec<(&[usize], Input<'_>)> = vec![(&shape, Input::I64(&characters))];
-        inputs.extend(states.iter().zip(&state).map(|(values, shape)| (&shape[..], Input::F32(values))));
-        inputs.push((&shape, Input::I64(&labels)));
-        let plan = network.run(&inputs)?;
-        sum += f64::from(plan.output(0).1[0]);
-        states.iter_mut().enumerate().for_each(|(i, values)| values.copy_from_slice(plan.output(1 + i).1));
-    }
-    Ok(sum / followed as f64)
 }

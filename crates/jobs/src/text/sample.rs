@@ -1,7 +1,7 @@
 //! Writing on: characters drawn one after the other from what a model expects.
 
 use super::Characters;
-use crate::classifier::key;
+use crate::classifier::{cooled_softmax, key};
 use crate::{Error, Result};
 use percept_engine::{Input, Network, Settings};
 use percept_graph::onnx::Model;
@@ -74,27 +74,58 @@ impl Sampler {
         let unknown =
             |c: char| Error::Setting(format!("the prompt has {c:?}, which the model never saw: leave it out"));
         let mut given = self.characters.encode(prompt).map_err(unknown)?;
+        let count = self.characters.as_slice().len();
         if given.is_empty() {
             // A text begins as a line does.
             given.push(self.characters.encode("\n").map_or(0, |codes| codes[0]));
         }
-        let mut states: Vec<_> = self.shapes.iter().map(|shape| vec![0.0; shape.iter().product()]).collect();
+        let mut states = self.begin();
         for place in 0..*length as u64 {
-            let shape = [given.len(), 1];
-            let mut inputs: Vec<(&[usize], Input<'_>)> = vec![(&shape, Input::I64(&given))];
-            inputs.extend(states.iter().zip(&self.shapes).map(|(values, shape)| (&shape[..], Input::F32(values))));
-            let plan = self.network.run(&inputs)?;
-            let logits = plan.output(0).1;
-            let count = self.characters.as_slice().len();
+            let logits = self.read(&given, &mut states)?;
             let uniform = (mixed(*seed, place) >> 11) as f64 / (1u64 << 53) as f64;
             let next = draw(&logits[logits.len() - count..], *temperature, uniform);
-            states.iter_mut().enumerate().for_each(|(i, values)| values.copy_from_slice(plan.output(1 + i).1));
             if !say(self.characters.as_slice()[next]) {
                 break;
             }
             given = vec![next as i64];
         }
         Ok(())
+    }
+
+    /// What [`Sampler::sample`] writes, as a whole.
+    pub(super) fn text(&mut self, request: &Request) -> Result<String> {
+        let mut text = String::new();
+        self.sample(request, &mut |c| {
+            text.push(c);
+            true
+        })?;
+        Ok(text)
+    }
+
+    /// The probability of each character to be the next after a text of characters that the model knows.
+    pub(super) fn expects(&mut self, text: &str) -> Result<Vec<f32>> {
+        let count = self.characters.as_slice().len();
+        let given = self.characters.encode(text).unwrap_or_default();
+        let mut states = self.begin();
+        let logits = self.read(&given, &mut states)?;
+        let mut last = logits[logits.len() - count..].to_vec();
+        cooled_softmax(&mut last, count, 1.0);
+        Ok(last)
+    }
+
+    /// The states before anything is read.
+    fn begin(&self) -> Vec<Vec<f32>> {
+        self.shapes.iter().map(|shape| vec![0.0; shape.iter().product()]).collect()
+    }
+
+    /// Reads characters, and moves the states; gives back the logits of what follows each of them.
+    fn read(&mut self, given: &[i64], states: &mut [Vec<f32>]) -> Result<&[f32]> {
+        let shape = [given.len(), 1];
+        let mut inputs: Vec<(&[usize], Input<'_>)> = vec![(&shape, Input::I64(given))];
+        inputs.extend(states.iter().zip(&self.shapes).map(|(values, shape)| (&shape[..], Input::F32(values))));
+        let plan = self.network.run(&inputs)?;
+        states.iter_mut().enumerate().for_each(|(i, values)| values.copy_from_slice(plan.output(1 + i).1));
+        Ok(plan.output(0).1)
     }
 }
 

@@ -1,9 +1,8 @@
 //! Sentences as numbers of words, and files of labelled sentences.
 
-use super::read;
+use super::Source;
 use crate::{Error, Result};
 use std::collections::{BTreeSet, HashMap};
-use std::path::Path;
 
 /// Stands for no word: what sentences are filled up with.
 pub(super) const NONE: i64 = 0;
@@ -78,6 +77,8 @@ impl Words {
 /// A sentence and its label.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Sentence {
+    /// As it stands in the file.
+    pub(super) text: String,
     pub(super) words: Vec<String>,
     pub(super) label: usize,
 }
@@ -107,12 +108,11 @@ pub(super) fn is_labelled(text: &str) -> bool {
 }
 
 impl Labelled {
-    /// Reads a file; with `labels`, which it then has to keep to.
-    pub(super) fn read(path: &Path, labels: Option<&[String]>) -> Result<Self> {
-        let text = read(path)?;
+    /// Reads lines; with `labels`, which they then have to keep to.
+    pub(super) fn read(Source { path, text }: &Source, labels: Option<&[String]>) -> Result<Self> {
         let wrong = |line: usize, reason: String| Error::Setting(format!("{}, line {line}: {reason}", path.display()));
         let mut found = Vec::new();
-        for (line, pair) in lines(&text) {
+        for (line, pair) in lines(text) {
             found.push((line, pair.ok_or_else(|| wrong(line, "a label and a sentence are wanted".into()))?));
         }
         if found.is_empty() {
@@ -129,7 +129,7 @@ impl Labelled {
         for (line, (label, text)) in found {
             let place = labels.binary_search_by(|other| other.as_str().cmp(label));
             let label = place.map_err(|_| wrong(line, format!("the label {label:?} was not learned")))?;
-            sentences.push(Sentence { words: words(text), label });
+            sentences.push(Sentence { text: text.trim().into(), words: words(text), label });
         }
         Ok(Self { labels, sentences })
     }
@@ -160,16 +160,13 @@ mod tests {
 
     #[test]
     fn lines_that_do_not_fit_are_named() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(&file, "1 fine\n0 bad\n\n2\n").unwrap();
-        let message = Labelled::read(file.path(), None).unwrap_err().to_string();
+        let of = |text: &str| Source { path: "lines.txt".into(), text: text.into() };
+        let message = Labelled::read(&of("1 fine\n0 bad\n\n2\n"), None).unwrap_err().to_string();
         assert!(message.ends_with(", line 4: a label and a sentence are wanted"), "{message}");
-        std::fs::write(&file, "\n").unwrap();
-        let message = Labelled::read(file.path(), None).unwrap_err().to_string();
+        let message = Labelled::read(&of("\n"), None).unwrap_err().to_string();
         assert!(message.ends_with(": there are no sentences in it"), "{message}");
-        std::fs::write(&file, "1 fine\n0 bad").unwrap();
         let labels = ["0", "2"].map(String::from);
-        let message = Labelled::read(file.path(), Some(&labels)).unwrap_err().to_string();
+        let message = Labelled::read(&of("1 fine\n0 bad"), Some(&labels)).unwrap_err().to_string();
         assert!(message.ends_with(", line 1: the label \"1\" was not learned"), "{message}");
     }
 }

@@ -4,7 +4,7 @@ use super::looks::Looker;
 use super::{Run, in_short};
 use crate::augment::Views;
 use crate::evaluate::Evaluation;
-use crate::report::{Mistake, Picture, Report};
+use crate::report::{Mistake, Picture, Report, labels};
 use crate::{Result, format, parallel};
 use percept_learn::confident;
 use percept_models::Backbone;
@@ -106,15 +106,7 @@ fn sheet(run: &Run<'_>) -> Vec<Picture> {
 
 fn mistakes(run: &Run<'_>, evaluation: &Evaluation, looker: &mut Looker<'_>) -> Result<Vec<Mistake>> {
     let answers = &evaluation.answers;
-    let rows = answers.probabilities.chunks_exact(run.data.classes.len());
-    let mut wrong: Vec<(usize, usize, f32)> = Vec::new();
-    for (i, row) in rows.enumerate() {
-        let best = (0..row.len()).fold(0, |best, k| if row[k] > row[best] { k } else { best });
-        if best != answers.truth[i] {
-            wrong.push((i, best, row[best]));
-        }
-    }
-    wrong.sort_by(|a, b| b.2.total_cmp(&a.2));
+    let mut wrong = labels::mistakes(&answers.probabilities, run.data.classes.len(), answers.truth.iter().copied());
     wrong.truncate(SHOWN.0);
     let paths: Vec<PathBuf> = wrong.iter().map(|&(i, ..)| answers.pictures[i].clone()).collect();
     let asked: Vec<_> =

@@ -1,9 +1,9 @@
-//! The usual losses behind the outputs of a network that does not compute its own.
+//! The usual losses ([`loss`](crate::loss)) behind the outputs of a network that does not compute its own.
 
+use crate::loss::{CrossEntropy, cross_entropy};
 use crate::{Error, Result};
-use percept_graph::ops::{self, Add, Constant, LossKind, Mul, ReduceMean, Reduction, Sub};
-use percept_graph::{DType, Graph, Tensor, ValueId};
-use std::sync::Arc;
+use percept_graph::ops::ReduceMean;
+use percept_graph::{Builder, DType, Graph, Tensor, Var};
 
 /// What is minimised of an output `[N, C]` of a network; of several outputs it is the sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,19 +25,14 @@ impl Loss {
     }
 
     /// The loss of an output.
-    fn of(self, graph: &mut Graph, output: ValueId, lists: &[ValueId]) -> Result<ValueId> {
+    fn of<'b>(self, net: &'b Builder, output: Var<'b>, lists: &[Var<'b>]) -> Var<'b> {
         match self {
-            Loss::CrossEntropy => {
-                let kind = LossKind::SoftmaxCrossEntropy { ignore_index: -1, label_smoothing: 0.0 };
-                Ok(graph.add(ops::Loss { kind, reduction: Reduction::Mean }, &[output, lists[0]])?)
-            }
+            Loss::CrossEntropy => cross_entropy(output, lists[0], CrossEntropy::default()),
             Loss::SquaredError => {
-                let error = graph.add(Sub, &[output, lists[0]])?;
-                let square = graph.add(Mul, &[error, error])?;
-                let weighted = graph.add(Mul, &[square, lists[1]])?;
-                let mean = graph.add(ReduceMean { axes: None, keepdims: false }, &[weighted])?;
-                let half = graph.add(Constant { value: Arc::new(Tensor::scalar(0.5)) }, &[])?;
-                Ok(graph.add(Mul, &[mean, half])?)
+                // Not `mse_loss`, whose mean divides by the weights: what counts less here does not make the rest count more.
+                let error = output - lists[0];
+                let mean = ReduceMean { axes: None, keepdims: false };
+                (error * error * lists[1]).apply(mean, &[]) * net.constant(Tensor::scalar(0.5))
             }
         }
     }
@@ -67,10 +62,11 @@ pub fn with_losses(network: &Graph, losses: &[Loss]) -> Result<Graph> {
             format!("\"{name}\" has {outputs} outputs, but {} are to be trained: one output for each", losses.len());
         return Err(Error::Network(text));
     }
-    let mut graph = network.clone();
-    let (mut sum, mut count) = (None, 0);
+    let net = Builder::from_graph(network.clone());
+    let (mut sum, mut count): (Option<Var<'_>>, _) = (None, 0);
     for (&output, &loss) in outputs.iter().zip(losses) {
-        let ty = graph.value(output).ty.clone();
+        let value = network.value(output);
+        let ty = &value.ty;
         let is_const = ty.shape.get(1).is_some_and(|dim| dim.as_const().is_some());
         if ty.rank() != 2 || ty.dtype != DType::F32 || !is_const {
             return Err(Error::Network(format!("a classifier gives [N, classes], not {ty}")));
@@ -78,15 +74,14 @@ pub fn with_losses(network: &Graph, losses: &[Loss]) -> Result<Graph> {
         let mut lists = Vec::new();
         for _ in 0..loss.lists() {
             let name = if count == 0 { "targets".into() } else { format!("targets.{count}") };
-            lists.push(graph.add_input(name, ty.clone())?);
+            lists.push(net.input(&name, ty.dtype, ty.shape.clone()));
             count += 1;
         }
-        let one = loss.of(&mut graph, output, &lists)?;
-        sum = Some(match sum {
-            Some(sum) => graph.add(Add, &[sum, one])?,
-            None => one,
-        });
+        let one = loss.of(&net, net.find(&value.name), &lists);
+        sum = Some(sum.map_or(one, |sum| sum + one));
     }
-    graph.set_outputs(sum.into_iter().collect::<Vec<_>>());
+    let ids: Vec<_> = sum.iter().map(|sum| sum.id()).collect();
+    let mut graph = net.finish(&[])?;
+    graph.set_outputs(ids);
     Ok(graph)
 }

@@ -27,11 +27,14 @@ Examples:
   percept text train logs.txt -o logs --time-limit 3m
   percept text train shakespeare.txt --steps 2000 --seed 1  the same model each time, to the bit
   percept text train reviews.txt --folds 10                 lines such as: 1 a fine film
-  percept text train questions.txt --test others.txt")]
+  percept text train questions.txt --test others.txt --find-rate
+  percept text train --resume logs                          go on after an interruption
+  percept text train --config logs/config.toml -o again     the same model again, to the bit")]
 pub(crate) struct TextTrain {
     /// The text: UTF-8, or else Latin-1
-    pub(crate) file: PathBuf,
-    /// The folder to make, with the model, its measure, a sample and the settings
+    #[arg(required_unless_present_any = ["config", "resume"])]
+    pub(crate) file: Option<PathBuf>,
+    /// The folder to make, with the model, the report and all else
     #[arg(long, short, default_value = "run", value_name = "FOLDER")]
     pub(crate) out: PathBuf,
     /// Whether lines begin with a label
@@ -58,9 +61,21 @@ pub(crate) struct TextTrain {
     /// Layers of a model of characters
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16))]
     pub(crate) layers: u32,
+    /// Find the learning rate first, by a step at each of many
+    #[arg(long)]
+    pub(crate) find_rate: bool,
     /// Seed of everything that is drawn
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) seed: u64,
+    /// Go on with a run that was interrupted: the folder that it was to make
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["file", "out", "config", "labels", "folds", "test", "time_limit", "epochs", "steps", "hidden", "layers", "find_rate", "seed"])]
+    pub(crate) resume: Option<PathBuf>,
+    /// Repeat a run exactly: the config.toml that it left
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["file", "labels", "folds", "test", "time_limit", "epochs", "steps", "hidden", "layers", "find_rate", "seed"])]
+    pub(crate) config: Option<PathBuf>,
+    /// Write the learning curves to this folder while training, for TensorBoard
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) tensorboard: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) output: Output,
 }

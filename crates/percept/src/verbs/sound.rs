@@ -1,6 +1,6 @@
 //! `percept sound`: what is said about recordings.
 
-use super::{Events, json};
+use super::{Events, command, failed, json, with_board};
 use crate::args::{self, Format};
 use anyhow::{Result, bail};
 use percept_jobs::Settings;
@@ -9,23 +9,34 @@ use percept_jobs::sound::{self, Config, Model, Share};
 
 pub(super) fn run(args: args::Sound, settings: &Settings, events: Events<'_>) -> Result<()> {
     match args {
-        args::Sound::Train(args) => train(args, settings, events),
+        args::Sound::Train(args) => {
+            let board = args.tensorboard.clone();
+            with_board(board.as_deref(), events, |events| train(args, settings, events))
+        }
         args::Sound::Predict(args) => predict(&args, settings),
     }
 }
 
 fn train(args: args::SoundTrain, settings: &Settings, events: Events<'_>) -> Result<()> {
-    let config = match &args.config {
-        Some(file) => Config::read(file)?,
-        None => Config {
-            recordings: args.recordings.unwrap_or_default(),
-            seed: args.seed,
-            leave_out: args.leave_out,
-            time_limit: args.time_limit.0,
-            ..Config::default()
-        },
+    let out = args.resume.as_ref().unwrap_or(&args.out);
+    let trained = match (&args.resume, &args.config) {
+        (Some(run), _) => sound::resume(run, settings, events),
+        (None, Some(file)) => sound::train(Config::read(file)?, out, &command(), settings, events),
+        (None, None) => {
+            let mut config = Config {
+                recordings: args.recordings.unwrap_or_default(),
+                seed: args.seed,
+                leave_out: args.leave_out,
+                time_limit: args.time_limit.0,
+                ..Config::default()
+            };
+            if args.find_rate {
+                config.learning_rate = None;
+            }
+            sound::train(config, out, &command(), settings, events)
+        }
     };
-    let trained = sound::train(config, &args.out, settings, events)?;
+    let trained = trained.map_err(|error| failed(error, out, "sound train"))?;
     if args.output.format == Format::Json {
         return json(&trained.evaluation);
     }
@@ -44,7 +55,8 @@ fn train(args: args::SoundTrain, settings: &Settings, events: Events<'_>) -> Res
         say!("  {speaker:<12}  {}", verdict(share));
     }
     let model = trained.out.join("model.onnx");
-    say!("  model         {}", model.display());
+    say!("  model   {}", model.display());
+    say!("  report  {}", trained.out.join("report.html").display());
     say!("Next: percept sound predict {} RECORDING", model.display());
     Ok(())
 }
@@ -55,7 +67,7 @@ fn predict(args: &args::SoundPredict, settings: &Settings) -> Result<()> {
     for skipped in &skipped {
         say!("error: {}: {}", skipped.path.display(), skipped.reason);
     }
-    if args.format == Format::Json {
+    if args.output.format == Format::Json {
         json(&predictions)?;
     } else {
         for prediction in &predictions {

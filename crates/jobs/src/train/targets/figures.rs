@@ -94,7 +94,7 @@ fn section(targets: &[Target], i: usize, figures: &Figures, answered: &Answered,
             vec![
                 (confusion(&metrics.confusion, labels), "A row for each true class, a column for each answer."),
                 (
-                    reliability(&metrics.reliability),
+                    reliability(&metrics.reliability, "photos"),
                     "How often it is right for each stated probability. Grey: number of photos.",
                 ),
             ],
@@ -120,7 +120,7 @@ fn section(targets: &[Target], i: usize, figures: &Figures, answered: &Answered,
             let charts = vec![
                 (roc(&corners(&first, &positive)), "The share found, above the share of false alarms."),
                 (
-                    reliability(&metrics.reliability),
+                    reliability(&metrics.reliability, "photos"),
                     "How often it is so (bars) for each stated probability. Grey: number of photos.",
                 ),
             ];

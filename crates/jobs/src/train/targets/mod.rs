@@ -65,7 +65,7 @@ struct Stage {
 /// A table or photos that cannot be learned from, weights that cannot be had, an output that exists or cannot be written.
 pub fn train(config: Config, out: &Path, command: &str, settings: &Settings, events: Events<'_>) -> Result<Trained> {
     config.augment.check()?;
-    run(config, RunFolder::create(out)?, out, command, settings, events)
+    run(config, RunFolder::create(out, "train")?, out, command, settings, events)
 }
 
 pub(super) fn run(
@@ -76,10 +76,11 @@ pub(super) fn run(
     settings: &Settings,
     events: Events<'_>,
 ) -> Result<Trained> {
-    let mixup = |config: &Config| config.stages.iter().flatten().any(|recipe| recipe.mixup > 0.0);
+    let mixup =
+        |config: &Config| config.stages.iter().flatten().any(|recipe| recipe.mixup > 0.0 || recipe.cutmix > 0.0);
     if mixup(&config) {
         return Err(Error::Setting(
-            "a stage's mixup blends photos, which missing answers do not allow: set it to 0".into(),
+            "a stage's mixup or cutmix blends photos, which missing answers do not allow: set it to 0".into(),
         ));
     }
     let table = config.targets.clone().unwrap_or_default();
@@ -91,7 +92,7 @@ pub(super) fn run(
     let questions = questions(&table, &mut *events)?;
     let answers = questions.0.iter().map(|q| format!("{:?}\n", q.answers)).collect::<String>();
     let photos = fingerprint(&[data], &settings.pool)?;
-    folder.check_photos(&cache::sha256((photos + &answers).as_bytes()))?;
+    folder.check_data("the photos have", &cache::sha256((photos + &answers).as_bytes()))?;
 
     let (mut run, frozen) = Run::begin(config, table.data, Some(questions), vec![timing], settings, &mut *events)?;
     let looked = near::group(&mut run.data, settings, &mut *events);
