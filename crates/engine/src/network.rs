@@ -1,7 +1,7 @@
 //! A graph with its parameters, ready to run at any size.
 
 use crate::plan::{Input, Packed, Plan, Settings};
-use crate::{Error, reference};
+use crate::{Error, Pool, reference};
 use percept_graph::{Bindings, Graph, Params, ValueId, rewrite};
 use std::collections::VecDeque;
 
@@ -64,6 +64,11 @@ impl Network {
     /// The plan that ran last, or was asked for.
     pub fn last(&self) -> Option<&Plan> {
         self.plans.front().map(|(_, plan)| plan)
+    }
+
+    /// The threads that run it.
+    pub fn pool(&self) -> &Pool {
+        &self.settings.pool
     }
 
     /// The values of the graph's symbols for inputs of these shapes; an error naming the input that does not fit.

@@ -57,8 +57,7 @@ impl Learner {
         if !loss.is_finite() || !length.is_finite() {
             return Ok(f32::NAN);
         }
-        let Weights { parameters, gradients, .. } = &mut self.weights;
-        Optimizer::ADAMW.step(&mut self.state, &self.groups, rate as f32, parameters, gradients)?;
+        self.step.update(&mut self.weights, &Optimizer::ADAMW, &mut self.state, &self.groups, rate as f32)?;
         Ok(loss)
     }
 

@@ -138,8 +138,7 @@ impl Training {
             let inputs =
                 names.map(|name| input(&self.batches, &self.states, name, step)).collect::<Result<Vec<_>, _>>()?;
             losses.push(of_player.run(&mut self.weights, &inputs)?);
-            let Weights { parameters, gradients, .. } = &mut self.weights;
-            self.optimizer.step(state, groups, self.rate, parameters, gradients)?;
+            of_player.update(&mut self.weights, &self.optimizer, state, groups, self.rate)?;
             for (i, &id) in graph.outputs().iter().enumerate().skip(1) {
                 let name = graph.value(id).name.replace("next_", "");
                 self.states.insert(name, of_player.output(i)?.1.to_vec());

@@ -52,7 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let groups = [Group { range: 0..weights.parameters.len(), rate: 1.0, weight_decay: 0.0 }];
     let mut step = || -> Result<f32, Box<dyn Error>> {
         let loss = training.run_batch(&mut weights, &shape, pictures, &[&targets])?;
-        sgd.step(&mut state, &groups, RATE, &mut weights.parameters, &weights.gradients)?;
+        training.update(&mut weights, &sgd, &mut state, &groups, RATE)?;
         Ok(loss)
     };
     let losses = (0..LOSSES).map(|_| step()).collect::<Result<Vec<_>, _>>()?;

@@ -27,7 +27,7 @@
 //! for _ in 0..10 {
 //!     let batch = [(&[1, 2][..], Input::F32(&[1.0, -1.0])), (&[1, 2], Input::F32(&[1.0, 0.0]))];
 //!     losses.push(step.run(&mut weights, &batch)?);
-//!     sgd.step(&mut state, &groups, 0.1, &mut weights.parameters, &weights.gradients)?;
+//!     step.update(&mut weights, &sgd, &mut state, &groups, 0.1)?;
 //! }
 //! assert!((losses[0] - 2f32.ln()).abs() < 1e-6 && losses[9] < 0.3);
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -30,7 +30,7 @@
 //!     let of_player = weights.slices().iter().zip(&groups).filter(|(slice, _)| slice.name.starts_with(player));
 //!     let groups: Vec<Group> = of_player.map(|(_, group)| group.clone()).collect();
 //!     let mut state = State::new(&adam, weights.parameters.len());
-//!     adam.step(&mut state, &groups, 2e-4, &mut weights.parameters, &weights.gradients)?;
+//!     step.update(&mut weights, &adam, &mut state, &groups, 2e-4)?;
 //! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

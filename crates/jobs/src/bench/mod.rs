@@ -185,7 +185,7 @@ fn train(subject: &Subject, options: &Options, settings: &Settings) -> Result<Ti
     let (runs, parts) = clock(options.seconds, |parts| {
         step.run_batch(&mut weights, &pictures.shape, pictures.input(), &[&targets])?;
         let begin = Instant::now();
-        sgd.step(&mut state, &groups, 1e-4, &mut weights.parameters, &weights.gradients)?;
+        step.update(&mut weights, &sgd, &mut state, &groups, 1e-4)?;
         if options.profile {
             let end = begin.elapsed();
             parts.extend(step.plan(&shapes)?.step_times().iter().chain([&end]).map(Duration::as_secs_f64));

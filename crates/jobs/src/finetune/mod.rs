@@ -95,8 +95,7 @@ impl Task<'_> {
                     }
                     state.about.losses += f64::from(loss);
                     let rate = recipe.learning_rate * recipe.schedule.factor(state.optim.step, steps);
-                    let Weights { parameters, gradients, .. } = &mut weights;
-                    recipe.optimizer.step(&mut state.optim, &groups, rate as f32, parameters, gradients)?;
+                    step.update(&mut weights, &recipe.optimizer, &mut state.optim, &groups, rate as f32)?;
                     state.average(recipe, &weights)?;
                     phase.progress(state.optim.step);
                     phase.metric(format!("{}/loss", self.curves), state.optim.step, loss.into());

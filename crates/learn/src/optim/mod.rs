@@ -18,8 +18,10 @@ pub use schedule::Schedule;
 
 use crate::checkpoint::Lists;
 use crate::{Error, Result};
+use percept_engine::Pool;
 use rules::{Adagrad, Adam, RmsProp, Sgd};
 use serde::{Deserialize, Serialize};
+use std::sync::{Mutex, PoisonError};
 
 /// What the lists of a state are called.
 const NAMES: [&str; 3] = ["moments.0", "moments.1", "moments.2"];
@@ -114,6 +116,12 @@ impl Optimizer {
     }
 }
 
+/// Parameters that are worth a task.
+const PART: usize = 1 << 15;
+
+/// Some parameters, their gradients, and what is remembered of them.
+type Part<'a> = (&'a mut [f32], &'a [f32], Vec<&'a mut [f32]>);
+
 /// What an optimiser remembers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
@@ -168,6 +176,19 @@ impl Optimizer {
         parameters: &mut [f32],
         gradients: &[f32],
     ) -> Result<()> {
+        self.step_on(None, state, groups, learning_rate, parameters, gradients)
+    }
+
+    /// The same, by the threads of a pool: what each parameter goes through is the same.
+    pub(crate) fn step_on(
+        &self,
+        pool: Option<&Pool>,
+        state: &mut State,
+        groups: &[Group],
+        learning_rate: f32,
+        parameters: &mut [f32],
+        gradients: &[f32],
+    ) -> Result<()> {
         let len = parameters.len();
         let moments = &mut state.moments;
         let fit = gradients.len() == len && moments.len() == self.lists() && moments.iter().all(|m| m.len() == len);
@@ -180,16 +201,25 @@ impl Optimizer {
         state.step += 1;
         for group in groups {
             let range = group.range.clone();
-            let moments = moments.iter_mut().map(|list| &mut list[range.clone()]).collect();
-            let (p, g) = (&mut parameters[range.clone()], &gradients[range.clone()]);
-            self.step_of_group(state.step, learning_rate * group.rate, group.weight_decay, p, g, moments);
+            let mut moments: Vec<_> = moments.iter_mut().map(|list| list[range.clone()].chunks_mut(PART)).collect();
+            let mut next = || moments.iter_mut().filter_map(Iterator::next).collect::<Vec<_>>();
+            let lists = parameters[range.clone()].chunks_mut(PART).zip(gradients[range].chunks(PART));
+            let mut parts: Vec<_> = lists.map(|(p, g)| Mutex::new((p, g, next()))).collect();
+            let (step, rate, decay) = (state.step, learning_rate * group.rate, group.weight_decay);
+            let run = |(p, g, moments): &mut Part<'_>| self.step_of_part(step, rate, decay, p, g, moments);
+            match pool.filter(|_| parts.len() > 1) {
+                None => parts.iter_mut().for_each(|part| run(part.get_mut().unwrap_or_else(PoisonError::into_inner))),
+                Some(pool) => pool.run(parts.len(), &|task, _| {
+                    run(&mut parts[task].lock().unwrap_or_else(PoisonError::into_inner));
+                }),
+            }
         }
         Ok(())
     }
 
-    fn step_of_group(&self, step: u64, rate: f32, decay: f32, p: &mut [f32], g: &[f32], moments: Vec<&mut [f32]>) {
-        let mut moments = moments.into_iter();
-        let mut next = || moments.next().unwrap_or_default();
+    fn step_of_part(&self, step: u64, rate: f32, decay: f32, p: &mut [f32], g: &[f32], moments: &mut [&mut [f32]]) {
+        let mut moments = moments.iter_mut();
+        let mut next = || moments.next().map(|list| &mut **list).unwrap_or_default();
         match *self {
             Self::AdamW { beta1, beta2, epsilon } => {
                 Adam { beta1, beta2, epsilon, rate, decay }.step::<true>(step, p, g, next(), next());

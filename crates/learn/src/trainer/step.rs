@@ -2,6 +2,7 @@
 
 use super::opened::Opened;
 use super::weights::{Slice, Weights};
+use crate::optim::{Group, Optimizer, State};
 use crate::{Error, Result};
 use percept_engine::{Input, Network, Plan, Settings};
 use percept_graph::{Graph, Params, Source};
@@ -115,6 +116,22 @@ impl Step {
         let lists = shapes.iter().zip(lists).map(|(shape, list)| (&shape[..], Input::F32(list.as_ref())));
         let inputs: Vec<_> = std::iter::once((shape, pictures)).chain(lists).collect();
         self.run(weights, &inputs)
+    }
+
+    /// Moves the parameters by the gradients of the last run, as [`Optimizer::step`] does, on all threads.
+    ///
+    /// # Errors
+    /// A state or groups that do not fit the weights.
+    pub fn update(
+        &self,
+        weights: &mut Weights,
+        optimizer: &Optimizer,
+        state: &mut State,
+        groups: &[Group],
+        learning_rate: f32,
+    ) -> Result<()> {
+        let Weights { parameters, gradients, .. } = weights;
+        optimizer.step_on(Some(self.network.pool()), state, groups, learning_rate, parameters, gradients)
     }
 
     /// Shape and elements of the `i`th output of the graph in the last run: 0 is the loss.

@@ -77,8 +77,7 @@ pub(crate) fn learn(
         )?;
         clip_by_norm(&mut weights.gradients, 1.0);
         let rate = (RATE * Schedule::OneCycle.factor(taken, steps)) as f32;
-        let Weights { parameters, gradients, .. } = &mut weights;
-        Optimizer::ADAMW.step(&mut state, &groups, rate, parameters, gradients)?;
+        step.update(&mut weights, &Optimizer::ADAMW, &mut state, &groups, rate)?;
     }
     Ok(weights.params()?)
 }
