@@ -7,6 +7,7 @@ use crate::finetune::Recipe;
 use crate::{Error, Result};
 use percept_learn::logistic::Options;
 use percept_photos::augment::Augment;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -84,9 +85,8 @@ impl Default for Config {
 impl Config {
     /// Reads a configuration; the error names the file and the field.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
-        let wrong = |reason: String| Error::Setting(format!("{}: {}", path.display(), reason.trim_end()));
-        let config: Self = toml::from_str(&text).map_err(|e| wrong(e.to_string()))?;
+        let config: Self = read(path)?;
+        let wrong = |reason| wrong(path, reason);
         config.augment.check()?;
         if !(config.validation > 0.0 && config.validation < 1.0) {
             return Err(wrong("validation must be between 0 and 1".into()));
@@ -97,6 +97,30 @@ impl Config {
 
     /// The configuration as TOML.
     pub fn to_toml(&self) -> Result<String> {
-        toml::to_string(self).map_err(|e| Error::Setting(format!("the configuration cannot be written: {e}")))
+        to_toml(self)
     }
+}
+
+/// Reads a configuration of any verb; the error names the file and the field.
+pub(crate) fn read<C: DeserializeOwned>(path: &Path) -> Result<C> {
+    let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+    toml::from_str(&text).map_err(|e| wrong(path, e.to_string()))
+}
+
+/// Fails with the first of these that is not so.
+pub(crate) fn check(path: &Path, checks: &[(bool, &str)]) -> Result<()> {
+    match checks.iter().find(|(good, _)| !good) {
+        Some((_, reason)) => Err(wrong(path, (*reason).into())),
+        None => Ok(()),
+    }
+}
+
+/// What is wrong with a configuration.
+fn wrong(path: &Path, reason: String) -> Error {
+    Error::Setting(format!("{}: {}", path.display(), reason.trim_end()))
+}
+
+/// A configuration of any verb as TOML.
+pub(crate) fn to_toml(config: &impl Serialize) -> Result<String> {
+    toml::to_string(config).map_err(|e| Error::Setting(format!("the configuration cannot be written: {e}")))
 }

@@ -41,8 +41,13 @@ pub enum Error {
     #[error("{} exists already: choose another output, or move it away", .0.display())]
     Exists(PathBuf),
     /// An unfinished run is there.
-    #[error("{out}.part is an unfinished run: go on with `percept train --resume {out}`, or remove it", out = .0.display())]
-    Unfinished(PathBuf),
+    #[error("{out}.part is an unfinished run: go on with `percept {verb} --resume {out}`, or remove it", out = out.display())]
+    Unfinished {
+        /// What it was to make.
+        out: PathBuf,
+        /// The verb that began it, such as `text train`.
+        verb: &'static str,
+    },
     /// A file or folder cannot be read or written.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {

@@ -24,6 +24,7 @@ pub mod mix;
 pub mod optim;
 pub mod random;
 pub mod ridge;
+pub mod spectral;
 pub mod stopping;
 pub mod trainer;
 pub mod weights;

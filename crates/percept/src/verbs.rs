@@ -51,7 +51,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
             interrupt::watch(args.resume.as_ref().unwrap_or(&args.out), "gan train", screen)?;
             gan::train(args, &settings, events)
         }
-        Verb::Gan(Gan::Sample(args)) => gan::sample(&args, &settings),
+        Verb::Gan(Gan::Sample(args)) => gan::sample(args, &settings),
         Verb::Check(args) => check::run(args, &settings, events),
         Verb::Evaluate(args) => run_evaluate(args, &settings, events),
         Verb::Predict(args) => run_predict(args, &settings),
@@ -73,9 +73,10 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
 
 type Events<'a> = &'a mut dyn FnMut(Event);
 
-fn run_train(args: args::Train, settings: &Settings, events: Events<'_>) -> Result<()> {
-    let mut board = args.tensorboard.as_deref().map(Writer::create).transpose()?;
-    let mut events = |event: Event| {
+/// Events that are also written for TensorBoard, if a folder is given.
+fn board<'e>(folder: Option<&Path>, events: Events<'e>) -> Result<impl FnMut(Event) + use<'e>> {
+    let mut board = folder.map(Writer::create).transpose()?;
+    Ok(move |event: Event| {
         if let (Some(writer), Event::Metric { name, step, value }) = (&mut board, &event)
             && let Err(error) = writer.scalar(name, *step, *value as f32)
         {
@@ -84,10 +85,14 @@ fn run_train(args: args::Train, settings: &Settings, events: Events<'_>) -> Resu
             board = None;
         }
         events(event);
-    };
+    })
+}
+
+fn run_train(args: args::Train, settings: &Settings, events: Events<'_>) -> Result<()> {
+    let mut events = board(args.tensorboard.as_deref(), events)?;
     let events = &mut events;
     if let Some(out) = &args.resume {
-        return match train::resume(out, settings, events).map_err(|error| failed(error, out))? {
+        return match train::resume(out, settings, events).map_err(|error| failed(error, out, "train"))? {
             Resumed::Classes(trained) => finish_train(&args.output, &trained),
             Resumed::Targets(trained) => targets::finish(&args.output, &trained),
         };
@@ -109,18 +114,18 @@ fn run_train(args: args::Train, settings: &Settings, events: Events<'_>) -> Resu
     };
     if config.targets.is_some() {
         let trained = train::targets::train(config, &args.out, &command(), settings, events);
-        return targets::finish(&args.output, &trained.map_err(|error| failed(error, &args.out))?);
+        return targets::finish(&args.output, &trained.map_err(|error| failed(error, &args.out, "train"))?);
     }
-    let trained =
-        train::train(config, &args.out, &command(), settings, events).map_err(|error| failed(error, &args.out))?;
+    let trained = train::train(config, &args.out, &command(), settings, events)
+        .map_err(|error| failed(error, &args.out, "train"))?;
     finish_train(&args.output, &trained)
 }
 
 /// An error of a run, and how to go on if the system was at fault, such as a full disk.
-fn failed(error: Error, out: &Path) -> anyhow::Error {
+fn failed(error: Error, out: &Path, verb: &str) -> anyhow::Error {
     let system = error.source().is_some_and(|source| source.is::<std::io::Error>());
     match interrupt::unfinished(out).filter(|_| system) {
-        Some(run) => anyhow!("{error}: mend that, then go on with `percept train --resume {run}`"),
+        Some(run) => anyhow!("{error}: mend that, then go on with `percept {verb} --resume {run}`"),
         None => error.into(),
     }
 }
@@ -142,13 +147,14 @@ fn say_trained(evaluation: &Evaluation, out: &Path) {
 
 /// The command line, for the report.
 fn command() -> String {
-    let quoted = |arg: std::ffi::OsString| {
-        let text = arg.to_string_lossy().into_owned();
-        let plain = |c: char| c.is_alphanumeric() || "-_./:=,+".contains(c);
-        if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
-    };
-    let args: Vec<String> = std::env::args_os().skip(1).map(quoted).collect();
+    let args: Vec<String> = std::env::args_os().skip(1).map(|arg| quoted(&arg.to_string_lossy())).collect();
     format!("percept {}", args.join(" "))
+}
+
+/// An argument as a shell takes it.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./:=,+".contains(c);
+    if !text.is_empty() && text.chars().all(plain) { text.into() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 fn open(model: &args::Model, settings: &Settings) -> Result<Classifier> {

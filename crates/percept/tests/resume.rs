@@ -67,7 +67,7 @@ fn an_unfinished_run_is_neither_replaced_nor_confused() {
     photos(root);
     fs::create_dir(root.join("run.part")).unwrap();
     fs::write(root.join("run.part/config.toml"), CONFIG).unwrap();
-    fs::write(root.join("run.part/photos.sha256"), "other").unwrap();
+    fs::write(root.join("run.part/data.sha256"), "other").unwrap();
     for (arguments, words) in [
         (["train", "photos"], "go on with `percept train --resume run`"),
         (["train", "--resume=run"], "the photos have changed since run began"),

@@ -174,7 +174,7 @@ impl Axis {
 }
 
 /// The next of 1, 2, 5, 10, 20, … and their fractions.
-fn nice(least: f64) -> f64 {
+pub(super) fn nice(least: f64) -> f64 {
     if !(least.is_normal() && least > 0.0) {
         return 1.0;
     }

@@ -5,6 +5,8 @@
 
 mod charts;
 mod curves;
+pub mod gan;
+mod lines;
 mod rates;
 mod stages;
 pub mod targets;

@@ -1,19 +1,22 @@
 //! The folder of a run: `NAME.part` until all is there, then `NAME`. What an interrupted run leaves in it is enough to go on.
+//!
+//! Runs of all verbs have one. A verb is what stands between `percept` and `--resume`, such as `text train`.
 
 use crate::output::absent;
-use crate::{Config, Error, Result};
+use crate::{Error, Result, config};
 use percept_graph::write_file;
+use serde::Serialize;
 use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 const CONFIG: &str = "config.toml";
 const COMMAND: &str = "command.txt";
-const PHOTOS: &str = "photos.sha256";
+const DATA: &str = "data.sha256";
 /// What only an unfinished run needs.
-const WORKING: [&str; 3] = [COMMAND, PHOTOS, "lock"];
+const WORKING: [&str; 3] = [COMMAND, DATA, "lock"];
 
-pub(super) struct RunFolder {
+pub(crate) struct RunFolder {
     part: PathBuf,
     out: PathBuf,
     finished: bool,
@@ -24,7 +27,7 @@ pub(super) struct RunFolder {
 impl RunFolder {
     /// The folder of a new run; an error if there is something at `out`, or an unfinished run. One that was ended before anything was
     /// decided is none.
-    pub(super) fn create(out: &Path) -> Result<Self> {
+    pub(crate) fn create(out: &Path, verb: &'static str) -> Result<Self> {
         absent(out)?;
         let part = part_of(out)?;
         if let Some(parent) = part.parent().filter(|parent| !parent.as_os_str().is_empty()) {
@@ -35,22 +38,22 @@ impl RunFolder {
             made => made.map_err(Error::io("create", &part))?,
         }
         if !is_blank(&part) {
-            return Err(Error::Unfinished(out.into()));
+            return Err(Error::Unfinished { out: out.into(), verb });
         }
         let folder = Self::locked(part, out)?;
         // Its owner may have been at work until now.
         if !is_blank(&folder.part) {
-            return Err(Error::Unfinished(out.into()));
+            return Err(Error::Unfinished { out: out.into(), verb });
         }
-        let photos = folder.part.join(PHOTOS);
-        match std::fs::remove_file(&photos) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", &photos)(error)),
+        let data = folder.part.join(DATA);
+        match std::fs::remove_file(&data) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", &data)(error)),
             _ => Ok(folder),
         }
     }
 
-    /// The folder of an unfinished run, its configuration, and the command that began it.
-    pub(super) fn resume(out: &Path) -> Result<(Self, Config, String)> {
+    /// The folder of an unfinished run, its configuration, which `read` reads, and the command that began it.
+    pub(crate) fn resume<C>(out: &Path, read: impl FnOnce(&Path) -> Result<C>) -> Result<(Self, C, String)> {
         // Whoever names the folder as it is now means the same run.
         let named = out.as_os_str().to_string_lossy();
         let stem = named.trim_end_matches('/').strip_suffix(".part").map(PathBuf::from);
@@ -62,7 +65,7 @@ impl RunFolder {
         }
         let mut folder = Self::locked(part, &out)?;
         folder.finished = false;
-        let config = Config::read(&folder.part.join(CONFIG))?;
+        let config = read(&folder.part.join(CONFIG))?;
         let command = std::fs::read_to_string(folder.part.join(COMMAND)).unwrap_or_default();
         Ok((folder, config, command))
     }
@@ -83,13 +86,18 @@ impl RunFolder {
         }
     }
 
-    pub(super) fn path(&self) -> &Path {
+    /// What it is to be called.
+    pub(crate) fn out(&self) -> &Path {
+        &self.out
+    }
+
+    pub(crate) fn path(&self) -> &Path {
         &self.part
     }
 
     /// Writes down everything that is decided by now.
-    pub(super) fn record(&self, config: &Config, command: &str) -> Result<()> {
-        for (name, text) in [(COMMAND, command.to_string()), (CONFIG, config.to_toml()?)] {
+    pub(crate) fn record(&self, config: &impl Serialize, command: &str) -> Result<()> {
+        for (name, text) in [(COMMAND, command.to_string()), (CONFIG, config::to_toml(config)?)] {
             if std::fs::read_to_string(self.part.join(name)).ok().as_ref() != Some(&text) {
                 self.write(name, text.as_bytes())?;
             }
@@ -97,26 +105,32 @@ impl RunFolder {
         Ok(())
     }
 
-    /// Fails if the run began with other photos.
-    pub(super) fn check_photos(&self, fingerprint: &str) -> Result<()> {
-        match std::fs::read_to_string(self.part.join(PHOTOS)) {
+    /// Fails if the run began with data of another fingerprint; `what` is "the photos have", or the like.
+    pub(crate) fn check_data(&self, what: &str, fingerprint: &str) -> Result<()> {
+        match std::fs::read_to_string(self.part.join(DATA)) {
             Ok(known) if known != fingerprint => Err(Error::Setting(format!(
-                "the photos have changed since {} began: begin a new run, or put them back",
+                "{what} changed since {} began: begin a new run, or put them back",
                 self.out.display()
             ))),
             Ok(_) => Ok(()),
-            Err(_) => self.write(PHOTOS, fingerprint.as_bytes()),
+            Err(_) => self.write(DATA, fingerprint.as_bytes()),
         }
     }
 
     /// Writes a file whole or not at all.
-    pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.part.join(name);
         write_file(&path, bytes).map_err(Error::io("write", &path))
     }
 
+    /// Writes a file of JSON.
+    pub(crate) fn write_json(&self, name: &str, value: &impl Serialize) -> Result<()> {
+        let json = serde_json::to_vec_pretty(value);
+        self.write(name, &json.map_err(|e| Error::Setting(format!("{name} cannot be written: {e}")))?)
+    }
+
     /// Gives the folder its name.
-    pub(super) fn finish(mut self) -> Result<()> {
+    pub(crate) fn finish(mut self) -> Result<()> {
         absent(&self.out)?;
         let files = std::fs::read_dir(&self.part).map_err(Error::io("read", &self.part))?;
         for file in files.flatten() {
@@ -178,18 +192,18 @@ mod tests {
         let out = folder.path().join("run");
         let part = folder.path().join("run.part");
         fs::create_dir(&part).unwrap();
-        for name in ["lock", PHOTOS, COMMAND, ".tmp123"] {
+        for name in ["lock", DATA, COMMAND, ".tmp123"] {
             fs::write(part.join(name), "before").unwrap();
         }
-        let run = RunFolder::create(&out).unwrap();
-        run.check_photos("others").unwrap();
-        let second = RunFolder::create(&out).err().unwrap().to_string();
+        let run = RunFolder::create(&out, "train").unwrap();
+        run.check_data("the photos have", "others").unwrap();
+        let second = RunFolder::create(&out, "train").err().unwrap().to_string();
         assert!(second.contains("another process is at work on"), "{second}");
         drop(run);
         assert!(!part.exists(), "nothing was decided");
         fs::create_dir(&part).unwrap();
         fs::write(part.join("mine"), "precious").unwrap();
-        assert!(matches!(RunFolder::create(&out), Err(Error::Unfinished(_))));
+        assert!(matches!(RunFolder::create(&out, "train"), Err(Error::Unfinished { .. })));
         assert_eq!(fs::read(part.join("mine")).unwrap(), b"precious");
     }
 
@@ -197,11 +211,11 @@ mod tests {
     fn a_run_whose_name_ends_like_an_unfinished_one_is_found() {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("odd.part");
-        let run = RunFolder::create(&out).unwrap();
-        run.record(&Config::default(), "percept").unwrap();
+        let run = RunFolder::create(&out, "train").unwrap();
+        run.record(&crate::Config::default(), "percept").unwrap();
         drop(run);
         for name in ["odd.part", "odd.part.part", "odd.part.part/"] {
-            RunFolder::resume(&folder.path().join(name)).unwrap();
+            RunFolder::resume(&folder.path().join(name), crate::Config::read).unwrap();
         }
     }
 }

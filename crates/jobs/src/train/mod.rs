@@ -12,7 +12,7 @@
 //! it is acted on, and how far a training is too, so that an interrupted run goes on as if nothing had been.
 
 mod begin;
-mod folder;
+pub(crate) mod folder;
 mod head;
 mod known;
 mod looks;
@@ -90,7 +90,7 @@ struct Run<'a> {
 /// Photos that cannot be learned from, weights that cannot be had, an output that exists or cannot be written.
 pub fn train(config: Config, out: &Path, command: &str, settings: &Settings, events: Events<'_>) -> Result<Trained> {
     config.augment.check()?;
-    run(config, RunFolder::create(out)?, out, command, settings, events)
+    run(config, RunFolder::create(out, "train")?, out, command, settings, events)
 }
 
 /// What a run that was gone on with made: of classes, or of several questions.
@@ -107,7 +107,7 @@ pub enum Resumed {
 /// # Errors
 /// No such run, photos that have changed since, and as [`train`] or [`targets::train`].
 pub fn resume(out: &Path, settings: &Settings, events: Events<'_>) -> Result<Resumed> {
-    let (folder, config, command) = RunFolder::resume(out)?;
+    let (folder, config, command) = RunFolder::resume(out, Config::read)?;
     match config.targets {
         None => run(config, folder, out, &command, settings, events).map(|trained| Resumed::Classes(trained.into())),
         Some(_) => targets::run(config, folder, out, &command, settings, events)
@@ -129,7 +129,7 @@ fn run(
         photos::add_unknown(&mut unknown, path)?;
     }
     data.check_trainable()?;
-    folder.check_photos(&fingerprint(&[&data, &unknown], &settings.pool)?)?;
+    folder.check_data("the photos have", &fingerprint(&[&data, &unknown], &settings.pool)?)?;
     let (mut run, frozen) = Run::begin(config, data, None, timings, settings, &mut *events)?;
     run.unknown = unknown;
     let looked = near::settle(&mut run.data, settings, &mut *events)?;

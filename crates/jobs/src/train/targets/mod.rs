@@ -65,7 +65,7 @@ struct Stage {
 /// A table or photos that cannot be learned from, weights that cannot be had, an output that exists or cannot be written.
 pub fn train(config: Config, out: &Path, command: &str, settings: &Settings, events: Events<'_>) -> Result<Trained> {
     config.augment.check()?;
-    run(config, RunFolder::create(out)?, out, command, settings, events)
+    run(config, RunFolder::create(out, "train")?, out, command, settings, events)
 }
 
 pub(super) fn run(
@@ -91,7 +91,7 @@ pub(super) fn run(
     let questions = questions(&table, &mut *events)?;
     let answers = questions.0.iter().map(|q| format!("{:?}\n", q.answers)).collect::<String>();
     let photos = fingerprint(&[data], &settings.pool)?;
-    folder.check_photos(&cache::sha256((photos + &answers).as_bytes()))?;
+    folder.check_data("the photos have", &cache::sha256((photos + &answers).as_bytes()))?;
 
     let (mut run, frozen) = Run::begin(config, table.data, Some(questions), vec![timing], settings, &mut *events)?;
     let looked = near::group(&mut run.data, settings, &mut *events);
