@@ -3,8 +3,9 @@
 //! The generator is that of DCGAN: Radford, Metz and Chintala, "Unsupervised Representation Learning with Deep Convolutional Generative Adversarial
 //! Networks", ICLR 2016 (arXiv:1511.06434), with strided transposed convolutions, batch normalisation but at the output, ReLU and tanh, and weights that
 //! begin normal with deviation 0.02. Different: kernels of 4x4 in place of 5x5, as many doublings as the size needs, and half as many channels, since
-//! the pictures are small. A class is a row of a table, a hundred numbers beside the noise. Since the first layer is linear, that adds to its
-//! maps a picture of the class; class-wise scales and shifts in all normalisations would need two tables for each.
+//! the pictures are small. A class is a row of a table, embedded as maps of the size of the first, to which they are added behind their normalisation.
+//! The class's numbers beside the noise would be as simple, and failed: as the class's part of the first layer grows, the normalisation behind it shrinks
+//! that of the noise, until all pictures of a class are one.
 //!
 //! The discriminator has DCGAN's strided convolutions and LeakyReLU of slope 0.2, but in place of batch normalisation spectral normalisation of all
 //! weights (Miyato, Kataoka, Koyama and Yoshida, ICLR 2018: see [`Builder::spectral_norm`]), and it is told the class by projection: the inner product of
@@ -59,9 +60,8 @@ pub const DISCRIMINATOR: &str = "discriminator.";
 const LARGEST_BASE: usize = 7;
 /// What batch normalisations add to variances: PyTorch's 1e-5.
 const EPSILON: f32 = 1e-5;
-/// The generator's table of classes, and the numbers of each class.
+/// The generator's table of classes, which has the first maps of each.
 const CLASSES: &str = "generator.classes.weight";
-const CLASS_WIDTH: usize = 100;
 
 /// The measures of both networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,14 +147,15 @@ impl Gan {
     /// Pictures from −1 to 1.
     fn draw<'b>(&self, net: &'b Builder, asked: &Asked<'b>) -> Result<Var<'b>, Error> {
         let (base, halvings) = self.halvings()?;
-        let mut x = asked.noise;
-        if let Some(class) = asked.class {
-            let table = net.parameter(CLASSES, [self.classes.into(), CLASS_WIDTH.into(), 1.into(), 1.into()]);
-            x = x.apply(ops::Concat { axis: 1 }, &[table.apply(ops::Gather { axis: 0 }, &[class])]);
-        }
-        x = x.conv_transpose_without_bias("generator.project", self.width_after(halvings), base, |conv| conv);
+        let width = self.width_after(halvings);
+        let mut x = asked.noise.conv_transpose_without_bias("generator.project", width, base, |conv| conv);
         for i in (1..=halvings).rev() {
-            x = x.batch_norm(&format!("generator.bn{i}"), EPSILON).relu();
+            x = x.batch_norm(&format!("generator.bn{i}"), EPSILON);
+            if let Some(class) = asked.class.filter(|_| i == halvings) {
+                let table = net.parameter(CLASSES, [self.classes, width, base, base].map(Dim::from));
+                x = x + table.apply(ops::Gather { axis: 0 }, &[class]);
+            }
+            x = x.relu();
             x = match i {
                 1 => x.conv_transpose("generator.up1", self.channels, 4, |conv| conv.stride(2).padding(1)),
                 _ => x.conv_transpose_without_bias(&format!("generator.up{i}"), self.width_after(i - 1), 4, |conv| {

@@ -18,9 +18,11 @@ use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// As in the paper of DCGAN: a low rate, and little memory of gradients, whose target moves.
+/// As in the paper of DCGAN: little memory of gradients, whose target moves.
 const ADAM: Optimizer = Optimizer::Adam { beta1: 0.5, beta2: 0.999, epsilon: 1e-8 };
-const LEARNING_RATE: f32 = 2e-4;
+/// Learning rates: the generator's is that of DCGAN; the discriminator, held back by its normalisation, learns faster (Heusel et al., "GANs Trained by a Two
+/// Time-Scale Update Rule Converge to a Local Nash Equilibrium", NIPS 2017).
+const RATES: [f32; 2] = [6e-4, 2e-4];
 /// The share of themselves that running statistics keep in a step.
 const MOMENTUM: f32 = 0.9;
 /// The share of themselves that means of weights keep in a step.
@@ -85,8 +87,7 @@ impl Players {
             inputs.extend(self.spectral.inputs());
             *loss = self.steps[player].run(&mut self.weights, &inputs)?;
             let Weights { parameters, gradients, .. } = &mut self.weights;
-            let lr = std::env::var("PG_LR").ok().and_then(|v| v.parse().ok()).unwrap_or(LEARNING_RATE);
-            ADAM.step(&mut self.state, &self.groups[player], lr, parameters, gradients)?;
+            ADAM.step(&mut self.state, &self.groups[player], RATES[player], parameters, gradients)?;
         }
         if losses.iter().all(|loss| loss.is_finite()) {
             let [parameters, running] = &mut self.means;
