@@ -47,9 +47,9 @@ impl Generator {
         };
         let labels = model.metadata.get(key::LABELS).and_then(|json| serde_json::from_str::<Vec<String>>(json).ok());
         let classes = labels.unwrap_or_default();
-        let (input, fits) = match model.graph.inputs() {
-            &[noise] => (noise, classes.is_empty()),
-            &[noise, class] => {
+        let (input, fits) = match *model.graph.inputs() {
+            [noise] => (noise, classes.is_empty()),
+            [noise, class] => {
                 let ty = &model.graph.value(class).ty;
                 (noise, ty.dtype == DType::I64 && ty.rank() == 1 && !classes.is_empty())
             }
