@@ -6,6 +6,7 @@
 mod layers;
 mod recurrent;
 
+pub use layers::DIRECTION;
 pub use recurrent::{Recurrence, States};
 
 use crate::ops::{self, Operator, Padding};

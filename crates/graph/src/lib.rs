@@ -37,7 +37,7 @@ pub mod pytorch;
 pub mod rewrite;
 mod tensor;
 
-pub use builder::{Builder, Recurrence, States, Var};
+pub use builder::{Builder, DIRECTION, Recurrence, States, Var};
 pub use dim::{Bindings, Dim};
 pub use error::Error;
 pub use file::write_file;

@@ -8,7 +8,7 @@ use percept_engine::Settings;
 use percept_photos::augment::{Augment, Source};
 use percept_photos::scan::{DataSet, Part, Picture, Skipped};
 use percept_photos::{decode, sheet};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 /// Photos on a contact sheet.
 const PHOTOS: usize = 6;
@@ -141,11 +141,6 @@ fn place(data: &DataSet, picture: &Picture, table: bool) -> Result<PathBuf> {
     if !table {
         return Ok(picture.path.strip_prefix(&data.root).unwrap_or(&picture.path).into());
     }
-    let class = Path::new(&data.classes[picture.class]);
-    let mut parts = class.components();
-    let (Some(Component::Normal(_)), None) = (parts.next(), parts.next()) else {
-        let text = format!("the class \"{}\" cannot be the name of a folder: rename it", class.display());
-        return Err(Error::Setting(text));
-    };
+    let class = output::folder_name(&data.classes[picture.class])?;
     Ok(class.join(picture.path.file_name().unwrap_or_default()))
 }

@@ -1,7 +1,7 @@
 //! Output folders that are there whole or not at all, and never in place of something else.
 
 use crate::{Error, Result};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use tempfile::TempDir;
 
 /// Fails if there is something at `out`.
@@ -13,6 +13,18 @@ pub(crate) fn absent(out: &Path) -> Result<()> {
 pub(crate) fn free(name: &str) -> PathBuf {
     let names = std::iter::once(name.to_owned()).chain((2..).map(|i| format!("{name}-{i}")));
     names.map(PathBuf::from).find(|path| path.symlink_metadata().is_err()).unwrap_or_default()
+}
+
+/// A class's name as that of a folder.
+///
+/// # Errors
+/// One that would lead elsewhere.
+pub(crate) fn folder_name(class: &str) -> Result<&Path> {
+    let mut parts = Path::new(class).components();
+    match (parts.next(), parts.next()) {
+        (Some(Component::Normal(_)), None) => Ok(Path::new(class)),
+        _ => Err(Error::Setting(format!("the class \"{class}\" cannot be the name of a folder: rename it"))),
+    }
 }
 
 /// A folder in the making: hidden beside its place until it is finished, and gone if it never is.

@@ -15,7 +15,7 @@ use percept_learn::optim::{Group, Optimizer, State};
 use percept_learn::trainer::{BatchNorm, Step, Weights};
 use percept_learn::weights;
 use percept_models::Network;
-use percept_models::gan::{DISCRIMINATOR, Dcgan, GENERATOR};
+use percept_models::gan::{DISCRIMINATOR, GENERATOR, Gan};
 use percept_models::text::Language;
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -39,7 +39,7 @@ fn case(network: &str) -> Result<Case, Box<dyn Error>> {
         "resnet20" => one(resnet20()?, SGD, 0.001),
         "lstm" => one(language()?, Optimizer::ADAM, 0.001),
         "dcgan" => {
-            let gan = Dcgan { width: 64, ..Dcgan::new(32, 3) };
+            let gan = Gan { width: 64, ..Gan::new(32, 3, 0) };
             let players = vec![(gan.discriminator_loss()?, DISCRIMINATOR), (gan.generator_loss()?, GENERATOR)];
             let optimizer = Optimizer::Adam { beta1: 0.5, beta2: 0.999, epsilon: 1e-8 };
             Case { players, optimizer, rate: 1e-5 }

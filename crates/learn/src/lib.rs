@@ -25,6 +25,7 @@ pub mod optim;
 pub mod perceptron;
 pub mod random;
 pub mod ridge;
+pub mod spectral;
 pub mod stopping;
 pub mod trainer;
 pub mod weights;

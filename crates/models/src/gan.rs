@@ -1,31 +1,45 @@
-//! DCGAN: a generator that draws pictures from noise, and a discriminator that tells them from real ones.
+//! GANs: a generator that draws pictures from noise, of a class if there are classes, and a discriminator that tells them from real ones.
 //!
-//! Radford, Metz and Chintala, "Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks", ICLR 2016
-//! (arXiv:1511.06434). Kept from the paper: strided convolutions of 4x4 (its kernels are 5x5, those of its well-known implementations 4x4) in place of
-//! pooling, batch normalisation but at the generator's output and the discriminator's input, ReLU and tanh in the generator, LeakyReLU
-//! of slope 0.2 in the discriminator, weights that begin normal with deviation 0.02. Different: as many doublings as the size needs, and
-//! half as many channels, since the pictures are small.
+//! The generator is that of DCGAN: Radford, Metz and Chintala, "Unsupervised Representation Learning with Deep Convolutional Generative Adversarial
+//! Networks", ICLR 2016 (arXiv:1511.06434), with strided transposed convolutions, batch normalisation but at the output, ReLU and tanh, and weights that
+//! begin normal with deviation 0.02. Different: kernels of 4x4 in place of 5x5, as many doublings as the size needs, and half as many channels, since
+//! the pictures are small. A class is a row of a table, embedded as maps of the size of the first, to which they are added behind their normalisation.
+//! The class's numbers beside the noise would be as simple, and failed: as the class's part of the first layer grows, the normalisation behind it shrinks
+//! that of the noise, until all pictures of a class are one.
+//!
+//! Without classes the discriminator is DCGAN's too: strided convolutions, batch normalisation but in the first, LeakyReLU of slope 0.2. With classes it has
+//! spectral normalisation of all weights in place of batch normalisation (Miyato, Kataoka, Koyama and Yoshida, ICLR 2018: see [`Builder::spectral_norm`]), and is told the class by projection: the inner product of
+//! the class's vector and the last map is added to the verdict (Miyato and Koyama, "cGANs with Projection Discriminator", ICLR 2018,
+//! arXiv:1802.05637). Different: the last map is not summed over its positions, since the verdict is not either.
 //!
 //! Both losses are graphs over the same parameters, whose names begin with `generator.` and `discriminator.`. One step of each player:
 //!
 //! ```
 //! use percept_engine::{Input, Settings};
 //! use percept_learn::optim::{Group, Optimizer, State};
+//! use percept_learn::spectral::Spectral;
 //! use percept_learn::trainer::{BatchNorm, Step, Weights};
-//! use percept_models::gan::{Dcgan, DISCRIMINATOR, GENERATOR, first_value};
+//! use percept_models::gan::{DISCRIMINATOR, GENERATOR, Gan, first_value};
 //! use percept_models::init::{Init, initialize_with};
 //!
-//! let gan = Dcgan { size: 8, channels: 1, noise: 4, width: 4 };
+//! let gan = Gan { size: 8, channels: 1, classes: 2, noise: 4, width: 4 };
 //! let losses = [gan.discriminator_loss()?, gan.generator_loss()?];
 //! let params = initialize_with(&losses[0], 0, first_value)?;
 //! let mut weights = Weights::new(&[&losses[0], &losses[1]], &params, BatchNorm::Batch { momentum: 0.9 }, |_| true)?;
+//! let mut spectral = Spectral::new(&losses[0], &weights, 0)?;
 //! let adam = Optimizer::Adam { beta1: 0.5, beta2: 0.999, epsilon: 1e-8 };
 //! let groups = Group::of_slices(weights.slices(), 1.0, 0.0, |_| false);
 //! let (pictures, noise) = ([128; 16 * 64], Init::Normal(1.0).draw(0, "noise", &[16, 4]));
+//! let classes: Vec<i64> = (0..16).map(|i| i % 2).collect();
+//! spectral.advance(&weights.parameters);
 //! for (loss, player) in losses.iter().zip([DISCRIMINATOR, GENERATOR]) {
 //!     let mut step = Step::new(loss, &weights, |name| name.starts_with(player), Settings::detect()?)?;
-//!     let inputs = [(&[16, 4, 1, 1][..], Input::F32(&noise)), (&[16, 1, 8, 8][..], Input::U8(&pictures))];
-//!     let value = step.run(&mut weights, &inputs[..loss.inputs().len()])?;
+//!     let mut inputs = vec![(&[16, 4, 1, 1][..], Input::F32(&noise)), (&[16], Input::I64(&classes))];
+//!     if player == DISCRIMINATOR {
+//!         inputs.push((&[16, 1, 8, 8], Input::U8(&pictures)));
+//!     }
+//!     inputs.extend(spectral.inputs());
+//!     let value = step.run(&mut weights, &inputs)?;
 //!     assert!(value > 0.0 && value < 3.0);
 //!     let of_player = weights.slices().iter().zip(&groups).filter(|(slice, _)| slice.name.starts_with(player));
 //!     let groups: Vec<Group> = of_player.map(|(_, group)| group.clone()).collect();
@@ -46,30 +60,36 @@ pub const DISCRIMINATOR: &str = "discriminator.";
 const LARGEST_BASE: usize = 7;
 /// What batch normalisations add to variances: PyTorch's 1e-5.
 const EPSILON: f32 = 1e-5;
+/// The generator's table of classes, which has the first maps of each.
+const CLASSES: &str = "generator.classes.weight";
 
 /// The measures of both networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dcgan {
+pub struct Gan {
     /// Height and width of the pictures: 4 to 7, doubled at least once.
     pub size: usize,
     /// 1 for grey pictures, 3 for colours.
     pub channels: usize,
+    /// Classes that can be asked for; 0 for pictures without classes.
+    pub classes: usize,
     /// Numbers that a picture is drawn from.
     pub noise: usize,
     /// Channels of the layers next to the picture; each halving of the resolution doubles them.
     pub width: usize,
 }
 
-impl Dcgan {
+impl Gan {
     /// The usual noise and width, for pictures of this size.
-    pub const fn new(size: usize, channels: usize) -> Self {
-        Self { size, channels, noise: 100, width: 32 }
+    pub const fn new(size: usize, channels: usize, classes: usize) -> Self {
+        Self { size, channels, classes, noise: 100, width: 32 }
     }
 
-    /// The generator: noise `f32[N, noise, 1, 1]`, normal with variance 1, to `pictures`, `f32[N, channels, size, size]` from 0 to 1.
+    /// The generator: `noise`, `f32[N, noise, 1, 1]`, normal with variance 1, and if there are classes `class`, `i64[N]`, to `pictures`, `f32[N,
+    /// channels, size, size]` from 0 to 1.
     ///
     /// ```
-    /// let graph = percept_models::gan::Dcgan::new(32, 3).generator()?;
+    /// let graph = percept_models::gan::Gan::new(32, 3, 10).generator()?;
+    /// assert_eq!(graph.value(graph.inputs()[1]).ty.to_string(), "i64[N]");
     /// assert_eq!(graph.value(graph.outputs()[0]).ty.to_string(), "f32[N, 3, 32, 32]");
     /// # Ok::<(), percept_graph::Error>(())
     /// ```
@@ -79,39 +99,44 @@ impl Dcgan {
     pub fn generator(&self) -> Result<Graph, Error> {
         let net = Builder::new("generator");
         let [one, half] = [1.0, 0.5].map(|value| net.constant(Tensor::scalar(value)));
-        let pictures = (self.draw(self.noise_of(&net))? + one) * half;
+        let pictures = (self.draw(&net, &self.asked(&net))? + one) * half;
         net.finish(&[("pictures", pictures)])
     }
 
-    /// What the discriminator minimises, from `noise` and byte `pictures`, `u8[N, channels, size, size]`: the cross-entropy of telling the
-    /// real from the drawn.
+    /// What the discriminator minimises, from the generator's inputs, byte `pictures` of these classes, `u8[N, channels, size, size]`, and, if there are classes,
+    /// the directions of its weights: the cross-entropy of telling the real from the drawn.
     ///
     /// # Errors
-    /// As [`Dcgan::generator`].
+    /// As [`Gan::generator`].
     pub fn discriminator_loss(&self) -> Result<Graph, Error> {
         let net = Builder::new("discriminator_loss");
-        let drawn = self.draw(self.noise_of(&net))?;
+        let asked = self.asked(&net);
         let shape: [Dim; 4] = ["N".into(), self.channels.into(), self.size.into(), self.size.into()];
         let bytes = net.input("pictures", DType::U8, shape).cast(DType::F32);
         let [half, one] = [127.5, 1.0].map(|value| net.constant(Tensor::scalar(value)));
-        let real = self.judge(bytes / half - one)?;
-        let drawn = self.judge(drawn)?;
+        let judge = self.judge(&net, asked.class)?;
+        let real = judge(bytes / half - one);
+        let drawn = judge(self.draw(&net, &asked)?);
         net.finish(&[("loss", mistaken(real.apply(ops::Neg {}, &[])) + mistaken(drawn))])
     }
 
-    /// What the generator minimises, from `noise`: how sure the discriminator is that what it drew is not real (the non-saturating loss of
-    /// Goodfellow et al., "Generative Adversarial Nets", NIPS 2014).
+    /// What the generator minimises, from its inputs and, if there are classes, the directions of the discriminator's weights: how sure the discriminator is that what it drew
+    /// is not real (the non-saturating loss of Goodfellow et al., "Generative Adversarial Nets", NIPS 2014).
     ///
     /// # Errors
-    /// As [`Dcgan::generator`].
+    /// As [`Gan::generator`].
     pub fn generator_loss(&self) -> Result<Graph, Error> {
         let net = Builder::new("generator_loss");
-        let verdict = self.judge(self.draw(self.noise_of(&net))?)?;
+        let asked = self.asked(&net);
+        let verdict = self.judge(&net, asked.class)?(self.draw(&net, &asked)?);
         net.finish(&[("loss", mistaken(verdict.apply(ops::Neg {}, &[])))])
     }
 
-    fn noise_of<'b>(&self, net: &'b Builder) -> Var<'b> {
-        net.input("noise", DType::F32, ["N".into(), self.noise.into(), 1.into(), 1.into()])
+    fn asked<'b>(&self, net: &'b Builder) -> Asked<'b> {
+        Asked {
+            noise: net.input("noise", DType::F32, ["N".into(), self.noise.into(), 1.into(), 1.into()]),
+            class: (self.classes > 0).then(|| net.input("class", DType::I64, ["N".into()])),
+        }
     }
 
     /// The channels of a picture halved so often.
@@ -120,12 +145,17 @@ impl Dcgan {
     }
 
     /// Pictures from −1 to 1.
-    fn draw<'b>(&self, noise: Var<'b>) -> Result<Var<'b>, Error> {
+    fn draw<'b>(&self, net: &'b Builder, asked: &Asked<'b>) -> Result<Var<'b>, Error> {
         let (base, halvings) = self.halvings()?;
-        let mut x =
-            noise.conv_transpose_without_bias("generator.project", self.width_after(halvings), base, |conv| conv);
+        let width = self.width_after(halvings);
+        let mut x = asked.noise.conv_transpose_without_bias("generator.project", width, base, |conv| conv);
         for i in (1..=halvings).rev() {
-            x = x.batch_norm(&format!("generator.bn{i}"), EPSILON).relu();
+            x = x.batch_norm(&format!("generator.bn{i}"), EPSILON);
+            if let Some(class) = asked.class.filter(|_| i == halvings) {
+                let table = net.parameter(CLASSES, [self.classes, width, base, base].map(Dim::from));
+                x = x + table.apply(ops::Gather { axis: 0 }, &[class]);
+            }
+            x = x.relu();
             x = match i {
                 1 => x.conv_transpose("generator.up1", self.channels, 4, |conv| conv.stride(2).padding(1)),
                 _ => x.conv_transpose_without_bias(&format!("generator.up{i}"), self.width_after(i - 1), 4, |conv| {
@@ -136,17 +166,27 @@ impl Dcgan {
         Ok(x.tanh())
     }
 
-    /// Logits `[N, 1]` of pictures from −1 to 1 being real.
-    fn judge<'b>(&self, pictures: Var<'b>) -> Result<Var<'b>, Error> {
-        let (base, halvings) = self.halvings()?;
-        let leaky = ops::LeakyRelu { alpha: 0.2 };
-        let down = |conv: ops::Conv| conv.stride(2).padding(1);
-        let mut x = pictures.conv("discriminator.down1", self.width_after(1), 4, down).apply(leaky.clone(), &[]);
-        for i in 2..=halvings {
-            x = x.conv_without_bias(&format!("discriminator.down{i}"), self.width_after(i), 4, down);
-            x = x.batch_norm(&format!("discriminator.bn{i}"), EPSILON).apply(leaky.clone(), &[]);
+    /// What gives the logits `[N, 1]` of pictures from −1 to 1 being real, pictures of their classes if there are any.
+    fn judge<'b>(
+        &self,
+        net: &'b Builder,
+        class: Option<Var<'b>>,
+    ) -> Result<Box<dyn Fn(Var<'b>) -> Var<'b> + 'b>, Error> {
+        let (gan, (base, halvings)) = (*self, self.halvings()?);
+        if let Some(class) = class {
+            let discriminator = Discriminator::new(self, net)?;
+            return Ok(Box::new(move |pictures| discriminator.judge(pictures, class)));
         }
-        Ok(x.conv("discriminator.verdict", 1, base, |conv| conv).flatten())
+        Ok(Box::new(move |pictures| {
+            let leaky = ops::LeakyRelu { alpha: 0.2 };
+            let down = |conv: ops::Conv| conv.stride(2).padding(1);
+            let mut x = pictures.conv("discriminator.down1", gan.width_after(1), 4, down).apply(leaky.clone(), &[]);
+            for i in 2..=halvings {
+                x = x.conv_without_bias(&format!("discriminator.down{i}"), gan.width_after(i), 4, down);
+                x = x.batch_norm(&format!("discriminator.bn{i}"), EPSILON).apply(leaky.clone(), &[]);
+            }
+            x.conv("discriminator.verdict", 1, base, |conv| conv).flatten()
+        }))
     }
 
     /// The side of the smallest map, and how often it is doubled.
@@ -165,6 +205,52 @@ impl Dcgan {
     }
 }
 
+/// What a generator is asked for.
+struct Asked<'b> {
+    noise: Var<'b>,
+    class: Option<Var<'b>>,
+}
+
+/// The weights of a discriminator of classes, divided by their greatest singular values once for all that it judges.
+struct Discriminator<'b> {
+    /// Weights and biases.
+    downs: Vec<[Var<'b>; 2]>,
+    verdict: [Var<'b>; 2],
+    classes: Var<'b>,
+}
+
+impl<'b> Discriminator<'b> {
+    fn new(gan: &Gan, net: &'b Builder) -> Result<Self, Error> {
+        let (base, halvings) = gan.halvings()?;
+        let weight = |name: &str, shape: &[usize]| {
+            net.spectral_norm(&format!("discriminator.{name}.weight"), shape.iter().map(|&size| size.into()))
+        };
+        let layer = |name: &str, shape: [usize; 4]| {
+            [weight(name, &shape), net.parameter(&format!("discriminator.{name}.bias"), [shape[0].into()])]
+        };
+        let mut from = gan.channels;
+        let mut downs = Vec::new();
+        for i in 1..=halvings {
+            let to = gan.width_after(i);
+            downs.push(layer(&format!("down{i}"), [to, std::mem::replace(&mut from, to), 4, 4]));
+        }
+        let verdict = layer("verdict", [1, from, base, base]);
+        let classes = weight("classes", &[gan.classes, from * base * base]);
+        Ok(Self { downs, verdict, classes })
+    }
+
+    fn judge(&self, pictures: Var<'b>, class: Var<'b>) -> Var<'b> {
+        let down = ops::Conv::new_2d(1, 0).stride(2).padding(1);
+        let mut x = pictures;
+        for layer in &self.downs {
+            x = x.apply(down.clone(), layer).apply(ops::LeakyRelu { alpha: 0.2 }, &[]);
+        }
+        let logits = x.apply(ops::Conv::new_2d(1, 0), &self.verdict).flatten();
+        let like = x.flatten() * self.classes.apply(ops::Gather { axis: 0 }, &[class]);
+        logits + like.apply(ops::ReduceSum { axes: Some(vec![1]), keepdims: true }, &[])
+    }
+}
+
 /// Mean cross-entropy of logits of a yes where no is right: that of no where yes is right takes their negatives.
 fn mistaken(logits: Var<'_>) -> Var<'_> {
     logits.apply(ops::Softplus {}, &[]).apply(ops::ReduceMean { axes: None, keepdims: false }, &[])
@@ -173,6 +259,7 @@ fn mistaken(logits: Var<'_>) -> Var<'_> {
 /// How weights of convolutions begin, for [`initialize_with`](crate::init::initialize_with); biases are zero, normalisations as usual.
 pub fn first_value(name: &str, shape: &[usize]) -> Option<Init> {
     match shape {
+        _ if name == CLASSES => Some(Init::Normal(1.0)),
         [_, _, ..] => Some(Init::Normal(0.02)),
         _ if name.ends_with(".bias") => Some(Init::Constant(0.0)),
         _ => None,
@@ -182,28 +269,44 @@ pub fn first_value(name: &str, shape: &[usize]) -> Option<Init> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use percept_graph::DIRECTION;
 
     #[test]
     fn sizes_are_small_sides_doubled() {
         for (size, expected) in [(8, (4, 1)), (28, (7, 2)), (32, (4, 3)), (48, (6, 3)), (64, (4, 4))] {
-            let gan = Dcgan::new(size, 1);
+            let gan = Gan::new(size, 1, 0);
             assert_eq!(gan.halvings().unwrap(), expected, "{size}");
             let graph = gan.generator().unwrap();
             assert_eq!(graph.value(graph.outputs()[0]).ty.to_string(), format!("f32[N, 1, {size}, {size}]"));
-            assert_eq!(gan.discriminator_loss().unwrap().inputs().len(), 2);
+            assert_eq!(graph.inputs().len(), 1);
         }
         for size in [0, 1, 7, 30, 33, 100] {
-            let error = Dcgan::new(size, 1).generator_loss().unwrap_err();
+            let error = Gan::new(size, 1, 2).generator_loss().unwrap_err();
             assert!(error.to_string().contains("cannot be drawn"), "{size}: {error}");
         }
     }
 
     #[test]
-    fn both_losses_share_all_parameters() {
-        let gan = Dcgan::new(28, 3);
-        let names = |graph: Graph| graph.parameters().map(|value| value.name.clone()).collect::<Vec<_>>();
-        let of_loss = names(gan.discriminator_loss().unwrap());
-        assert_eq!(of_loss, names(gan.generator_loss().unwrap()));
-        assert!(of_loss.iter().all(|name| name.starts_with(GENERATOR) || name.starts_with(DISCRIMINATOR)));
+    fn both_losses_share_all_parameters_and_take_the_same_directions() {
+        for classes in [0, 3] {
+            let gan = Gan::new(28, 3, classes);
+            let [of_discriminator, of_generator] = [gan.discriminator_loss().unwrap(), gan.generator_loss().unwrap()];
+            let names = |graph: &Graph| graph.parameters().map(|value| value.name.clone()).collect::<Vec<_>>();
+            let inputs =
+                |graph: &Graph| graph.inputs().iter().map(|&id| graph.value(id).name.clone()).collect::<Vec<_>>();
+            let mut parameters = [names(&of_discriminator), names(&of_generator)];
+            parameters.iter_mut().for_each(|names| names.sort());
+            assert_eq!(parameters[0], parameters[1]);
+            assert!(parameters[0].iter().all(|name| name.starts_with(GENERATOR) || name.starts_with(DISCRIMINATOR)));
+            let given = if classes > 0 { vec!["noise", "class", "pictures"] } else { vec!["noise", "pictures"] };
+            let mut expected: Vec<String> = given.into_iter().map(String::from).collect();
+            let weights = names(&of_discriminator)
+                .into_iter()
+                .filter(|name| classes > 0 && name.starts_with(DISCRIMINATOR) && name.ends_with(".weight"));
+            expected.extend(weights.map(|name| name + DIRECTION));
+            assert_eq!(inputs(&of_discriminator), expected);
+            expected.retain(|name| name != "pictures");
+            assert_eq!(inputs(&of_generator), expected);
+        }
     }
 }

@@ -50,7 +50,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
             interrupt::watch(args.resume.as_ref().unwrap_or(&args.out), "gan train", screen)?;
             gan::train(args, &settings, events)
         }
-        Verb::Gan(Gan::Sample(args)) => gan::sample(&args, &settings),
+        Verb::Gan(Gan::Sample(args)) => gan::sample(args, &settings),
         Verb::Check(args) => check::run(args, &settings, events),
         Verb::Evaluate(args) => run_evaluate(args, &settings, events),
         Verb::Predict(args) => run_predict(args, &settings),

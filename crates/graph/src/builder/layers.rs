@@ -1,8 +1,11 @@
 //! Layers that declare their own parameters.
 
-use super::Var;
+use super::{Builder, Var};
 use crate::ops::{self, Padding};
 use crate::{DType, Dim, TensorType};
+
+/// What the name of an input ends with that gives the direction of a weight's greatest singular value: see [`Builder::spectral_norm`].
+pub const DIRECTION: &str = ".direction";
 
 /// The settings that convolution and transposed convolution share.
 macro_rules! settings {
@@ -48,6 +51,31 @@ impl ops::ConvTranspose {
     pub fn output_padding(mut self, added: usize) -> Self {
         self.output_padding.fill(added);
         self
+    }
+}
+
+impl Builder {
+    /// The parameter `name` divided by its greatest singular value, as a matrix with a row for each entry of its first axis: spectral normalisation
+    /// (Miyato, Kataoka, Koyama and Yoshida, "Spectral Normalization for Generative Adversarial Networks", ICLR 2018, arXiv:1802.05957).
+    ///
+    /// The singular vectors enter as a further input of the parameter's shape, their outer product `u vᵀ`, whose name is the parameter's with [`DIRECTION`]
+    /// behind it. So the singular value is the sum of `W ∘ u vᵀ`, and its gradient takes `u` and `v` for constants, as the paper does.
+    ///
+    /// ```
+    /// use percept_graph::{Builder, DType, ops};
+    ///
+    /// let net = Builder::new("one layer");
+    /// let weight = net.spectral_norm("fc.weight", [8.into(), 4.into()]);
+    /// let y = net.input("x", DType::F32, ["N".into(), 8.into()]).apply(ops::MatMul {}, &[weight]);
+    /// let graph = net.finish(&[("y", y)])?;
+    /// assert_eq!(graph.value(graph.inputs()[0]).name, "fc.weight.direction");
+    /// # Ok::<(), percept_graph::Error>(())
+    /// ```
+    pub fn spectral_norm(&self, name: &str, shape: impl IntoIterator<Item = Dim>) -> Var<'_> {
+        let shape: Vec<Dim> = shape.into_iter().collect();
+        let weight = self.parameter(name, shape.clone());
+        let direction = self.input(&format!("{name}{DIRECTION}"), DType::F32, shape);
+        weight / (weight * direction).apply(ops::ReduceSum { axes: None, keepdims: false }, &[])
     }
 }
 

@@ -2,22 +2,23 @@
 
 use super::pictures::Pictures;
 use super::players::Players;
-use super::sample::{Generator, columns};
+use super::sample::Generator;
 use super::{Metrics, Options, Point};
 use crate::event::{Events, Phase};
-use crate::{Error, Result, format};
+use crate::report::gan::{Png, Report};
+use crate::train::folder::RunFolder;
+use crate::{Error, Result, config, format};
 use percept_engine::Settings;
-use percept_graph::write_file;
 use percept_photos::sheet;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-pub(super) const CHECKPOINT: &str = "checkpoint.safetensors";
-/// Pictures on the sheet of samples, and those of them that are on the film.
-const SAMPLES: (usize, usize) = (64, 16);
-/// Rows of the film.
+const CHECKPOINT: &str = "checkpoint.safetensors";
+/// Pictures in a row of the film if there are no classes.
+const COLUMNS: usize = 16;
+/// Rows of the film, and points of the curve: the rows are at some of these.
 const ROWS: u64 = 10;
+const POINTS: u64 = ROWS * ROWS;
 /// How often a checkpoint is written, beside those with a row of the film.
 const EVERY: Duration = Duration::from_secs(30);
 /// Steps that are timed, after one that also plans.
@@ -28,19 +29,16 @@ const SHARE: f64 = 0.95;
 /// What a checkpoint says beside lists of numbers.
 #[derive(Default, Serialize, Deserialize)]
 struct About {
-    /// The steps that were planned.
-    steps: u64,
     seconds: f64,
-    /// Of the pictures.
-    fingerprint: String,
     curve: Vec<Point>,
     /// Sums of both losses since its last point, and how many they are of.
     sums: ([f64; 2], u32),
 }
 
 pub(super) struct Run<'a> {
-    pub(super) options: &'a Options,
-    pub(super) folder: &'a Path,
+    pub(super) options: Options,
+    pub(super) folder: &'a RunFolder,
+    pub(super) command: &'a str,
     pub(super) pictures: Pictures,
     pub(super) players: Players,
     pub(super) settings: &'a Settings,
@@ -50,24 +48,19 @@ pub(super) struct Run<'a> {
 impl Run<'_> {
     /// Trains from the start or the last checkpoint, and leaves all that a finished run has.
     pub(super) fn train(mut self, events: Events<'_>) -> Result<Metrics> {
-        let checkpoint = self.folder.join(CHECKPOINT);
-        let fingerprint = self.pictures.fingerprint();
-        let (mut about, mut film) = match self.players.load::<About>(&checkpoint)? {
-            Some((about, _)) if about.fingerprint != fingerprint => {
-                let text =
-                    format!("{} has changed since the run began: begin a new one", self.options.photos.display());
-                return Err(Error::Setting(text));
-            }
-            Some(found) => found,
-            None => {
-                let steps = self.plan(&mut *events)?;
-                (About { steps, fingerprint, ..About::default() }, Vec::new())
-            }
+        let checkpoint = self.folder.path().join(CHECKPOINT);
+        let (mut about, mut film) = self.players.load::<About>(&checkpoint)?.unwrap_or_default();
+        let steps = match self.options.steps {
+            Some(steps) => steps,
+            None => self.plan(&mut *events)?,
         };
+        self.options.steps = Some(steps);
+        self.folder.record(&self.options, self.command)?;
         let before = about.seconds;
         let (began, mut saved) = (Instant::now(), Instant::now());
-        let mut phase = Phase::start(events, "Training", Some(about.steps), "steps");
-        while self.players.taken() < about.steps {
+        let mut phase = Phase::start(&mut *events, "Training", Some(steps), "steps");
+        phase.progress(self.players.taken());
+        while self.players.taken() < steps {
             let losses = self.players.step(&self.pictures)?.map(f64::from);
             let step = self.players.taken();
             let (sums, count) = about.sums;
@@ -75,12 +68,12 @@ impl Run<'_> {
             phase.progress(step);
             phase.metric("gan/discriminator", step, losses[0]);
             phase.metric("gan/generator", step, losses[1]);
-            let row = is_row(step, about.steps);
-            if row {
+            if is_point(step, steps) {
                 let (sums, count) = std::mem::take(&mut about.sums);
                 let [discriminator, generator] = sums.map(|sum| sum / f64::from(count));
                 about.curve.push(Point { step, discriminator, generator });
             }
+            let row = is_row(step, steps);
             if row || saved.elapsed() >= EVERY {
                 about.seconds = before + began.elapsed().as_secs_f64();
                 self.show(&mut film, row)?;
@@ -94,15 +87,12 @@ impl Run<'_> {
                 ));
             }
         }
-        phase.finish(format!("{} steps", format::count(about.steps)));
-        self.finish(about)
+        phase.finish(format!("{} steps", format::count(steps)));
+        self.finish(about, steps)
     }
 
     /// Takes the first steps, and says how many fit into the time.
     fn plan(&mut self, events: Events<'_>) -> Result<u64> {
-        if let Some(steps) = self.options.steps {
-            return Ok(steps);
-        }
         let phase = Phase::start(&mut *events, "Measuring", None, "steps");
         self.players.step(&self.pictures)?;
         let start = Instant::now();
@@ -128,45 +118,70 @@ impl Run<'_> {
     /// Writes what the generator draws now; as a further row of the film if it is time for one.
     fn show(&self, film: &mut Vec<f32>, row: bool) -> Result<()> {
         let mut generator = self.drawing()?;
-        let pictures = generator.draw(self.options.seed, SAMPLES.0)?;
-        sheet::save_png(&generator.sheet(&pictures, columns(SAMPLES.0)), &self.folder.join("samples.png"))?;
+        let (samples, columns) = (generator.usual(), generator.columns(generator.usual()));
+        let width = if generator.classes.is_empty() { COLUMNS } else { columns };
+        let pictures = generator.draw(self.options.seed, samples.max(width), None)?;
+        let sheet = |name, pictures: &[f32], columns| {
+            let sheet = sheet::contact_sheet(&generator.pictures(pictures), columns);
+            sheet::save_png(&sheet, &self.folder.path().join(name))
+        };
+        sheet("samples.png", &pictures[..samples * generator.len()], columns)?;
         if row {
-            film.extend_from_slice(&pictures[..SAMPLES.1 * generator.len()]);
-            sheet::save_png(&generator.sheet(film, SAMPLES.1), &self.folder.join("film.png"))?;
+            film.extend_from_slice(&pictures[..width * generator.len()]);
+            sheet("film.png", film, width)?;
         }
         Ok(())
     }
 
     fn drawing(&self) -> Result<Generator> {
         let wrong = || Error::Setting("the generator does not draw pictures".into());
-        Generator::new(&self.players.generator()?, self.settings)?.ok_or_else(wrong)
+        Generator::new(&self.players.generator(&self.pictures.classes)?, self.settings)?.ok_or_else(wrong)
     }
 
-    fn finish(&self, about: About) -> Result<Metrics> {
-        let model = self.folder.join("generator.onnx");
-        self.players.generator()?.write(&model)?;
+    fn finish(&self, about: About, steps: u64) -> Result<Metrics> {
+        let model = self.players.generator(&self.pictures.classes)?.to_bytes()?;
+        self.folder.write("generator.onnx", &model)?;
         let [discriminator, generator] = self.players.parameters();
         let metrics = Metrics {
             pictures: self.pictures.len(),
+            classes: self.pictures.counts(),
             size: self.options.size,
             channels: self.pictures.channels,
             discriminator_parameters: discriminator,
             generator_parameters: generator,
-            steps: about.steps,
+            steps,
             batch: self.options.batch,
             seconds: about.seconds,
             losses: about.curve,
         };
-        let path = self.folder.join("metrics.json");
-        let json = serde_json::to_vec_pretty(&metrics).map_err(|e| Error::Setting(format!("no metrics: {e}")))?;
-        write_file(&path, &json).map_err(Error::io("write", &path))?;
+        self.folder.write_json("metrics.json", &metrics)?;
+        let photos = &self.options.photos;
+        let [film, samples] = ["film.png", "samples.png"].map(|name| Png::read(&self.folder.path().join(name)));
+        let report = Report {
+            title: photos.file_name().unwrap_or(photos.as_os_str()).to_string_lossy().into_owned(),
+            command: self.command.into(),
+            config: config::to_toml(&self.options)?,
+            metrics: metrics.clone(),
+            noise: self.players.noise(),
+            bytes: model.len() as u64,
+            film: film?,
+            samples: samples?,
+            skipped: self.pictures.skipped.clone(),
+        };
+        self.folder.write("report.html", report.html()?.as_bytes())?;
+        self.folder.write("MODEL_CARD.md", report.model_card()?.as_bytes())?;
         Ok(metrics)
     }
 }
 
+/// Whether the curve has a point after this step.
+fn is_point(step: u64, steps: u64) -> bool {
+    (1..=POINTS).any(|point| (steps * point).div_ceil(POINTS) == step)
+}
+
 /// Whether the film has a row after this step: more often at first, when most happens.
 fn is_row(step: u64, steps: u64) -> bool {
-    (1..=ROWS).any(|row| (steps * row * row).div_ceil(ROWS * ROWS) == step)
+    (1..=ROWS).any(|row| (steps * row * row).div_ceil(POINTS) == step)
 }
 
 #[cfg(test)]
@@ -178,5 +193,8 @@ mod tests {
         let rows = |steps| (1..=steps).filter(|&step| is_row(step, steps)).collect::<Vec<_>>();
         assert_eq!(rows(1000), [10, 40, 90, 160, 250, 360, 490, 640, 810, 1000]);
         assert_eq!(rows(3), [1, 2, 3]);
+        for steps in [1, 7, 99, 1000] {
+            assert!((1..=steps).all(|step| is_point(step, steps) || !is_row(step, steps)), "{steps}");
+        }
     }
 }

@@ -5,6 +5,7 @@
 
 mod charts;
 mod curves;
+pub mod gan;
 pub mod labels;
 pub mod language;
 mod lines;

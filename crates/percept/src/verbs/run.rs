@@ -39,11 +39,12 @@ pub(super) fn failed(error: Error, out: &Path, verb: &str) -> anyhow::Error {
 
 /// The command line, for the report.
 pub(super) fn command() -> String {
-    let quoted = |arg: std::ffi::OsString| {
-        let text = arg.to_string_lossy().into_owned();
-        let plain = |c: char| c.is_alphanumeric() || "-_./:=,+".contains(c);
-        if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
-    };
-    let args: Vec<String> = std::env::args_os().skip(1).map(quoted).collect();
+    let args: Vec<String> = std::env::args_os().skip(1).map(|arg| quoted(&arg.to_string_lossy())).collect();
     format!("percept {}", args.join(" "))
+}
+
+/// An argument as a shell takes it.
+pub(super) fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./:=,+".contains(c);
+    if !text.is_empty() && text.chars().all(plain) { text.into() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
