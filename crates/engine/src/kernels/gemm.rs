@@ -407,6 +407,7 @@ impl Kernel for Block<'_> {
                     b: self.b.data.as_ptr().wrapping_add(self.b.k * columns.start),
                     b_step: width,
                     b_gap: 0,
+                    b_turn: 0,
                     runs: self.runs,
                     c: self.c.wrapping_add(r * self.ldc + columns.start),
                     ldc: self.ldc,

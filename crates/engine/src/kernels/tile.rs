@@ -63,6 +63,8 @@ pub(super) struct Tile {
     pub(super) b: *const f32,
     pub(super) b_step: usize,
     pub(super) b_gap: usize,
+    /// What is added to that behind a row of runs.
+    pub(super) b_turn: usize,
     pub(super) c: *mut f32,
     pub(super) ldc: usize,
     /// Columns that exist, more than `NV − 1` vectors.
@@ -239,6 +241,7 @@ impl<const MR: usize, const NV: usize, const HALF: bool> Micro<MR, NV, HALF> {
                     }
                     b = b.wrapping_add(t.b_gap);
                 }
+                b = b.wrapping_add(t.b_turn);
             }
             if !t.finish.residual.is_null() {
                 unroll!(14, MR, |I| {

@@ -57,6 +57,19 @@ impl ConvShape {
         (BLOCK / (w.stride[0] * w.input[1] * self.inputs + w.output[1] * self.outputs).max(1)).min(w.output[0]).max(1)
     }
 
+    /// The same in whole pictures, of which one is few samples for a sum if it is small.
+    fn block_pictures(&self) -> usize {
+        let w = &self.window;
+        let picture = w.input[0] * w.input[1] * self.inputs + w.output[0] * w.output[1] * self.outputs;
+        BLOCK / picture.max(1)
+    }
+
+    /// Whether the gradient of the weights reads the input where it stands: else vectors reach beyond the last channel of a pixel, where at the end of
+    /// the input there is nothing, so some room is needed behind it.
+    fn stands(&self, isa: Isa) -> bool {
+        (self.inputs / self.groups).is_multiple_of(isa.lanes())
+    }
+
     /// Floats of scratch that a call for gradients needs.
     pub fn scratch_len(&self) -> usize {
         let w = &self.window;
@@ -193,18 +206,26 @@ pub fn conv_weight_grad(
     assert!(scratch.len() >= conv.scratch_len(), "scratch of {}", scratch.len());
     sums.fill(0.0);
     let taps = w.taps();
-    let blocks = |most: usize| {
-        let parts = rows.clone().step_by(most).map(move |first| first..rows.end.min(first + most));
-        // A block is of one picture, and no longer.
-        parts.flat_map(|part| {
-            let next = part.end.min((part.start / w.output[0] + 1) * w.output[0]);
-            [part.start..next, next..part.end].into_iter().filter(|rows| !rows.is_empty())
+    // A block is of one picture, and no longer, or of several whole ones.
+    let blocks = |most: usize, pictures: usize| {
+        let (height, mut left) = (w.output[0], rows.clone());
+        std::iter::from_fn(move || {
+            let next = (left.start / height.max(1) + 1) * height;
+            let several = (left.end - left.start).min(pictures * height) / height.max(1) * height;
+            let end = match several > height && left.start.is_multiple_of(height) {
+                true => left.start + several,
+                false => left.end.min(next).min(left.start + most),
+            };
+            let block = left.start..end;
+            left.start = end;
+            (!block.is_empty()).then_some(block)
         })
     };
     if conv.is_thin() {
-        return blocks(conv.patch_rows()).for_each(|rows| patches::add(isa, g, x, rows, &outputs, scratch, sums));
+        return blocks(conv.patch_rows(), 1).for_each(|rows| patches::add(isa, g, x, rows, &outputs, scratch, sums));
     }
-    let blocks = || blocks(conv.block_rows());
+    let pictures = if conv.stands(isa) { conv.block_pictures() } else { 1 };
+    let blocks = || blocks(conv.block_rows(), pictures);
     // Either the pixels or the sums of a tap stay in cache.
     if sums.len() <= BLOCK {
         for rows in blocks() {
@@ -218,10 +239,11 @@ pub fn conv_weight_grad(
     }
 }
 
-/// Output rows of one picture and the input rows that they see.
+/// Output rows of one picture, or of several pictures, and the input rows that they see.
 struct Rows<'a> {
     g: &'a ConvGrad<'a>,
     picture: usize,
+    pictures: usize,
     rows: Range<usize>,
     x: &'a [f32],
     /// The input row that `x` begins with, counted over all pictures.
@@ -232,16 +254,16 @@ impl<'a> Rows<'a> {
     fn new(isa: Isa, g: &'a ConvGrad<'a>, x: &'a [f32], rows: Range<usize>, scratch: &'a mut [f32]) -> Self {
         let w = &g.conv.window;
         let (picture, first) = (rows.start / w.output[0].max(1), rows.start % w.output[0].max(1));
-        let rows = first..first + rows.len();
-        if (g.conv.inputs / g.conv.groups).is_multiple_of(isa.lanes()) {
-            return Self { g, picture, rows, x, line: 0 };
+        let pictures = (rows.len() / w.output[0].max(1)).max(1);
+        let rows = first..first + rows.len() / pictures;
+        if g.conv.stands(isa) {
+            return Self { g, picture, pictures, rows, x, line: 0 };
         }
-        // Vectors reach beyond the last channel of a pixel, where at the end of x there is nothing: some room is needed behind it.
         let (lines, size) = (w.seen(&rows), w.input[1] * g.conv.inputs);
         let line = picture * w.input[0] + lines.start;
         let some = &x[line * size..(line + lines.len()) * size];
         scratch[..some.len()].copy_from_slice(some);
-        Self { g, picture, rows, x: &scratch[..some.len() + SLACK], line }
+        Self { g, picture, pictures, rows, x: &scratch[..some.len() + SLACK], line }
     }
 
     /// Adds what a tap sees.
@@ -285,6 +307,7 @@ impl<'a> Rows<'a> {
                 columns: taps * channels,
                 ldb: w.stride[1] * conv.inputs,
                 runs: [ys.len(), w.output[1] * conv.outputs, w.stride[0] * w.input[1] * conv.inputs],
+                turns: [self.pictures, w.output[0] * w.output[1] * conv.outputs, w.input[0] * w.input[1] * conv.inputs],
                 ldc: patch,
             };
             add_outer(isa, &outer, &mut sums[group * outputs.len() * patch + tap * channels..]);

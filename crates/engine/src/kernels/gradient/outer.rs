@@ -31,6 +31,8 @@ pub struct Outer<'a> {
     pub ldb: usize,
     /// Runs, and their distances in `a` and `b`: 1 and anything if all samples are evenly spaced.
     pub runs: [usize; 3],
+    /// How often all of that, and the distances: the same pixels of several pictures.
+    pub turns: [usize; 3],
     /// Distance of the result's rows, at least the columns.
     pub ldc: usize,
 }
@@ -38,18 +40,21 @@ pub struct Outer<'a> {
 impl<'a> Outer<'a> {
     /// Samples that lie densely on both sides, and a dense result.
     pub fn dense(samples: usize, a: &'a [f32], rows: usize, b: &'a [f32], columns: usize) -> Self {
-        Self { samples, a, rows, lda: rows, b, columns, ldb: columns, runs: [1, 0, 0], ldc: columns }
+        Self { samples, a, rows, lda: rows, b, columns, ldb: columns, runs: [1, 0, 0], turns: [1, 0, 0], ldc: columns }
     }
 
     /// Floats of the left and of the right side from the first to the last, and [`SLACK`] if a vector may reach beyond; all of them
     /// where that is too large a number.
     fn reach(&self, isa: Isa) -> [usize; 2] {
-        let last = |step: usize, run: usize, width: usize| {
-            let sample = (self.samples - 1).saturating_mul(step);
-            sample.saturating_add((self.runs[0] - 1).saturating_mul(run)).saturating_add(width)
+        let last = |step: usize, run: usize, turn: usize, width: usize| {
+            let last = [(self.samples, step), (self.runs[0], run), (self.turns[0], turn)];
+            last.into_iter().fold(width, |at, (count, step)| at.saturating_add((count - 1).saturating_mul(step)))
         };
         let slack = if self.columns.is_multiple_of(isa.lanes()) { 0 } else { SLACK };
-        [last(self.lda, self.runs[1], self.rows), last(self.ldb, self.runs[2], self.columns.saturating_add(slack))]
+        [
+            last(self.lda, self.runs[1], self.turns[1], self.rows),
+            last(self.ldb, self.runs[2], self.turns[2], self.columns.saturating_add(slack)),
+        ]
     }
 }
 
@@ -64,7 +69,7 @@ impl<'a> Outer<'a> {
 /// assert_eq!(c, [113.0, 124.0]);
 /// ```
 pub fn add_outer(isa: Isa, o: &Outer<'_>, c: &mut [f32]) {
-    if o.samples == 0 || o.runs[0] == 0 || o.rows == 0 || o.columns == 0 {
+    if o.samples == 0 || o.runs[0] == 0 || o.turns[0] == 0 || o.rows == 0 || o.columns == 0 {
         return;
     }
     let [a, b] = o.reach(isa);
@@ -98,10 +103,11 @@ impl Kernel for Product<'_> {
                 row: 1,
                 table: std::ptr::null(),
                 step: o.lda,
-                runs: Runs { length: o.samples, counts: [1, o.runs[0]], steps: [0, o.runs[1]] },
+                runs: Runs { length: o.samples, counts: [o.turns[0], o.runs[0]], steps: [o.turns[1], o.runs[1]] },
                 b: o.b.as_ptr().wrapping_add(column),
                 b_step: o.ldb,
                 b_gap: o.runs[2].wrapping_sub(o.samples * o.ldb),
+                b_turn: o.turns[2].wrapping_sub(o.runs[0].wrapping_mul(o.runs[2])),
                 c: self.c.as_mut_ptr().wrapping_add(column),
                 ldc: o.ldc,
                 columns,

@@ -84,6 +84,7 @@ pub(super) fn add(
         columns: patch,
         ldb: row,
         runs: [1, 0, 0],
+        turns: [1, 0, 0],
         ldc: patch,
     };
     add_outer(isa, &outer, sums);

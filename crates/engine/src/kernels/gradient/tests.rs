@@ -90,25 +90,28 @@ proptest! {
     }
 
     #[test]
-    fn outer_products_are_added(samples in 0usize..40, rows in 1usize..40, columns in 1usize..130, apart in 0usize..3, runs in 0usize..4) {
+    fn outer_products_are_added(samples in 0usize..40, rows in 1usize..40, columns in 1usize..130, apart in 0usize..3, runs in 0usize..4, turns in 1usize..4) {
         // Samples of the right side may overlap, runs lie apart, and so do the rows of the result.
         let (lda, ldb, ldc) = (rows + apart, (columns + 2).saturating_sub(apart).max(1), columns + apart);
         let (a_run, b_run) = (samples * lda + 5, samples * ldb + 3);
-        let (a, mut b) = (values(runs * a_run + rows, 1), values(runs * b_run + columns, 2));
+        let (a_turn, b_turn) = (runs * a_run + 2, runs * b_run + 1);
+        let (a, mut b) = (values(turns * a_turn + rows, 1), values(turns * b_turn + columns, 2));
         let start = values(rows * ldc, 3);
         b.resize(b.len() + SLACK, f32::NAN);
         let want: Vec<f64> = (0..rows * ldc).map(|at| {
             let (i, j) = (at / ldc, at % ldc);
-            let sample = |run: usize, s: usize| {
-                f64::from(a[run * a_run + s * lda + i]) * f64::from(b[run * b_run + s * ldb + j])
+            let sample = |s: usize| {
+                let (turn, run, s) = (s / samples / runs, s / samples % runs, s % samples);
+                let (a, b) = (&a[turn * a_turn + run * a_run..], &b[turn * b_turn + run * b_run..]);
+                f64::from(a[s * lda + i]) * f64::from(b[s * ldb + j])
             };
-            let sum: f64 = (0..runs * samples).map(|s| if j < columns { sample(s / samples, s % samples) } else { 0.0 }).sum();
+            let sum: f64 = (0..turns * runs * samples).map(|s| if j < columns { sample(s) } else { 0.0 }).sum();
             f64::from(start[at]) + sum
         }).collect();
         for isa in Isa::available() {
             let mut c = start.clone();
-            let runs = [runs, a_run, b_run];
-            add_outer(isa, &Outer { samples, a: &a, rows, lda, b: &b, columns, ldb, runs, ldc }, &mut c);
+            let (runs, turns) = ([runs, a_run, b_run], [turns, a_turn, b_turn]);
+            add_outer(isa, &Outer { samples, a: &a, rows, lda, b: &b, columns, ldb, runs, turns, ldc }, &mut c);
             close(&c, &want, isa.name());
         }
     }
