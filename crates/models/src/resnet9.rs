@@ -34,7 +34,7 @@ fn stage<'b>(x: Var<'b>, name: &str, channels: usize, residual: bool) -> Var<'b>
 /// let graph = percept_models::resnet9::classifier("resnet9", 32, 10)?;
 /// let learned = graph.parameters().filter(|value| !value.name.contains("running"));
 /// let sizes = learned.map(|value| value.ty.concrete().map(|shape| shape.iter().product::<usize>()));
-/// assert_eq!(sizes.sum::<Result<usize, _>>()?, 1_645_898);
+/// assert_eq!(sizes.sum::<Result<usize, _>>()?, 1_646_122);
 /// # Ok::<(), percept_graph::Error>(())
 /// ```
 ///

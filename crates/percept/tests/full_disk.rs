@@ -62,7 +62,7 @@ fn a_run_on_a_full_disk_names_the_file_and_goes_on_when_there_is_room() {
         let arguments = if part.is_dir() { &resume[..] } else { &begin };
         unwritten_files.push(unwritten(&with_limit(bytes, arguments), &part));
     }
-    assert_eq!(unwritten_files[0], "photos.sha256");
+    assert_eq!(unwritten_files[0], "data.sha256");
     assert_eq!(unwritten_files[1], "config.toml");
     assert!(unwritten_files[2..].iter().all(|file| file == "stage-1.safetensors"), "{unwritten_files:?}");
 
