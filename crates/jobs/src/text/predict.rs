@@ -22,7 +22,7 @@ pub struct Prediction {
     pub classes: Vec<Answer>,
 }
 
-/// Labels sentences with a model of [`train`](super::sentences::train).
+/// Labels sentences with a model of [`train`](super::train).
 ///
 /// # Errors
 /// A file that is no such model; it is named.

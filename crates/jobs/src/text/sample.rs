@@ -37,7 +37,7 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// Opens a model of [`train`](super::language::train).
+    /// Opens a model of [`train`](super::train).
     ///
     /// # Errors
     /// A file that is none; it is named.
