@@ -317,6 +317,21 @@ fn what_follows_a_product_without_an_epilogue_is_not_lost() {
 }
 
 #[test]
+fn a_product_of_no_terms_is_zero_and_one_of_no_rows_empty() {
+    let net = Builder::new("product");
+    let [a, b] =
+        [("a", ["M", "K"]), ("b", ["K", "N"])].map(|(name, dims)| net.input(name, DType::F32, dims.map(Into::into)));
+    let graph = net.finish(&[("y", a.apply(MatMul {}, &[b]))]).unwrap();
+    let mut network = Network::new(&graph, &Default::default(), settings()).unwrap();
+    let ones = [1.0; 30];
+    for (m, k, n) in [(5, 2, 3), (5, 0, 3), (0, 2, 3), (5, 2, 0), (5, 2, 3)] {
+        let inputs = [(&[m, k][..], Input::F32(&ones[..m * k])), (&[k, n], Input::F32(&ones[..k * n]))];
+        let (shape, y) = network.run(&inputs).unwrap().output(0);
+        assert_eq!((shape, y), (&[m, n][..], &vec![k as f32; m * n][..]));
+    }
+}
+
+#[test]
 fn pooling_along_one_axis_is_an_error() {
     let net = Builder::new("net");
     let pool = AveragePool {

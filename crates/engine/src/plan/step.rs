@@ -191,7 +191,7 @@ impl Step {
                 for &[a_offset, b_offset, offset] in offsets.iter() {
                     let (a, b) = (&a[a_offset..a_offset + *m * k], &b[b_offset..]);
                     let panels = packed.panels_mut(Layout::strided(*b_strides));
-                    if a.len() <= MULTIPLIED_AT_ONCE {
+                    if (1..=MULTIPLIED_AT_ONCE).contains(&a.len()) {
                         let out = out.slice(offset..offset + *m * n);
                         // SAFETY: panels have columns of their own.
                         let multiply = |panel: &Panel<'_>| unsafe { panel.multiply(*m, a, out, n) };
