@@ -12,7 +12,7 @@ use percept_learn::logistic::{self, Further, Samples, Weights};
 const PATH: [f64; 4] = [0.1, 1.0, 10.0, 100.0];
 /// An old answer changes only if the new class is so many times as probable. The photos of the old classes are those that the network learned
 /// from, so it is surer of them than of new ones: what they say of how many answers change is too good.
-const ODDS: f64 = 6.0;
+const ODDS: f64 = 12.0;
 /// Share of the photos of the old classes that may change their answer, as fits without them see it.
 const CHANGED: f64 = 0.002;
 /// Neighbours among the photos, often of one scene, that stay on one side when halves are asked about each other.
