@@ -1,6 +1,7 @@
-//! What a time limit buys.
+//! What a time limit buys, and how much of the time goes into checkpoints.
 
-use std::time::Duration;
+use crate::Result;
+use std::time::{Duration, Instant};
 
 /// Share of the time left that learning may take; the rest is for measuring, and for steps that take longer.
 const SHARE: f64 = 0.9;
@@ -9,6 +10,30 @@ const SHARE: f64 = 0.9;
 pub(crate) fn affordable(seconds: f64, left: Option<Duration>, [least, most]: [u64; 2]) -> u64 {
     let fitting = left.map_or(f64::INFINITY, |left| SHARE * left.as_secs_f64() / seconds.max(1e-9));
     (fitting as u64).min(most).max(least)
+}
+
+/// When the last checkpoint was written, and how many seconds that took.
+pub(crate) struct Saved {
+    at: Instant,
+    took: f64,
+}
+
+impl Saved {
+    /// As if one had been written now.
+    pub(crate) fn now() -> Self {
+        Self { at: Instant::now(), took: 0.0 }
+    }
+
+    /// Writes a checkpoint if it is time.
+    pub(crate) fn tick(&mut self, save: impl FnOnce() -> Result<()>) -> Result<()> {
+        if self.at.elapsed().as_secs_f64() < (50.0 * self.took).max(0.5) {
+            return Ok(());
+        }
+        let start = Instant::now();
+        save()?;
+        *self = Self { at: Instant::now(), took: start.elapsed().as_secs_f64() };
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ mod course;
 mod rate;
 
 pub use course::Point;
-pub(crate) use course::{Checked, Course, Lesson, Saved};
+pub(crate) use course::{Checked, Course, Lesson};
 pub(crate) use rate::{RATES, decide_rate};
 
 use crate::Result;

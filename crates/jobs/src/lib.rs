@@ -19,6 +19,7 @@ pub mod event;
 pub mod explain;
 mod features;
 pub mod finetune;
+mod folder;
 pub mod format;
 mod frozen;
 pub mod gan;

@@ -1,8 +1,8 @@
-//! ResNet-9: the shallow and wide residual network with which CIFAR-10 is learned in the fewest operations.
+//! ResNet-9: a shallow and wide residual network, made to learn CIFAR-10 in little time.
 //!
-//! Page, "How to Train Your ResNet", 2018 (<https://myrtle.ai/learn/how-to-train-your-resnet/>), the winner of the DAWNBench contest for
-//! training time. Eight convolutions of 3x3 with batch normalisation, three of them behind a maximum pooling that halves the map; the first and the
-//! last of these three have a residual block behind them. Different from his: half the channels, so that a training fits a processor, the maximum
+//! Page, "How to Train Your ResNet", 2018 (<https://myrtle.ai/learn/how-to-train-your-resnet/>), made for the contest
+//! DAWNBench. Eight convolutions of 3x3 with batch normalisation, behind three of which a maximum pooling halves the map; the first and the
+//! last of these have a residual block behind that. Different from his: half the channels, so that a training fits a processor, the maximum
 //! over the whole last map whatever its size, and no scaling of the logits.
 
 use crate::imagenet::normalized_pictures;

@@ -70,7 +70,8 @@ impl Bands {
         (!even).then(|| self.places())
     }
 
-    fn places(&self) -> Lines {
+    /// Where lines of windows begin.
+    pub(super) fn places(&self) -> Lines {
         let (w, line) = (&self.window, self.width * self.channels);
         Lines { width: w.output[1], height: w.output[0], line: w.stride[0] * line, picture: self.height * line }
     }

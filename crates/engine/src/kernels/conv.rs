@@ -7,7 +7,8 @@
 
 use super::bands::Bands;
 use super::epilogue::{Epilogue, Finish};
-use super::gemm::{Axis, Block, Layout, PackedB, Panel};
+use super::gemm::Block;
+use super::packed::{Axis, Layout, PackedB, Panel};
 use super::tile::{Runs, offset};
 use super::{Out, Window, check_range};
 use crate::simd::Isa;

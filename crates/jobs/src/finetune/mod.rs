@@ -19,8 +19,8 @@ pub(crate) use feed::{Feed, Kept};
 pub use recipe::{Epoch, Lower, Recipe};
 pub(crate) use views::Views;
 
+use crate::budget::Saved;
 use crate::event::{Events, Phase};
-use crate::learner::Saved;
 use crate::{Error, Result, format};
 use percept_engine::{Network, Settings};
 use percept_graph::rewrite::fold_for_inference;

@@ -12,7 +12,7 @@ mod sample;
 pub use sample::{Generator, Request, sample};
 
 use crate::event::Events;
-use crate::train::folder::RunFolder;
+use crate::folder::RunFolder;
 use crate::{Error, Result, config};
 use percept_engine::Settings;
 use percept_models::gan::Gan;

@@ -4,13 +4,13 @@
 //! curves. Whoever goes on from there takes the same steps: when it is written decides nothing.
 
 use super::Learner;
+use crate::budget::Saved;
 use crate::event::{Events, Phase, Timing};
 use crate::{Error, Result, format};
 use percept_learn::checkpoint;
 use percept_learn::optim::{Optimizer, Schedule, State};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-use std::time::Instant;
 
 /// A point of the learning curves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -165,30 +165,6 @@ fn carried(i: usize) -> String {
 /// Whether there is a point after this step: evenly spaced, the last after the last step.
 fn is_point(step: u64, steps: u64, points: u64) -> bool {
     (1..=points).any(|i| (i * steps).div_ceil(points) == step)
-}
-
-/// When the last checkpoint was written, and how many seconds that took.
-pub(crate) struct Saved {
-    at: Instant,
-    took: f64,
-}
-
-impl Saved {
-    /// As if one had been written now.
-    pub(crate) fn now() -> Self {
-        Self { at: Instant::now(), took: 0.0 }
-    }
-
-    /// Writes a checkpoint if it is time.
-    pub(crate) fn tick(&mut self, save: impl FnOnce() -> Result<()>) -> Result<()> {
-        if self.at.elapsed().as_secs_f64() < (50.0 * self.took).max(0.5) {
-            return Ok(());
-        }
-        let start = Instant::now();
-        save()?;
-        *self = Self { at: Instant::now(), took: start.elapsed().as_secs_f64() };
-        Ok(())
-    }
 }
 
 #[cfg(test)]

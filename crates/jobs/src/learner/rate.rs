@@ -2,7 +2,7 @@
 
 use super::{Learner, Lesson};
 use crate::event::{Events, Phase};
-use crate::train::folder::RunFolder;
+use crate::folder::RunFolder;
 use crate::{Error, Result};
 use percept_learn::optim::find_rate;
 

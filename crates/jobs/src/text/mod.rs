@@ -19,7 +19,7 @@ pub use config::{Config, Plan};
 pub use sample::{Request, Sampler};
 
 use crate::event::Events;
-use crate::train::folder::RunFolder;
+use crate::folder::RunFolder;
 use crate::{Error, Result};
 use percept_engine::Settings;
 use std::io::Read;

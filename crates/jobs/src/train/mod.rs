@@ -12,7 +12,6 @@
 //! it is acted on, and how far a training is too, so that an interrupted run goes on as if nothing had been.
 
 mod begin;
-pub(crate) mod folder;
 mod head;
 mod known;
 mod looks;
@@ -27,11 +26,11 @@ mod top;
 use crate::evaluate::Evaluation;
 use crate::event::{Event, Events, Phase, Timing};
 use crate::features::{Extracted, Extractor};
+use crate::folder::RunFolder;
 use crate::frozen::{Frozen, Origin};
 use crate::report::Stage;
 use crate::targets::Questions;
 use crate::{Config, Error, Result, format, near, parallel, photos};
-use folder::RunFolder;
 use head::Fitted;
 use network::Stages;
 use percept_engine::{Pool, Settings};

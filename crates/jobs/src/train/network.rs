@@ -4,7 +4,6 @@
 //! epochs over shop photos named 63.5 % of photos from other shops, where three begun with zeros named 76.0 %.
 
 use super::Run;
-use super::folder::RunFolder;
 use super::head::{Fitted, Learned, Whole};
 use super::known;
 use super::plan::{self, Epochs};
@@ -12,6 +11,7 @@ use super::top::{self, Top};
 use crate::classifier::cooled_softmax;
 use crate::event::{Event, Events, Timing};
 use crate::finetune::{Feed, Finetuned, Recipe, Task, Views};
+use crate::folder::RunFolder;
 use crate::format::percent;
 use crate::frozen::{Frozen, Origin};
 use crate::report::Stage;

@@ -1,6 +1,5 @@
 //! What a run leaves behind: the model, and what is to be known about it.
 
-use super::folder::RunFolder;
 use super::head::{Fitted, Learned, probabilities_of};
 use super::looks::Looker;
 use super::{Run, known, of_part, summary};
@@ -9,6 +8,7 @@ use crate::classifier::{self, Classifier, Said};
 use crate::evaluate::{Answers, Evaluation, KnownMeasured, evaluate_data, latency};
 use crate::event::{Events, Phase};
 use crate::features::Extracted;
+use crate::folder::RunFolder;
 use crate::frozen::Frozen;
 use crate::{Error, Result, package, parallel};
 use image::RgbImage;

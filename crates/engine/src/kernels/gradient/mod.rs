@@ -9,6 +9,7 @@ mod conv;
 mod ctc;
 mod depthwise;
 mod dropout;
+mod filters;
 mod load;
 mod loss;
 mod norm;
@@ -17,10 +18,11 @@ mod patches;
 mod pool;
 
 pub use activation::{activation_grad, softmax_grad};
-pub use conv::{ConvGrad, ConvShape, conv_input_grad, conv_weight_grad};
+pub use conv::{ConvGrad, ConvShape, conv_input_grad};
 pub use ctc::Ctc;
 pub use depthwise::{DepthwiseBlock, depthwise_input_grad, depthwise_weight_grad, seen_by};
 pub use dropout::{dropout, dropout_seed};
+pub use filters::conv_weight_grad;
 pub use load::{Load, Mask, MaskOf, Recipe, load};
 pub use loss::{
     Elements, Rows, Targets, check_labels, check_lengths, cross_entropy_rows, element_losses, exps, multi_margin_rows,

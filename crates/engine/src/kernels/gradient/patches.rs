@@ -1,7 +1,9 @@
 //! The gradient of the filters of thin inputs, such as pictures: windows so small that a kernel's row leaves most of a vector empty. What each
 //! output pixel sees is copied into a row of its own, so that all taps of a filter are one run of floats.
 
-use super::super::Window;
+use super::super::bands::Bands;
+use super::super::gemm::Lines;
+use super::super::{Window, check_range};
 use super::conv::{ConvGrad, ConvShape};
 use super::{Outer, SLACK, add_outer};
 use crate::simd::{Isa, Kernel, Simd};
@@ -22,30 +24,24 @@ impl ConvShape {
         self.groups == 1 && w.dilation[1] == 1 && patch <= MOST && patch.div_ceil(LANES) < by_rows
     }
 
-    /// Output rows of a picture whose patches are in work at once.
-    pub(super) fn patch_rows(&self) -> usize {
-        (BLOCK / (self.window.output[1] * self.patch()).max(1)).clamp(1, self.window.output[0].max(1))
-    }
-
-    /// Lines and floats of a line that so many output rows see, with what is padding.
-    fn band(&self, rows: usize) -> [usize; 2] {
-        [self.window.span(0, rows), self.window.span(1, self.window.output[1]) * self.inputs]
-    }
-
-    /// Floats of scratch for them.
-    pub(super) fn patches_len(&self) -> usize {
-        let rows = self.patch_rows();
-        let band = self.band(rows).into_iter().product::<usize>();
-        band.next_multiple_of(LANES) + rows * self.window.output[1] * self.row() + 2 * SLACK
+    /// Output pixels whose patches are in work at once.
+    fn patches(&self) -> usize {
+        (BLOCK / self.row().max(1)).max(1)
     }
 
     /// Floats from patch to patch: whole vectors, so that none is in two lines of the cache.
     fn row(&self) -> usize {
         self.patch().next_multiple_of(LANES)
     }
+
+    /// Floats of scratch for the pictures with their padding, and for patches.
+    pub(super) fn thin_scratch(&self) -> [usize; 2] {
+        let bands = Bands::new(&self.window, self.inputs).scratch_len();
+        [bands.next_multiple_of(LANES), self.patches().min(self.window.pixels()) * self.row() + SLACK]
+    }
 }
 
-/// Adds up what output `rows` of one picture (flat over batch and height) say, for some outputs.
+/// Adds up what output `rows` (flat over batch and height) say, for some outputs; `scratch` holds [`ConvShape::thin_scratch`] floats.
 pub(super) fn add(
     isa: Isa,
     g: &ConvGrad<'_>,
@@ -56,75 +52,70 @@ pub(super) fn add(
     sums: &mut [f32],
 ) {
     let (conv, w) = (&g.conv, &g.conv.window);
-    if rows.is_empty() || w.output[1] == 0 || outputs.is_empty() {
-        return;
-    }
-    let [lines, line] = conv.band(rows.len());
-    let (band, patches) = scratch.split_at_mut((lines * line).next_multiple_of(LANES) + SLACK);
-    let (picture, first) = (rows.start / w.output[0], rows.start % w.output[0]);
-    let size = w.input[1] * conv.inputs;
-    let (left, inside) = (w.pad[1] * conv.inputs, size.min(line.saturating_sub(w.pad[1] * conv.inputs)));
-    for (i, to) in band[..lines * line].chunks_exact_mut(line).enumerate() {
-        to.fill(0.0);
-        if let Some(y) = (first * w.stride[0] + i).checked_sub(w.pad[0]).filter(|&y| y < w.input[0]) {
-            to[left.min(line)..][..inside].copy_from_slice(&x[(picture * w.input[0] + y) * size..][..inside]);
+    let (patch, row, bands) = (conv.patch(), conv.row(), Bands::new(w, conv.inputs));
+    let (band, patches) = scratch.split_at_mut(conv.thin_scratch()[0]);
+    let mut left = rows.start * w.output[1]..rows.end * w.output[1];
+    check_range(&left, w.pixels(), "pixels");
+    while !left.is_empty() && !outputs.is_empty() {
+        let (some, windows) = bands.next(left.clone(), x, band);
+        left.start = some.end;
+        for first in some.clone().step_by(conv.patches()) {
+            let pixels = first..some.end.min(first + conv.patches());
+            let (samples, run) = (pixels.len(), w.kernel[1] * conv.inputs);
+            let to = &mut patches[..samples * row + SLACK];
+            let (lines, down) = (bands.places(), bands.run_step());
+            // SAFETY: windows of these pixels lie where the bands say, a run of floats for each row of the kernel; there is room for their copies.
+            unsafe { isa.run(Gather { w, windows, lines, pixels, down, run, to, row }) }
+            let outer = Outer {
+                samples,
+                a: &g.gradient[first * conv.outputs + outputs.start..],
+                lda: conv.outputs,
+                ldb: row,
+                ldc: patch,
+                ..Outer::dense(samples, &[], outputs.len(), to, patch)
+            };
+            add_outer(isa, &outer, sums);
         }
     }
-    let samples = rows.len() * w.output[1];
-    let (patch, row) = (conv.patch(), conv.row());
-    let patches = &mut patches[..samples * row + SLACK];
-    // SAFETY: the kernel works on slices, whose lengths it looks at.
-    unsafe { isa.run(Gather { w, channels: conv.inputs, rows: rows.len(), line, row, band, patches }) }
-    let outer = Outer {
-        samples,
-        a: &g.gradient[rows.start * w.output[1] * conv.outputs + outputs.start..],
-        rows: outputs.len(),
-        lda: conv.outputs,
-        b: patches,
-        columns: patch,
-        ldb: row,
-        runs: [1, 0, 0],
-        turns: [1, 0, 0],
-        ldc: patch,
-    };
-    add_outer(isa, &outer, sums);
 }
 
-/// Copies the windows of so many output rows from a band that holds all that they see.
+/// Copies windows below each other.
 struct Gather<'a> {
     w: &'a Window,
-    channels: usize,
-    rows: usize,
-    /// Floats of a line of the band.
-    line: usize,
+    /// Where the first line of windows begins, or would begin, and the others from there.
+    windows: *const f32,
+    lines: Lines,
+    pixels: Range<usize>,
+    /// Distance of a kernel's rows, and their floats.
+    down: usize,
+    run: usize,
+    to: &'a mut [f32],
     /// Floats from patch to patch.
     row: usize,
-    band: &'a [f32],
-    patches: &'a mut [f32],
 }
 
 impl Kernel for Gather<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let (w, run, width) = (self.w, self.w.kernel[1] * self.channels, self.w.output[1]);
-        let step = w.stride[1] * self.channels;
-        for oy in 0..self.rows {
-            for ky in 0..w.kernel[0] {
-                let line = &self.band[(oy * w.stride[0] + ky * w.dilation[0]) * self.line..];
-                let patches = &mut self.patches[oy * width * self.row + ky * run..];
-                assert!(
-                    (width - 1) * step + run + SLACK <= line.len() && (width - 1) * self.row + run <= patches.len()
-                );
-                for i in (0..run).step_by(S::LANES) {
-                    let n = S::LANES.min(run - i);
-                    let (mut from, mut to) = (line.as_ptr().wrapping_add(i), patches.as_mut_ptr().wrapping_add(i));
-                    for _ in 0..width {
-                        // SAFETY: windows lie in the line, with a vector of slack behind the last, and their copies in the patches.
-                        unsafe { S::store_part(to, S::load(from), n) }
+        let (width, step) = (self.w.output[1], self.w.stride[1] * self.run / self.w.kernel[1].max(1));
+        let (mut pixel, mut patch) = (self.pixels.start, self.to.as_mut_ptr());
+        while pixel < self.pixels.end {
+            let (line, column) = (pixel / width, pixel % width);
+            let count = (width - column).min(self.pixels.end - pixel);
+            let first = self.windows.wrapping_add(self.lines.at(line) + column * step);
+            for ky in 0..self.w.kernel[0] {
+                for i in (0..self.run).step_by(S::LANES) {
+                    let n = S::LANES.min(self.run - i);
+                    let mut from = first.wrapping_add(ky * self.down + i);
+                    let mut to = patch.wrapping_add(ky * self.run + i);
+                    for _ in 0..count {
+                        // SAFETY: the caller vouches for the windows, and for room for a patch of all pixels.
+                        unsafe { S::store_part(to, S::load_part(from, n), n) }
                         (from, to) = (from.wrapping_add(step), to.wrapping_add(self.row));
                     }
                 }
             }
+            (pixel, patch) = (pixel + count, patch.wrapping_add(count * self.row));
         }
     }
 }

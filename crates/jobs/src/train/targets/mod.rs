@@ -9,11 +9,11 @@ mod fit;
 mod network;
 mod results;
 
-use super::folder::RunFolder;
 use super::network::Stages;
 use super::{Run, fingerprint};
 use crate::event::{Event, Events, Phase};
 use crate::finetune::Epoch;
+use crate::folder::RunFolder;
 use crate::targets::{Evaluation, Question, Questions};
 use crate::{Config, Error, Result, format, near};
 use percept_engine::Settings;

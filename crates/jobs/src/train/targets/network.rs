@@ -1,11 +1,11 @@
 //! The trainings of the network for all questions at once, each kept only if the photos held out say that it helps.
 
 use super::super::Run;
-use super::super::folder::RunFolder;
 use super::super::network::{Stages, name_of};
 use super::{Fitted, Stage};
 use crate::event::{Event, Events, Timing};
 use crate::finetune::{Finetuned, Recipe};
+use crate::folder::RunFolder;
 use crate::{Error, Result};
 use percept_graph::Params;
 use percept_graph::rewrite::fold_for_inference;

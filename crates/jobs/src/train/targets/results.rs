@@ -1,9 +1,9 @@
 //! What a run leaves behind: the model with all answers, its figures, report and card.
 
 use super::super::Run;
-use super::super::folder::RunFolder;
 use super::{Fitted, Stage, figures};
 use crate::event::{Events, Phase};
+use crate::folder::RunFolder;
 use crate::targets::{Answered, Evaluation, Model, Questions, Target, answered, body, measured, output_names, package};
 use crate::{Error, Result, parallel};
 use percept_photos::decode;
