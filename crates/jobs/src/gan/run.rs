@@ -4,10 +4,11 @@ use super::pictures::Pictures;
 use super::players::Players;
 use super::sample::Generator;
 use super::{Metrics, Options, Point};
-use crate::event::{Events, Phase};
+use crate::budget::Saved;
+use crate::event::{Event, Events, Phase};
 use crate::folder::RunFolder;
 use crate::report::gan::{Png, Report};
-use crate::{Error, Result, config, format};
+use crate::{Error, Result, budget, config, format};
 use percept_engine::Settings;
 use percept_photos::sheet;
 use serde::{Deserialize, Serialize};
@@ -19,12 +20,8 @@ const COLUMNS: usize = 16;
 /// Rows of the film, and points of the curve: the rows are at some of these.
 const ROWS: u64 = 10;
 const POINTS: u64 = ROWS * ROWS;
-/// How often a checkpoint is written, beside those with a row of the film.
-const EVERY: Duration = Duration::from_secs(30);
 /// Steps that are timed, after one that also plans.
 const MEASURED: u64 = 4;
-/// Share of the time left that the steps are to take.
-const SHARE: f64 = 0.95;
 
 /// What a checkpoint says beside lists of numbers.
 #[derive(Default, Serialize, Deserialize)]
@@ -57,7 +54,7 @@ impl Run<'_> {
         self.options.steps = Some(steps);
         self.folder.record(&self.options, self.command)?;
         let before = about.seconds;
-        let (began, mut saved) = (Instant::now(), Instant::now());
+        let (began, mut saved) = (Instant::now(), Saved::now());
         let mut phase = Phase::start(&mut *events, "Training", Some(steps), "steps");
         phase.progress(self.players.taken());
         while self.players.taken() < steps {
@@ -73,12 +70,16 @@ impl Run<'_> {
                 let [discriminator, generator] = sums.map(|sum| sum / f64::from(count));
                 about.curve.push(Point { step, discriminator, generator });
             }
+            about.seconds = before + began.elapsed().as_secs_f64();
             let row = is_row(step, steps);
-            if row || saved.elapsed() >= EVERY {
-                about.seconds = before + began.elapsed().as_secs_f64();
+            let mut save = || {
                 self.show(&mut film, row)?;
-                self.players.save(&checkpoint, &about, &film)?;
-                saved = Instant::now();
+                self.players.save(&checkpoint, &about, &film)
+            };
+            if row {
+                save()?
+            } else {
+                saved.tick(save)?
             }
             if let Some(Point { discriminator, generator, .. }) = about.curve.last().filter(|_| row) {
                 let step = format::count(step);
@@ -102,16 +103,16 @@ impl Run<'_> {
         let seconds = start.elapsed().as_secs_f64() / MEASURED as f64;
         phase.finish(format!("{} a step", format::duration(seconds)));
         let limit = Duration::from_secs(self.options.time_limit);
-        let left = SHARE * limit.saturating_sub(self.began.elapsed()).as_secs_f64();
+        let left = limit.saturating_sub(self.began.elapsed());
         // One more at least, after which there is something to see.
-        let steps = self.players.taken() + ((left / seconds) as u64).max(1);
+        let steps = self.players.taken() + budget::affordable(seconds, Some(left), [1, u64::from(u32::MAX)]);
         let limit = format::duration(limit.as_secs_f64());
         let passes = steps as f64 * self.options.batch as f64 / self.pictures.len() as f64;
         let text = format!(
             "{} steps fit into the limit of {limit}: each picture is seen about {passes:.1} times",
             format::count(steps)
         );
-        events(crate::event::Event::Note { text });
+        events(Event::Note { text });
         Ok(steps)
     }
 
