@@ -11,7 +11,7 @@ const SHORT: usize = 32;
 
 /// Adds up the gradient with respect to the weights over output `rows` (flat over batch and height), for some `outputs` of each group.
 ///
-/// `sums` is, for each group, those outputs × patch (taps outermost, then channels); `scratch` holds [`ConvShape::scratch_len`] floats.
+/// `sums` is, for each group, those outputs × patch (taps outermost, then channels); `scratch` holds [`scratch_len`](super::ConvShape::scratch_len) floats.
 ///
 /// Input and gradient are read where they stand: what a tap sees of some rows of a picture are runs of evenly spaced pixels.
 pub fn conv_weight_grad(
