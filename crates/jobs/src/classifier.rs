@@ -1,12 +1,15 @@
 //! A model file as a classifier of pictures: ours, which says everything about itself, or somebody else's.
 
-use crate::known::{self, Known};
+mod signature;
+
+use crate::known::Known;
 use crate::{Error, Result};
 use image::RgbImage;
 use percept_engine::{Input, Network, Settings};
+use percept_graph::Graph;
 use percept_graph::onnx::Model;
-use percept_graph::{Bindings, DType, Graph, Op, ValueId};
 use percept_photos::resize::{Filter, Preprocess};
+use signature::{Taking, classes_of, input_of, is_softmax, known_of, size_is_fixed};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -41,17 +44,6 @@ impl Default for Options {
     fn default() -> Self {
         Self { labels: None, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] }
     }
-}
-
-/// How a model takes pictures.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Taking {
-    /// Bytes, `[N, H, W, 3]`.
-    Bytes,
-    /// Normalised floats, channels first.
-    ChannelsFirst,
-    /// Normalised floats, channels last.
-    ChannelsLast,
 }
 
 /// A classifier of pictures.
@@ -261,77 +253,4 @@ pub(crate) fn softmax(row: &mut [f32]) {
     row.iter_mut().for_each(|x| *x = (*x - largest).exp());
     let sum: f32 = row.iter().sum();
     row.iter_mut().for_each(|x| *x /= sum);
-}
-
-/// How the graph takes pictures, and their size in pixels (224 if it is open).
-fn input_of(graph: &Graph) -> std::result::Result<(Taking, u32), String> {
-    let [input] = graph.inputs() else {
-        return Err(format!("takes {} inputs, a classifier of pictures takes 1", graph.inputs().len()));
-    };
-    let ty = &graph.value(*input).ty;
-    let known: Vec<_> = ty.shape.iter().map(|dim| dim.as_const()).collect();
-    let (taking, height, width) = match (ty.dtype, &known[..]) {
-        (DType::U8, &[_, h, w, Some(3)]) => (Taking::Bytes, h, w),
-        (DType::F32, &[_, Some(3), h, w]) => (Taking::ChannelsFirst, h, w),
-        (DType::F32, &[_, h, w, Some(3)]) => (Taking::ChannelsLast, h, w),
-        _ => {
-            return Err(format!(
-                "takes {ty}, a classifier of pictures takes u8[N, H, W, 3], f32[N, 3, H, W] or f32[N, H, W, 3]"
-            ));
-        }
-    };
-    if height != width {
-        return Err(format!("takes pictures of {ty}: only squares are supported"));
-    }
-    match height.map(u32::try_from) {
-        None => Ok((taking, 224)),
-        Some(Ok(size)) if size > 0 => Ok((taking, size)),
-        _ => Err(format!("takes pictures of {ty}")),
-    }
-}
-
-/// Whether the graph says how large its pictures are.
-fn size_is_fixed(graph: &Graph) -> bool {
-    graph.value(graph.inputs()[0]).ty.shape.iter().skip(1).all(|dim| dim.as_const().is_some())
-}
-
-/// The number of classes that the graph tells apart for pictures of this size.
-fn classes_of(graph: &Graph, size: u32) -> std::result::Result<usize, String> {
-    let mut bindings = Bindings::new();
-    for (axis, dim) in graph.value(graph.inputs()[0]).ty.shape.iter().enumerate() {
-        if let Some(symbol) = dim.as_symbol() {
-            bindings.insert(symbol.into(), if axis == 0 { 1 } else { size as usize });
-        }
-    }
-    let output = &graph.value(graph.outputs()[0]).ty;
-    let sizes: Option<Vec<usize>> = output.shape.iter().map(|dim| dim.eval(&bindings)).collect();
-    match sizes.as_deref() {
-        Some([_, classes, rest @ ..]) if *classes > 0 && rest.iter().all(|&size| size == 1) => Ok(*classes),
-        _ => Err(format!("gives {output}, a classifier gives [N, classes]")),
-    }
-}
-
-/// What a file says about its score of known, and which of its outputs that is; nothing if it says nothing.
-fn known_of(graph: &Graph, json: Option<&String>) -> std::result::Result<Option<(Known, usize)>, String> {
-    let Some(json) = json else { return Ok(None) };
-    let known = serde_json::from_str(json).map_err(|e| format!("its {} is damaged: {e}", key::KNOWN))?;
-    let output = graph.outputs().iter().position(|&id| graph.value(id).name == known::OUTPUT);
-    let output = output.ok_or_else(|| format!("has {}, but no output {}", key::KNOWN, known::OUTPUT))?;
-    let ty = &graph.value(graph.outputs()[output]).ty;
-    match ty.shape.iter().skip(1).all(|dim| *dim == 1.into()) && ty.dtype == DType::F32 {
-        true => Ok(Some((known, output))),
-        false => Err(format!("its {} is {ty}, not f32[N, 1]", known::OUTPUT)),
-    }
-}
-
-/// Whether a value is made by a softmax, as far as one can look through what changes nothing.
-fn is_softmax(graph: &Graph, id: ValueId) -> bool {
-    let Some(node) = graph.producer(id) else { return false };
-    match (&node.op, node.inputs.first()) {
-        (Op::Softmax(_), _) => true,
-        (Op::Identity(_) | Op::Flatten(_) | Op::Reshape(_) | Op::Squeeze(_) | Op::Cast(_), Some(Some(x))) => {
-            is_softmax(graph, *x)
-        }
-        _ => false,
-    }
 }

@@ -189,7 +189,7 @@ fn backward(factor: &[f64], x: &mut [f64]) {
 }
 
 /// Eigenvalues of a symmetric matrix, and its eigenvectors as the columns of a second one, by Jacobi's rotations.
-fn eigen(a: &mut [f64], n: usize) -> (Vec<f64>, Vec<f64>) {
+pub(crate) fn eigen(a: &mut [f64], n: usize) -> (Vec<f64>, Vec<f64>) {
     let mut vectors = vec![0.0; n * n];
     (0..n).for_each(|i| vectors[i * n + i] = 1.0);
     for _ in 0..60 {

@@ -29,5 +29,6 @@ pub mod spectral;
 pub mod stopping;
 pub mod trainer;
 pub mod weights;
+pub mod whiten;
 
 pub use error::{Error, Result};

@@ -25,3 +25,8 @@ pub(crate) fn normalized_pictures(net: &Builder, size: usize) -> Result<Var<'_>,
     let x = pictures.cast(DType::F32).transpose(&[0, 3, 1, 2]);
     Ok((x - net.constant(mean)) / net.constant(deviation))
 }
+
+/// A byte of a channel as these networks see it.
+pub(crate) fn normalized(byte: u8, channel: usize) -> f32 {
+    (f32::from(byte) / 255.0 - MEAN[channel]) / DEVIATION[channel]
+}

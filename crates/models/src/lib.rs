@@ -3,6 +3,7 @@
 //! A network is a compact table that builds a [`Graph`](percept_graph::Graph); its pretrained weights are a dependency like any other: named, versioned,
 //! checksummed, fetched with the user's own pip the first time they are needed, and kept in a cache.
 
+pub mod airbench;
 pub mod alexnet;
 pub mod backbone;
 pub mod cache;
@@ -16,7 +17,6 @@ pub mod mlp;
 pub mod mobilenet;
 pub mod network;
 pub mod resnet;
-pub mod resnet9;
 pub mod text;
 pub mod torch;
 

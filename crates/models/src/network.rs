@@ -4,9 +4,10 @@
 //! positions in the end, and the first fully connected layer of the MLP, LeNet and AlexNet adapts.
 
 use crate::efficientnet::{self, Scale};
+use crate::init::{initialize, initialize_with};
 use crate::resnet::{self, Depth};
-use crate::{Error, alexnet, lenet, mlp, mobilenet, resnet9};
-use percept_graph::Graph;
+use crate::{Error, airbench, alexnet, lenet, mlp, mobilenet};
+use percept_graph::{Graph, Params};
 
 /// Which table builds a network.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -15,7 +16,7 @@ enum Table {
     LeNet,
     AlexNet,
     ResNet(Depth),
-    ResNet9,
+    Airbench,
     MobileNetV2,
     EfficientNet(Scale),
 }
@@ -49,7 +50,7 @@ pub const NETWORKS: [Network; 12] = [
     network("alexnet", 32, Table::AlexNet),
     network("resnet20", 32, Table::ResNet(Depth::RESNET20)),
     network("resnet56", 32, Table::ResNet(Depth::RESNET56)),
-    network("resnet9", 32, Table::ResNet9),
+    network("airbench", 32, Table::Airbench),
     network("resnet18", 224, Table::ResNet(Depth::RESNET18)),
     network("resnet34", 224, Table::ResNet(Depth::RESNET34)),
     network("mobilenetv2", 224, Table::MobileNetV2),
@@ -80,6 +81,23 @@ impl Network {
         })
     }
 
+    /// First values for the parameters of such a network, as [`initialize`](crate::initialize) draws them where the network does not say otherwise.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn initialize(&self, graph: &Graph, seed: u64) -> Result<Params, Error> {
+        match self.table {
+            Table::Airbench => initialize_with(graph, seed, airbench::first_value),
+            _ => initialize(graph, seed),
+        }
+    }
+
+    /// Whether its first convolution is to begin with [`airbench::begin_with`].
+    pub fn whitens(&self) -> bool {
+        self.table == Table::Airbench
+    }
+
     /// The classifier from byte pictures `[N, size, size, 3]` in RGB to `logits`, `[N, classes]`.
     ///
     /// ```
@@ -97,7 +115,7 @@ impl Network {
         match self.table {
             Table::Mlp => mlp::classifier(self.name, size, classes),
             Table::LeNet => lenet::classifier(self.name, size, classes),
-            Table::ResNet9 => resnet9::classifier(self.name, size, classes),
+            Table::Airbench => airbench::classifier(self.name, size, classes),
             Table::AlexNet => alexnet::classifier(self.name, size, classes),
             Table::ResNet(depth) => resnet::classifier(self.name, depth, size, classes),
             Table::MobileNetV2 => mobilenet::classifier(self.name, size, classes),

@@ -16,6 +16,7 @@ mod fuse;
 mod lazy;
 mod lower;
 mod memory;
+mod moves;
 mod product;
 mod recurrent;
 mod simple;

@@ -1,16 +1,13 @@
-//! Every operator that is not a product: arithmetic, activations, pooling, and what only moves or relabels elements.
+//! Every operator that is not a product: arithmetic, activations, pooling; what only moves elements is done in [`moves`](super::moves).
 
 use super::edge::{CHANNELS_LAST, Edge, from_front, plain};
 use super::fuse::{self, Normalize};
 use super::lower::{Lower, Lowered};
-use super::memory::entry;
 use super::product::{pair, window};
-use super::step::{Kernel, Place};
+use super::step::Kernel;
 use crate::kernels::{Activation, BinaryOp, PoolKind};
-use percept_graph::ops::{
-    AveragePool, BatchNormalization, Concat, Gather, Pad, PadMode, Padding, Softmax, Steps, Terms,
-};
-use percept_graph::{DType, Node, Op, ValueId};
+use percept_graph::ops::{AveragePool, BatchNormalization, Padding, Softmax, Steps};
+use percept_graph::{DType, Node, Op};
 
 impl Lower<'_> {
     pub(super) fn simple(&mut self, node: &Node) -> Lowered<()> {
@@ -44,14 +41,7 @@ impl Lower<'_> {
                 let pool = Kernel::Pool { window, kind: PoolKind::Max, channels, x: x.place };
                 self.emit(&node.name, node.outputs[0], order, pool)
             }
-            Op::Transpose(op) => {
-                let x = self.any(node.inputs[0].ok_or("lacks an input")?)?;
-                let perm = op.permutation(x.shape.len());
-                let order = x.order.iter().map(|&axis| perm.iter().position(|&p| p == axis).unwrap_or(axis));
-                let (order, shape) = (order.collect(), perm.iter().map(|&axis| x.shape[axis]).collect());
-                self.set(node.outputs[0], Edge { place: x.place, shape, order });
-                Ok(())
-            }
+            Op::Transpose(op) => self.transpose(node, op),
             Op::Flatten(_) | Op::Reshape(_) | Op::Squeeze(_) | Op::Unsqueeze(_) | Op::ReshapeLike(_) => {
                 self.reshape(node)
             }
@@ -63,21 +53,9 @@ impl Lower<'_> {
                 let norm = Kernel::LayerNorm { n, x, scale, bias, epsilon: op.epsilon };
                 self.emit(&node.name, node.outputs[0], plain(shape.len()), norm)
             }
-            Op::Resize(op) => {
-                let ([(id, x)], to) = (self.inputs(node)?, self.shape(node.outputs[0])?);
-                let terms = |axis: usize| op.terms(axis, x.shape[axis], to[axis]);
-                self.mix(node, id, &(0..to.len()).map(terms).collect::<Vec<_>>())
-            }
+            Op::Resize(op) => self.resize(node, op),
             Op::Gather(op) => self.lookup(node, op),
-            Op::Slice(op) => {
-                let [(_, x)] = self.inputs(node)?;
-                let y = self.slot(self.shape(node.outputs[0])?, x.order.clone());
-                let ranges = op.ranges(&x.shape);
-                let entry = |axis: usize, i: usize| usize::try_from(ranges[axis].0 + i as i64 * ranges[axis].1).ok();
-                self.gather(&node.name, &x, &y, (&y.shape, 0), 0.0, entry);
-                self.set(node.outputs[0], y);
-                Ok(())
-            }
+            Op::Slice(op) => self.slice(node, op),
             Op::Concat(op) => self.concat(node, op),
             Op::Pad(op) => self.pad(node, op),
             Op::Identity(_) | Op::Dropout(_) => self.alias(node),
@@ -212,104 +190,6 @@ impl Lower<'_> {
         self.sum(node, id, &axes, factor)
     }
 
-    pub(super) fn reshape(&mut self, node: &Node) -> Lowered<()> {
-        // A further input may say the shape alone.
-        let Some(id) = node.inputs[0] else { return Err("lacks an input".into()) };
-        let x = self.any(id)?;
-        let x = match self.graph.value(id).ty.dtype {
-            DType::F32 => self.reorder(id, &plain(x.shape.len()))?,
-            _ if x.lies_in(&plain(x.shape.len())) => x,
-            _ => return Err("takes integers only as they lie: reshape them before they are transposed".into()),
-        };
-        let shape = self.shape(node.outputs[0])?;
-        let order = plain(shape.len());
-        self.set(node.outputs[0], Edge { place: x.place, shape, order });
-        Ok(())
-    }
-
-    /// A value whose entries along each axis become those sums of them, if any; an axis a step.
-    pub(super) fn mix(&mut self, node: &Node, id: ValueId, terms: &[Option<Vec<Terms>>]) -> Lowered<()> {
-        let rank = terms.len();
-        let mut x = if rank == 4 { self.reorder(id, &CHANNELS_LAST)? } else { self.reorder(id, &plain(rank))? };
-        for (axis, terms) in terms.iter().enumerate() {
-            let Some(terms) = terms else { continue };
-            let at = x.order.iter().position(|&other| other == axis).unwrap_or(0);
-            let (size, inner) = (x.shape[axis], x.dims()[at + 1..].iter().product());
-            let narrow = |terms: &Terms| terms.iter().map(|&(i, weight)| (i, weight as f32)).collect();
-            let kernel = Kernel::Mix { x: x.place, size, inner, terms: terms.iter().map(narrow).collect() };
-            let shape = x.shape.iter().enumerate().map(|(i, &size)| if i == axis { terms.len() } else { size });
-            let y = self.slot(shape.collect(), x.order.clone());
-            self.push(&node.name, kernel, &y);
-            x = y;
-        }
-        self.set(node.outputs[0], x);
-        Ok(())
-    }
-
-    /// The rows that integers name; what lies in which order follows from the integers.
-    fn lookup(&mut self, node: &Node, op: &Gather) -> Lowered<()> {
-        let [Some(data), Some(indices)] = node.inputs[..] else { return Err("needs 2 inputs".into()) };
-        let shape = self.shape(data)?;
-        let (ids, [outer, size, inner], order) = self.table(node, op, indices, &shape)?;
-        let x = self.reorder(data, &plain(shape.len()))?.place;
-        self.emit(&node.name, node.outputs[0], order, Kernel::Lookup { x, ids, outer, size, inner })
-    }
-
-    /// The integers that name rows of tables of a shape, all of which must be there; how many tables there are, the rows of each, and the
-    /// length of a row; and the order of the axes of what is looked up.
-    pub(super) fn table(
-        &mut self,
-        node: &Node,
-        op: &Gather,
-        indices: ValueId,
-        shape: &[usize],
-    ) -> Lowered<(Place, [usize; 3], Vec<usize>)> {
-        let (axis, ids) = (from_front(op.axis, shape.len()), self.integers(indices)?);
-        let (size, product) = (shape[axis], |axes: &[usize]| axes.iter().product());
-        match ids.place {
-            Place::Constant(i) => {
-                let mut all = self.constants[i].iter().map(|x| i64::from(x.to_bits() as i32));
-                if let Some(id) = all.find(|&id| entry(id, size).is_none()) {
-                    return Err(format!("looks up {id}, which is not among {size} entries"));
-                }
-            }
-            Place::Input(i) => {
-                let (end, what) = (size as i64, format!("the {size} entries that \"{}\" looks up", node.name));
-                self.asked.push((i, -end..=end - 1, what));
-            }
-            Place::Slot(_) => return Err("looks up integers that are computed".into()),
-        }
-        let (own, rank) = (ids.shape.len(), shape.len() - 1 + ids.shape.len());
-        let order = (0..axis).chain(ids.order.iter().map(|&i| axis + i)).chain(axis + own..rank).collect();
-        Ok((ids.place, [product(&shape[..axis]), size, product(&shape[axis + 1..])], order))
-    }
-
-    fn concat(&mut self, node: &Node, op: &Concat) -> Lowered<()> {
-        let parts = self.all_inputs(node)?;
-        let axis = from_front(op.axis, parts[0].1.shape.len());
-        let y = self.slot(self.shape(node.outputs[0])?, parts[0].1.order.clone());
-        let along = y.strides()[axis];
-        let mut begin = 0;
-        for (id, part) in parts {
-            if axis != 1 || !self.write_columns(id, &y, begin) {
-                self.gather(&node.name, &part, &y, (&part.shape, begin * along), 0.0, |_, i| Some(i));
-            }
-            begin += part.shape[axis];
-        }
-        self.set(node.outputs[0], y);
-        Ok(())
-    }
-
-    fn pad(&mut self, node: &Node, op: &Pad) -> Lowered<()> {
-        let [(_, x)] = self.inputs(node)?;
-        let y = self.slot(self.shape(node.outputs[0])?, x.order.clone());
-        let fill = if let PadMode::Constant(value) = op.mode { value } else { 0.0 };
-        let entry = |axis: usize, i: usize| source(i as i64 - op.pads[axis], x.shape[axis] as i64, &op.mode);
-        self.gather(&node.name, &x, &y, (&y.shape, 0), fill, entry);
-        self.set(node.outputs[0], y);
-        Ok(())
-    }
-
     pub(super) fn normalize(&mut self, last: &Node, normalize: &Normalize) -> Lowered<()> {
         let x = self.edges[normalize.input.index()].as_ref().ok_or("is not an input")?.place;
         // Axis `i` of the result is axis `perm[i]` of the input, which lies in row-major order.
@@ -331,19 +211,6 @@ pub(super) fn average(op: &AveragePool, x: &[usize]) -> Lowered<PoolKind> {
 
 pub(super) fn with_last(order: &[usize], axis: usize) -> Vec<usize> {
     order.iter().copied().filter(|&a| a != axis).chain([axis]).collect()
-}
-
-/// Which entry of an axis of `size` is shown at position `i`, which may lie outside.
-fn source(i: i64, size: i64, mode: &PadMode) -> Option<usize> {
-    let inside = match mode {
-        PadMode::Constant(_) => i,
-        PadMode::Edge => i.clamp(0, size - 1),
-        PadMode::Wrap => i.rem_euclid(size),
-        PadMode::Reflect if i < 0 => -i,
-        PadMode::Reflect if i >= size => 2 * (size - 1) - i,
-        PadMode::Reflect => i,
-    };
-    usize::try_from(inside).ok().filter(|_| inside < size)
 }
 
 /// Neighbouring dimensions joined where both operands allow it, so that the innermost runs are long.

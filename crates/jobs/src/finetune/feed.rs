@@ -103,7 +103,8 @@ impl Feed<'_> {
     }
 }
 
-fn plain(data: &DataSet, preprocess: &Preprocess, pool: &Pool, photos: &[usize]) -> Result<Vec<u8>> {
+/// Photos as they are prepared for a model, without a view of them.
+pub(crate) fn plain(data: &DataSet, preprocess: &Preprocess, pool: &Pool, photos: &[usize]) -> Result<Vec<u8>> {
     let open =
         |&i: &usize, _| decode::open(&data.pictures[i].path).map(|picture| preprocess.apply(&picture).into_raw());
     Ok(parallel::map(pool, photos, open).into_iter().collect::<std::result::Result<Vec<_>, _>>()?.concat())

@@ -15,7 +15,7 @@ mod state;
 mod views;
 
 pub(crate) use answers::Answers;
-pub(crate) use feed::{Feed, Kept};
+pub(crate) use feed::{Feed, Kept, plain};
 pub use recipe::{Epoch, Lower, Recipe};
 pub(crate) use views::Views;
 

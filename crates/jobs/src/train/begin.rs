@@ -7,7 +7,7 @@ use crate::frozen::Frozen;
 use crate::targets::Questions;
 use crate::{Config, Result, backbone};
 use percept_engine::Settings;
-use percept_photos::scan::{DataSet, Part};
+use percept_photos::scan::DataSet;
 use std::time::{Duration, Instant};
 
 /// More photos held out say hardly more, and are missed by the training: of 5,000 an accuracy of 90 % is known to 0.8 points.
@@ -63,11 +63,6 @@ impl<'a> Run<'a> {
             run.config.augment = network::gentle(&run.config.augment, size);
         }
         Ok((run, frozen))
-    }
-
-    /// The photos that are not set aside to test with.
-    pub(super) fn learned(&self) -> Vec<usize> {
-        (0..self.data.pictures.len()).filter(|&i| self.data.pictures[i].part != Some(Part::Test)).collect()
     }
 
     /// What a network is to say of the photos.

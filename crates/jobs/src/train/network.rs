@@ -10,7 +10,7 @@ use super::plan::{self, Epochs};
 use super::top::{self, Top};
 use crate::classifier::cooled_softmax;
 use crate::event::{Event, Events, Timing};
-use crate::finetune::{Feed, Finetuned, Recipe, Task, Views};
+use crate::finetune::{Feed, Finetuned, Recipe, Task, Views, plain};
 use crate::folder::RunFolder;
 use crate::format::percent;
 use crate::frozen::{Frozen, Origin};
@@ -20,8 +20,9 @@ use percept_graph::rewrite::fold_for_inference;
 use percept_graph::{Graph, Params};
 use percept_learn::calibrate::temperature;
 use percept_learn::metrics::Metrics;
-use percept_models::{Network, initialize};
-use percept_photos::augment::Augment;
+use percept_learn::whiten::whitening;
+use percept_models::{Network, airbench};
+use percept_photos::augment::{Augment, Effect};
 use percept_photos::resize::{Filter, Preprocess};
 use std::path::Path;
 use std::time::Instant;
@@ -37,19 +38,34 @@ pub(super) fn origin(name: &str) -> Result<Origin> {
     Ok(Origin { name: name.into(), preprocess, licence: "none: trained from zero".into() })
 }
 
-/// The views that suit small pictures: moved and turned a little.
+/// The views that suit small pictures: moved by whole pixels, and half of them with something in front. Turned or stretched, they would be blurred
+/// as those to be named are not: of CIFAR-10, four epochs named 81.2 % of pictures held out so, and 83.9 % with views moved only.
 pub(super) fn gentle(augment: &Augment, size: u32) -> Augment {
     if size >= SMALL {
         return augment.clone();
     }
-    let mut gentle = Augment { area: (0.75, 1.0), rotation: 10.0, perspective: 0.03, ..augment.clone() };
-    let effects = [&mut gentle.defocus, &mut gentle.motion, &mut gentle.noise, &mut gentle.jpeg, &mut gentle.occlusion];
-    effects.into_iter().for_each(|effect| effect.probability = 0.0);
-    gentle
+    let never = |effect: Effect| Effect { probability: 0.0, ..effect };
+    Augment {
+        area: (1.0, 1.0),
+        aspect: 1.0,
+        shift: 0.1,
+        rotation: 0.0,
+        perspective: 0.0,
+        defocus: never(augment.defocus),
+        motion: never(augment.motion),
+        noise: never(augment.noise),
+        jpeg: never(augment.jpeg),
+        occlusion: Effect { probability: 0.5, range: (0.05, 0.15) },
+        ..augment.clone()
+    }
 }
 
 /// The most epochs of a network from zero, if there is a time limit.
 const MOST_FROM_ZERO: u32 = 40;
+/// Photos whose patches are whitened.
+const WHITENED: usize = 500;
+/// What is added to variances when patches are whitened, as in the code of Airbench.
+const LEAST_VARIANCE: f64 = 5e-4;
 /// How classes are blended. On shop photos of 81 products, four choices of 20 of them left out, things of no class are told apart with a mean
 /// AUROC of 0.902, without of 0.890; 89.5 % of 296 photos from other shops are named right, without 89.9 %.
 const MIXUP: f32 = 0.2;
@@ -68,8 +84,12 @@ impl<'a> Stages<'a> {
         let classes = run.data.classes.len();
         let (graph, params) = match &run.config.network {
             Some(name) => {
-                let graph = Network::find(name)?.build(run.origin.preprocess.crop() as usize, classes)?;
-                let params = initialize(&graph, run.config.seed)?;
+                let network = Network::find(name)?;
+                let graph = network.build(run.origin.preprocess.crop() as usize, classes)?;
+                let mut params = network.initialize(&graph, run.config.seed)?;
+                if network.whitens() {
+                    whiten(run, photos, &mut params)?;
+                }
                 (graph, params)
             }
             None if percept_models::Backbone::find(&run.config.backbone).is_err() => return Ok(None),
@@ -200,6 +220,14 @@ impl<'a> Stages<'a> {
         let (graph, params) = fold_for_inference(&self.graph, &params)?;
         Ok(Whole { graph, params, answers })
     }
+}
+
+/// Lets the first convolution of Airbench begin with what whitens the patches of some photos.
+fn whiten(run: &Run<'_>, photos: &[usize], params: &mut Params) -> Result<()> {
+    let some: Vec<usize> = photos.iter().copied().step_by((photos.len() / WHITENED).max(1)).take(WHITENED).collect();
+    let pictures = plain(&run.data, &run.origin.preprocess, &run.settings.pool, &some)?;
+    let patches = airbench::patches(&pictures, run.origin.preprocess.crop() as usize);
+    Ok(airbench::begin_with(params, &whitening(&patches, airbench::PATCH, LEAST_VARIANCE)?)?)
 }
 
 /// What a stage is called.

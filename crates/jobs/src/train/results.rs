@@ -2,7 +2,8 @@
 
 use super::head::{Fitted, Learned, probabilities_of};
 use super::looks::Looker;
-use super::{Run, known, of_part, summary};
+use super::sides::of_part;
+use super::{Run, known, summary};
 use crate::calibration::Calibration;
 use crate::classifier::{self, Classifier, Said};
 use crate::evaluate::{Answers, Evaluation, KnownMeasured, evaluate_data, latency};

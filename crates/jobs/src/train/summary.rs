@@ -1,7 +1,8 @@
 //! What the report says about a run: figures, pictures to look at, and what would make the model better.
 
+use super::Run;
 use super::looks::Looker;
-use super::{Run, in_short};
+use super::sides::in_short;
 use crate::augment::Views;
 use crate::evaluate::Evaluation;
 use crate::report::{Mistake, Picture, Report, labels};

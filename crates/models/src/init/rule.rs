@@ -26,6 +26,9 @@ pub enum Init {
     /// Rows, or columns where there are fewer, that are orthogonal to each other and as long as this (Saxe et al., "Exact solutions to the
     /// nonlinear dynamics of learning in deep linear neural networks", ICLR 2014); what follows the first dimension counts as one.
     Orthogonal(f64),
+    /// Filters that pass on the channel of their number; where there are more of them than channels, the others are uniform within
+    /// `1 / sqrt(fan_in)`. Taps have an odd number along each axis, or pass on the one behind the middle.
+    Dirac,
     /// 0, but 1 for the forget gates of an LSTM, which so begins with remembering (Jozefowicz et al., "An Empirical Exploration of Recurrent
     /// Network Architectures", ICML 2015). For ONNX's biases `[directions, 8 · hidden]`, of input, output, forget gate and cell,
     /// twice; the second half stays 0.
@@ -69,6 +72,7 @@ impl Init {
             Self::KaimingUniform(side) => within((6.0 / fan(side)).sqrt()),
             Self::KaimingNormal(side) => of_deviation((2.0 / fan(side)).sqrt()),
             Self::Orthogonal(length) => orthogonal(key, shape, length),
+            Self::Dirac => dirac(key, shape, fan_in),
             Self::LstmBias => {
                 let gates = shape.last().copied().unwrap_or(0).max(1);
                 all.map(|i| f32::from((2 * gates / 8..3 * gates / 8).contains(&(i as usize % gates)))).collect()
@@ -83,6 +87,18 @@ pub(super) fn fans(shape: &[usize]) -> [usize; 2] {
         [to, from, taps @ ..] => [from, to].map(|side| side * taps.iter().product::<usize>()),
         other => [other.iter().product(); 2],
     }
+}
+
+fn dirac(key: u64, shape: &[usize], fan_in: usize) -> Vec<f32> {
+    let mut values = Init::Uniform(1.0 / (fan_in as f64).sqrt()).values(key, shape, [fan_in; 2]);
+    let (from, taps) = (shape.get(1).copied().unwrap_or(1), shape.get(2..).unwrap_or_default());
+    let middle = taps.iter().fold(0, |at, &size| at * size + size / 2);
+    let taps: usize = taps.iter().product();
+    for (i, filter) in values.chunks_exact_mut((from * taps).max(1)).take(from).enumerate() {
+        filter.fill(0.0);
+        filter[i * taps + middle] = 1.0;
+    }
+    values
 }
 
 /// Normal vectors made orthogonal by Gram and Schmidt's method, in its modified form and twice, which leaves only rounding errors of the

@@ -189,3 +189,23 @@ fn rules_of_ones_own_come_first_and_know_which_way_a_matrix_lies() {
     let params = initialize_with(&graph, 1, |_, _| Some(Init::Constant(1.0))).unwrap();
     assert_eq!(params["scale"].as_f32().unwrap(), [1.0; 6]);
 }
+
+#[test]
+fn dirac_filters_pass_on_the_channel_of_their_number() {
+    for shape in [[5, 3, 3, 3], [2, 3, 5, 1], [4, 4, 1, 1]] {
+        let values = Init::Dirac.draw(1, "weight", &shape);
+        let [to, from, height, width] = shape;
+        let taps = height * width;
+        for (i, filter) in values.chunks_exact(from * taps).enumerate() {
+            if i < from {
+                let ones: Vec<usize> = (0..from * taps).filter(|&k| filter[k] != 0.0).collect();
+                assert_eq!(ones, [i * taps + height / 2 * width + width / 2], "filter {i} of {shape:?}");
+                assert_eq!(filter[ones[0]], 1.0);
+            } else {
+                let bound = 1.0 / ((from * taps) as f32).sqrt();
+                assert!(filter.iter().all(|x| x.abs() <= bound) && filter.iter().any(|x| *x != 0.0));
+            }
+        }
+        assert_eq!(values.len(), to * from * taps);
+    }
+}

@@ -16,6 +16,8 @@ pub struct Augment {
     pub area: (f32, f32),
     /// Largest stretching of width against height, either way, as a factor from 1 to 4.
     pub aspect: f32,
+    /// Largest way either way to the side and up or down, as a part of the picture's sides, 0 to 0.5, rounded to whole pixels.
+    pub shift: f32,
     /// Largest rotation either way, in degrees, 0 to 180.
     pub rotation: f32,
     /// Largest shift of a corner in each direction as a part of the view's side, 0 to 0.2.
@@ -58,6 +60,7 @@ impl Default for Augment {
             flip: true,
             area: (0.35, 1.0),
             aspect: 1.15,
+            shift: 0.0,
             rotation: 12.0,
             perspective: 0.06,
             brightness: 0.25,
@@ -103,6 +106,7 @@ impl Augment {
         between("augment.size", self.size as f32, 1.0, 4096.0, "between 1 and 4096")?;
         range("augment.area", self.area, 1e-4, 1.0, "two numbers from 0.0001 to 1, the smaller first")?;
         between("augment.aspect", self.aspect, 1.0, 4.0, "between 1 and 4")?;
+        between("augment.shift", self.shift, 0.0, 0.5, "between 0 and 0.5")?;
         between("augment.rotation", self.rotation, 0.0, 180.0, "between 0 and 180")?;
         between("augment.perspective", self.perspective, 0.0, 0.2, "between 0 and 0.2")?;
         between("augment.brightness", self.brightness, 0.0, 0.9, "between 0 and 0.9")?;

@@ -11,6 +11,7 @@ fn still(size: u32) -> Augment {
         flip: false,
         area: (1.0, 1.0),
         aspect: 1.0,
+        shift: 0.0,
         rotation: 0.0,
         perspective: 0.0,
         brightness: 0.0,
@@ -68,6 +69,23 @@ fn mean(picture: &RgbImage) -> f64 {
 fn without_strengths_a_view_is_the_picture() {
     let picture = smooth(48, 48);
     assert_eq!(still(48).apply(&picture, &still(48).draw(1, 2, 3)), picture);
+}
+
+#[test]
+fn a_moved_view_of_a_picture_of_its_size_has_the_pictures_own_pixels() {
+    let picture = smooth(32, 32);
+    let augment = Augment { shift: 0.125, ..still(32) };
+    let mirrored = |i: i32| (31 - (31 - i.abs()).abs()) as u32;
+    let mut ways = std::collections::BTreeSet::new();
+    for number in 0..200 {
+        let view = augment.draw(1, 2, number);
+        let [right, down] = [view.shift.0, view.shift.1].map(|shift| (shift * 32.0).round() as i32);
+        let moved =
+            RgbImage::from_fn(32, 32, |x, y| *picture.get_pixel(mirrored(x as i32 + right), mirrored(y as i32 + down)));
+        assert_eq!(augment.apply(&picture, &view), moved, "{right} to the right, {down} down");
+        ways.extend([right, down]);
+    }
+    assert!(ways.into_iter().eq(-4..=4));
 }
 
 /// The independent source is the `image` crate's resize.
@@ -215,6 +233,7 @@ fn senseless_views_are_drawn_all_the_same() {
             area: bad,
             aspect: bad,
             position: (bad, bad),
+            shift: (bad, bad),
             rotation: bad,
             corners: [(bad, -bad); 4],
             brightness: bad,

@@ -14,6 +14,9 @@ pub struct View {
     pub aspect: f32,
     /// Where it lies between left and right, top and bottom, 0 to 1.
     pub position: (f32, f32),
+    /// How far it is moved right and down from there, as parts of the picture's sides; rounded to whole pixels, so that a view that shows
+    /// a picture of its own size is as sharp as the picture.
+    pub shift: (f32, f32),
     /// Rotation in degrees.
     pub rotation: f32,
     /// Shifts of the corners top left, top right, bottom right, bottom left, as parts of the sides.
@@ -87,6 +90,7 @@ impl Augment {
             jpeg: self.jpeg.draw(r).map(|quality| quality.round() as u8),
             occlusion: Occlusion::draw(self.occlusion, r),
             key: r.next(),
+            shift: (r.around_zero(self.shift), r.around_zero(self.shift)),
         }
     }
 }
@@ -124,8 +128,9 @@ impl View {
         let fit = (width / across).min(height / down).min(1.0);
         let (across, down) = (across * fit, down * fit);
         let (sin, cos) = f64::from(self.rotation).to_radians().sin_cos();
-        let x = 0.5 * across + f64::from(self.position.0) * (width - across);
-        let y = 0.5 * down + f64::from(self.position.1) * (height - down);
+        let x =
+            0.5 * across + f64::from(self.position.0) * (width - across) + (f64::from(self.shift.0) * width).round();
+        let y = 0.5 * down + f64::from(self.position.1) * (height - down) + (f64::from(self.shift.1) * height).round();
         let mut quad = [(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)];
         for (corner, shift) in quad.iter_mut().zip(self.corners) {
             *corner = (corner.0 + f64::from(shift.0), corner.1 + f64::from(shift.1));

@@ -67,6 +67,7 @@ fn camera(size: u32) -> Augment {
         flip: false,
         area: (0.58, 0.92),
         aspect: 1.04,
+        shift: 0.0,
         rotation: 7.0,
         perspective: 0.035,
         brightness: 0.2,

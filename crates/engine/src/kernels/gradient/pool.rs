@@ -35,6 +35,7 @@ pub unsafe fn pool_grad(isa: Isa, p: &PoolGrad<'_>, out: Out<'_>, pictures: Rang
     let size = w.input[0] * w.input[1] * c;
     let taps = (0..w.kernel[0]).flat_map(|ky| (0..w.kernel[1]).map(move |kx| (ky, kx)));
     let whole: Vec<usize> = taps.map(|(ky, kx)| tap(w, [0, 0], ky, kx) * c).collect();
+    let apart = (0..2).all(|axis| w.dilation[axis] == 1 && w.stride[axis] >= w.kernel[axis]);
     let mut some = Vec::new();
     for picture in pictures {
         let range = picture * size..(picture + 1) * size;
@@ -44,7 +45,7 @@ pub unsafe fn pool_grad(isa: Isa, p: &PoolGrad<'_>, out: Out<'_>, pictures: Rang
         dx.fill(0.0);
         match p.x {
             // SAFETY: the slices are of one picture of input and output, whose lengths were checked above.
-            Some(x) => unsafe { isa.run(Max { p, gradient, x: &x[range], dx, whole: &whole, some: &mut some }) },
+            Some(x) => unsafe { isa.run(Max { p, gradient, x: &x[range], dx, apart, whole: &whole, some: &mut some }) },
             None => w.places().for_each(|(i, at)| share(p, at, &gradient[i * c..][..c], dx)),
         }
     }
@@ -57,6 +58,9 @@ struct Max<'a> {
     gradient: &'a [f32],
     x: &'a [f32],
     dx: &'a mut [f32],
+    /// Whether no two windows have a common pixel. Then what is written is not read again, for which a store of less than a vector would have to
+    /// be waited for.
+    apart: bool,
     /// Where the taps of a window lie that is inside the picture, seen from the first.
     whole: &'a [usize],
     /// Room for those of one that is not.
@@ -90,7 +94,8 @@ impl Kernel for Max<'_> {
                     let (zero, mut left) = (S::splat(0.0), read::<S>(self.gradient.as_ptr().add(pixel * c + i), n));
                     for &tap in taps {
                         let (x, to) = (read::<S>(x.add(tap), n), dx.add(tap));
-                        write::<S>(to, S::add(read::<S>(to, n), S::select_lt(x, most, zero, left)), n);
+                        let own = S::select_lt(x, most, zero, left);
+                        write::<S>(to, if self.apart { own } else { S::add(read::<S>(to, n), own) }, n);
                         left = S::select_lt(x, most, left, zero);
                     }
                 }

@@ -9,8 +9,9 @@ mod fit;
 mod network;
 mod results;
 
+use super::Run;
 use super::network::Stages;
-use super::{Run, fingerprint};
+use super::sides::fingerprint;
 use crate::event::{Event, Events, Phase};
 use crate::finetune::Epoch;
 use crate::folder::RunFolder;
