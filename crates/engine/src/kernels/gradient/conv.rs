@@ -162,53 +162,25 @@ struct Scatter<'a> {
     dx: &'a mut [f32],
 }
 
-impl Scatter<'_> {
-    /// The rows of the matrix that are output pixels of one line: which, the line, counted over the pictures, and the column of the first.
-    fn lines(&self) -> impl Iterator<Item = (Range<usize>, usize, usize)> + use<> {
-        let (width, first, count) =
-            (self.conv.window.output[1], self.first, self.rows.len() / self.conv.patch().max(1));
-        let mut start = 0;
-        std::iter::from_fn(move || {
-            let at = first + start;
-            let rows = start..count.min(start + width - at % width);
-            start = rows.end;
-            (!rows.is_empty()).then_some((rows, at / width, at % width))
-        })
-    }
-}
-
-/// What is added to a pixel is not added to its neighbour next: a sum that begins within one just written has to wait until that is in the
-/// cache. So columns take turns, of which those of one turn have no pixel in common, over all lines.
 impl Kernel for Scatter<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let (w, patch) = (&self.conv.window, self.conv.patch());
-        let n = self.conv.inputs / self.conv.groups;
+        let (w, n) = (&self.conv.window, self.conv.inputs / self.conv.groups);
         // The taps of a kernel row that are neighbours in the picture are one run.
-        let run = if self.conv.groups == 1 && w.dilation[1] == 1 { w.kernel[1].max(1) } else { 1 };
-        let turns = run.div_ceil(w.stride[1]);
-        let taps = (0..w.kernel[0]).flat_map(|ky| (0..w.kernel[1]).step_by(run).map(move |kx| (ky, kx)));
-        for ((ky, kx), turn) in taps.flat_map(|tap| (0..turns).map(move |turn| (tap, turn))) {
-            for (rows, line, first) in self.lines() {
-                let (picture, oy) = (line / w.output[0], line % w.output[0]);
-                let (ys, y0) = w.reach(0, oy);
-                if !ys.contains(&ky) {
-                    continue;
-                }
-                let dx = &mut self.dx[picture * w.input[0] * w.input[1] * self.conv.inputs..];
-                let skipped = (turn + turns - first % turns) % turns;
-                for i in rows.skip(skipped).step_by(turns) {
-                    let (xs, x0) = w.reach(1, (self.first + i) % w.output[1]);
-                    let xs = xs.start.max(kx)..xs.end.min(kx + run);
-                    if xs.is_empty() {
-                        continue;
-                    }
-                    let len = xs.len() * n;
-                    let to = &mut dx[tap(w, [y0, x0], ky, xs.start) * self.conv.inputs + self.channels..][..len];
-                    let from = &self.rows[i * patch + (ky * w.kernel[1] + xs.start) * n..][..len];
-                    for i in (0..len).step_by(S::LANES) {
-                        let lanes = S::LANES.min(len - i);
-                        // SAFETY: both runs have so many floats.
+        let together = self.conv.groups == 1 && w.dilation[1] == 1;
+        for (i, row) in self.rows.chunks_exact(self.conv.patch().max(1)).enumerate() {
+            let (line, ox) = ((self.first + i) / w.output[1], (self.first + i) % w.output[1]);
+            let (picture, oy) = (line / w.output[0], line % w.output[0]);
+            let dx = &mut self.dx[picture * w.input[0] * w.input[1] * self.conv.inputs..];
+            let ((ys, y0), (xs, x0)) = (w.reach(0, oy), w.reach(1, ox));
+            let run = if together { xs.len().max(1) } else { 1 };
+            for ky in ys {
+                for kx in xs.clone().step_by(run) {
+                    let to = &mut dx[tap(w, [y0, x0], ky, kx) * self.conv.inputs + self.channels..][..run * n];
+                    let from = &row[(ky * w.kernel[1] + kx) * n..][..run * n];
+                    for i in (0..run * n).step_by(S::LANES) {
+                        let lanes = S::LANES.min(run * n - i);
+                        // SAFETY: both runs have `run · n` floats.
                         unsafe {
                             let to = to.as_mut_ptr().add(i);
                             let sum = S::add(read::<S>(to, lanes), read::<S>(from.as_ptr().add(i), lanes));
