@@ -123,6 +123,10 @@ functions! {
     GruAfterGrad<S>([r, q], [dn]) {
         [S::mul(S::mul(dn, q), slope::<S>(r)), S::mul(dn, r)]
     }
+    /// A sum that goes on.
+    Plus<S>([sum], [x]) {
+        [S::add(sum, x)]
+    }
     /// The new state, twice.
     Tanh<S>([y, _h], [bias]) {
         let y = math::tanh::<S>(S::add(y, bias));

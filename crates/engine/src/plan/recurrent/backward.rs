@@ -3,7 +3,7 @@
 use super::{Cell, Sequences, Weights, add_product, split, take};
 use crate::Pool;
 use crate::kernels::Out;
-use crate::kernels::recurrent::{GruAfterGrad, GruGrad, GruResetGrad, LstmGrad, ReluGrad, TanhGrad, pointwise};
+use crate::kernels::recurrent::{GruAfterGrad, GruGrad, GruResetGrad, LstmGrad, Plus, ReluGrad, TanhGrad, pointwise};
 use crate::plan::memory::Memory;
 use crate::plan::step::Place;
 use crate::simd::Isa;
@@ -23,6 +23,8 @@ pub(in super::super) struct RecurrentGrad {
     pub(super) old: usize,
     /// Receives the gradient of the first cell.
     pub(super) cell: Option<usize>,
+    /// Receives the gradients of the sums added up over the steps and sequences of each task, if they are asked for.
+    pub(super) totals: Option<usize>,
 }
 
 impl RecurrentGrad {
@@ -33,7 +35,7 @@ impl RecurrentGrad {
 
     /// The slots written beside the gradient of the first state.
     pub(in super::super) fn writes(&self) -> Vec<usize> {
-        [Some(self.gates), self.extra, Some(self.old), self.cell].into_iter().flatten().collect()
+        [Some(self.gates), self.extra, Some(self.old), self.cell, self.totals].into_iter().flatten().collect()
     }
 
     pub(in super::super) fn scratch(&self) -> usize {
@@ -48,14 +50,14 @@ impl RecurrentGrad {
         self.r.pack(memory, pool);
         let sizes = self.sequences.sizes;
         pool.run(sizes.reversed.len() * sizes.bands(), &|task, thread| {
-            let (d, rows) = sizes.task(task);
             // SAFETY: the scratch memory is of the thread that runs this task, and asked for once.
-            self.band(memory, out, isa, d, rows, unsafe { memory.scratch(thread) });
+            self.band(memory, out, isa, task, unsafe { memory.scratch(thread) });
         });
     }
 
-    fn band(&self, memory: &Memory<'_>, out: Out<'_>, isa: Isa, d: usize, rows: Range<usize>, scratch: &mut [f32]) {
+    fn band(&self, memory: &Memory<'_>, out: Out<'_>, isa: Isa, task: usize, scratch: &mut [f32]) {
         let s = &self.sequences.sizes;
+        let (d, rows) = s.task(task);
         let (hidden, n, m) = (s.hidden, s.sums(), rows.len());
         let (zeros, products) = scratch.split_at_mut(hidden);
         let products = Out::new(&mut products[..m * hidden]);
@@ -73,6 +75,8 @@ impl RecurrentGrad {
                 take(cell, state(b)).copy_from_slice(slope(2, state(b)));
             }
         }
+        let mut totals = self.totals.map(|slot| take(memory.write(slot), task * n..(task + 1) * n));
+        totals.iter_mut().for_each(|totals| totals.fill(0.0));
         let r = &self.r.packed[d * s.cell.parts().len()..];
         for t in (0..s.steps).rev().map(|k| self.sequences.at(d, k)) {
             let (sums, extras) =
@@ -133,7 +137,11 @@ impl RecurrentGrad {
                     add_product(take(dq, 0..m * hidden), m, hidden, &r[1].0, out.slice(block(None, hidden)), hidden);
                 }
             }
-            add_product(take(sums, 0..m * n), m, n, &r[0].0, out.slice(block(None, hidden)), hidden);
+            let sums = &*take(sums, 0..m * n);
+            if let Some(totals) = &mut totals {
+                sums.chunks_exact(n).for_each(|row| pointwise(isa, Plus, [totals], [row]));
+            }
+            add_product(sums, m, n, &r[0].0, out.slice(block(None, hidden)), hidden);
         }
     }
 }

@@ -179,20 +179,23 @@ impl Lower<'_> {
         let dh = self.slot(state.clone(), plain(3));
         let dc = (cell == Cell::Lstm).then(|| self.slot(state, plain(3)));
         let old = self.slot(vec![directions, steps, batch, hidden], plain(4));
+        let asked = self.uses[node.outputs[3].index()] > 0;
+        let totals = asked.then(|| self.slot(vec![directions, sizes.bands(), sums], plain(3)));
         let sequences = self.sequences(sizes, &inputs)?;
         let slot = |edge: &Option<Edge>| edge.as_ref().map(slot_of).transpose();
-        let (gates, extra, cell) = (slot_of(&kept.gates)?, slot(&kept.extra)?, slot(&dc)?);
-        let step = RecurrentGrad { sequences, r, slopes, y: kept.y.place, gates, extra, old: slot_of(&old)?, cell };
+        let (gates, extra, cell, added) = (slot_of(&kept.gates)?, slot(&kept.extra)?, slot(&dc)?, slot(&totals)?);
+        let (y, old_slot) = (kept.y.place, slot_of(&old)?);
+        let step = RecurrentGrad { sequences, r, slopes, y, gates, extra, old: old_slot, cell, totals: added };
         self.push(&node.name, Kernel::RecurrentGrad(Box::new(step)), &dh);
         self.set(node.outputs[4], dh);
         if let (Some(dc), Some(&id)) = (dc, node.outputs.get(5)) {
             self.set(id, dc);
         }
-        self.recurrent_products(node, &kept, &old)
+        self.recurrent_products(node, &kept, &old, totals)
     }
 
     /// The gradients of input and parameters from those of the sums, as far as somebody asks for them.
-    fn recurrent_products(&mut self, node: &Node, kept: &Kept, old: &Edge) -> Lowered<()> {
+    fn recurrent_products(&mut self, node: &Node, kept: &Kept, old: &Edge, totals: Option<Edge>) -> Lowered<()> {
         let Kept { sizes, inputs, gates, extra, .. } = kept;
         let [Some(x), Some(w), ..] = *inputs else { return Err("takes X, W and R".into()) };
         let (rows, sums, hidden, features) = (sizes.rows(), sizes.sums(), sizes.hidden, sizes.inputs);
@@ -245,10 +248,10 @@ impl Lower<'_> {
             }
             self.set(node.outputs[2], dr);
         }
-        if asked(self, 3) {
+        if let Some(totals) = totals {
             let both = vec![directions, 2, sums];
             let db = self.slot(both.clone(), plain(3));
-            let sum = self.sums_of_steps(node, gates, sums, sizes);
+            let sum = self.sums(node, &totals, sums, directions);
             self.gather(&node.name, &sum, &db, (&both, 0), 0.0, |axis, i| Some(if axis == 1 { 0 } else { i }));
             if let (Cell::Gru { after: true }, Some(dq)) = (sizes.cell, extra) {
                 let sum = self.sums_of_steps(node, dq, hidden, sizes);
@@ -270,12 +273,15 @@ impl Lower<'_> {
 
     /// Rows of all steps added up, for each direction.
     fn sums_of_steps(&mut self, node: &Node, rows: &Edge, columns: usize, sizes: &Sizes) -> Edge {
-        let directions = sizes.reversed.len();
-        let parts = directions * sizes.rows().div_ceil(ROWS).max(1);
-        let sums = |x, parts| Training::ColumnSums { x, columns, parts, factor: 1.0 };
-        let part = self.list(node, parts * columns, sums(rows.place, parts));
-        let sum =
-            if parts > directions { self.list(node, directions * columns, sums(part.place, directions)) } else { part };
-        Edge { shape: vec![directions, 1, columns], order: plain(3), ..sum }
+        let parts = sizes.reversed.len() * sizes.rows().div_ceil(ROWS).max(1);
+        let part = self.sums(node, rows, columns, parts);
+        self.sums(node, &part, columns, sizes.reversed.len())
+    }
+
+    /// Rows added up, in so many parts.
+    fn sums(&mut self, node: &Node, rows: &Edge, columns: usize, parts: usize) -> Edge {
+        let sums = Training::ColumnSums { x: rows.place, columns, parts, factor: 1.0 };
+        let sum = self.list(node, parts * columns, sums);
+        Edge { shape: vec![parts, 1, columns], order: plain(3), ..sum }
     }
 }
