@@ -28,8 +28,9 @@ use std::time::{Duration, Instant};
 
 /// Shorter texts show nothing that could be learned.
 const LEAST: usize = 100;
-/// More times through a text are hardly worth their time: it is known by heart.
-const MOST_EPOCHS: u64 = 30;
+/// More times through a text make a model no better: that of Tiny Shakespeare comes to 1.507 nats for a character held out after three, to 1.448
+/// after six, to 1.438 after ten and to 1.449 after sixteen, when it knows more of the text by heart.
+const MOST_EPOCHS: u64 = 10;
 /// Points of the learning curves.
 const POINTS: u64 = 20;
 /// The points are measured on so many times as many characters of the text held out as a step reads.
