@@ -81,7 +81,7 @@ impl Network {
         })
     }
 
-    /// First values for the parameters of such a network, as [`initialize`](crate::initialize) draws them where the network does not say otherwise.
+    /// First values for the parameters of such a network, as [`initialize`] draws them where the network does not say otherwise.
     ///
     /// # Errors
     ///
