@@ -53,7 +53,7 @@ pub fn classifier(name: &str, size: usize, classes: usize) -> Result<Graph, Erro
 pub(crate) fn first_value(name: &str, _: &[usize]) -> Option<Init> {
     match name {
         "stem.bias" => Some(Init::Constant(0.0)),
-        _ => (name.starts_with("block") && name.ends_with("weight") && name.contains("conv")).then_some(Init::Dirac),
+        _ => name.contains(".conv").then_some(Init::Dirac),
     }
 }
 

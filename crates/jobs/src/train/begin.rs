@@ -60,7 +60,7 @@ impl<'a> Run<'a> {
         let size = run.origin.preprocess.crop();
         run.config.augment.size = size;
         if frozen.is_none() && run.config.stages.is_none() {
-            run.config.augment = network::gentle(&run.config.augment, size);
+            run.config.augment = network::of_small(&run.config.augment, size);
         }
         Ok((run, frozen))
     }
