@@ -58,8 +58,7 @@ struct Max<'a> {
     gradient: &'a [f32],
     x: &'a [f32],
     dx: &'a mut [f32],
-    /// Whether no two windows have a common pixel. Then what is written is not read again, for which a store of less than a vector would have to
-    /// be waited for.
+    /// Whether no two windows have a common pixel: then nothing needs to be added to, which takes 78 instead of 111 µs in LeNet's first pooling.
     apart: bool,
     /// Where the taps of a window lie that is inside the picture, seen from the first.
     whole: &'a [usize],
