@@ -130,7 +130,7 @@ def language_step(model, batches, _layout, compiled):
 
 
 def gan_step(model, batches, layout, compiled):
-    """Pictures are drawn once for both players, as both have the same noise; ours draws them for each."""
+    """Pictures are drawn once for both players, as ours are."""
     draw, judge = model["generator"], model["discriminator"]
     optimizers = [torch.optim.Adam(player.parameters(), lr=1e-5, betas=(0.5, 0.999)) for player in (judge, draw)]
     real = [(row / 127.5 - 1).contiguous(memory_format=layout) for row in batches["pictures"]]

@@ -54,10 +54,19 @@ impl Network {
 
     /// Runs the network on inputs with these shapes and gives back the plan, which holds the outputs.
     pub fn run(&mut self, inputs: &[(&[usize], Input<'_>)]) -> Result<&Plan, Error> {
+        self.run_as(inputs, Plan::run)
+    }
+
+    /// Lets the plan for inputs of these shapes run them in a way: [`Plan::run`], or a part of it.
+    pub fn run_as(
+        &mut self,
+        inputs: &[(&[usize], Input<'_>)],
+        way: impl FnOnce(&mut Plan, &[Input<'_>]) -> Result<(), Error>,
+    ) -> Result<&Plan, Error> {
         let bindings = self.bindings(&inputs.iter().map(|(shape, _)| *shape).collect::<Vec<_>>())?;
         let data: Vec<_> = inputs.iter().map(|(_, data)| *data).collect();
         let plan = self.plan(&bindings)?;
-        plan.run(&data)?;
+        way(plan, &data)?;
         Ok(plan)
     }
 

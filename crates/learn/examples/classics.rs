@@ -87,6 +87,9 @@ fn language() -> Result<Graph, GraphError> {
     net.finish(&std::iter::once(("loss", loss)).chain(states).collect::<Vec<_>>())
 }
 
+/// Shapes and elements by name.
+type States = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+
 /// One player: a loss, and what it moves.
 struct Player {
     graph: Graph,
@@ -102,7 +105,7 @@ struct Training {
     rate: f32,
     batches: Params,
     /// Outputs that are inputs of the next step.
-    states: BTreeMap<String, Vec<f32>>,
+    states: States,
     taken: usize,
 }
 
@@ -128,20 +131,27 @@ impl Training {
         self.batches.values().next().map_or(0, |tensor| tensor.shape()[0])
     }
 
-    /// A step of each player.
+    /// A step of each player; what the second draws is an input of the first.
     fn step(&mut self) -> Result<Vec<f32>, Box<dyn Error>> {
         let step = self.taken % self.steps();
         self.taken += 1;
         let mut losses = Vec::new();
-        for Player { graph, step: of_player, groups, state } in &mut self.players {
-            let names = graph.inputs().iter().map(|&id| graph.value(id).name.as_str());
-            let inputs =
-                names.map(|name| input(&self.batches, &self.states, name, step)).collect::<Result<Vec<_>, _>>()?;
-            losses.push(of_player.run(&mut self.weights, &inputs)?);
+        if let [_, Player { graph, step: drawing, .. }] = &mut self.players[..] {
+            drawing.run_until(1, &self.weights, &inputs(graph, &self.batches, &self.states, step)?)?;
+            let (shape, drawn) = drawing.output(1)?;
+            self.states.insert("drawn".into(), (shape.to_vec(), drawn.to_vec()));
+        }
+        for (i, Player { graph, step: of_player, groups, state }) in self.players.iter_mut().enumerate() {
+            let inputs = inputs(graph, &self.batches, &self.states, step)?;
+            losses.push(match i {
+                0 => of_player.run(&mut self.weights, &inputs)?,
+                _ => of_player.run_rest(&mut self.weights, &inputs)?,
+            });
             of_player.update(&mut self.weights, &self.optimizer, state, groups, self.rate)?;
             for (i, &id) in graph.outputs().iter().enumerate().skip(1) {
                 let name = graph.value(id).name.replace("next_", "");
-                self.states.insert(name, of_player.output(i)?.1.to_vec());
+                let (shape, values) = of_player.output(i)?;
+                self.states.insert(name, (shape.to_vec(), values.to_vec()));
             }
         }
         Ok(losses)
@@ -151,12 +161,12 @@ impl Training {
     fn profile(&mut self) -> Result<(), Box<dyn Error>> {
         for of in 0..self.players.len() {
             let Player { graph, step, .. } = &mut self.players[of];
-            let shape = |&id: &_| self.batches.get(&graph.value(id).name).map(|tensor| tensor.shape()[1..].to_vec());
-            let shapes = graph.inputs().iter().map(shape).collect::<Option<Vec<_>>>().ok_or("batches are missing")?;
-            let shapes: Vec<_> = shapes.iter().map(Vec::as_slice).collect();
+            let given = inputs(graph, &self.batches, &self.states, 0)?;
+            let shapes: Vec<_> = given.iter().map(|(shape, _)| *shape).collect();
             step.plan(&shapes)?.time_steps();
+            let shapes: Vec<_> = shapes.into_iter().map(<[usize]>::to_vec).collect();
             (0..50).try_for_each(|_| self.step().map(drop))?;
-            let plan = self.players[of].step.plan(&shapes)?;
+            let plan = self.players[of].step.plan(&shapes.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
             let mut sum = 0.0;
             for (work, time) in plan.work().zip(plan.step_times()) {
                 let micros = time.as_secs_f64() * 1e6;
@@ -177,21 +187,25 @@ impl Training {
     }
 }
 
-/// An input of a step: a state if there is one, else a row of the batches.
-fn input<'a>(
+/// The inputs of a step: states where there are some, else rows of the batches.
+fn inputs<'a>(
+    graph: &'a Graph,
     batches: &'a Params,
-    states: &'a BTreeMap<String, Vec<f32>>,
-    name: &str,
+    states: &'a States,
     step: usize,
-) -> Result<(&'a [usize], Input<'a>), Box<dyn Error>> {
-    let tensor = batches.get(name).ok_or_else(|| format!("there are no batches of {name:?}"))?;
-    let shape = &tensor.shape()[1..];
-    if let Some(state) = states.get(name) {
-        return Ok((shape, Input::F32(state)));
-    }
-    let len: usize = shape.iter().product();
-    let row = step * len..(step + 1) * len;
-    Ok((shape, elements(tensor, row).ok_or_else(|| format!("{name:?} is of another type"))?))
+) -> Result<Vec<(&'a [usize], Input<'a>)>, String> {
+    let input = |&id: &_| {
+        let name = &graph.value(id).name;
+        if let Some((shape, state)) = states.get(name) {
+            return Ok((&shape[..], Input::F32(state)));
+        }
+        let tensor = batches.get(name).ok_or_else(|| format!("there are no batches of {name:?}"))?;
+        let shape = &tensor.shape()[1..];
+        let len: usize = shape.iter().product();
+        let row = step * len..(step + 1) * len;
+        Ok((shape, elements(tensor, row).ok_or_else(|| format!("{name:?} is of another type"))?))
+    };
+    graph.inputs().iter().map(input).collect()
 }
 
 fn elements(tensor: &Tensor, row: std::ops::Range<usize>) -> Option<Input<'_>> {

@@ -1,4 +1,4 @@
-//! Airbench: a stack of convolutions made to learn CIFAR-10 in the least time.
+//! Airbench: stacks of convolutions made to learn CIFAR-10 in the least time, each named by the accuracy that its authors reached.
 //!
 //! Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", 2024 (<https://arxiv.org/abs/2404.00498>): a convolution of 2x2 without padding,
 //! then three blocks of two convolutions of 3x3 with batch normalisation and GELU, the first with a maximum pooling, and a maximum over what is
@@ -12,8 +12,10 @@ use crate::imagenet::{normalized, normalized_pictures};
 use crate::init::Init;
 use percept_graph::{Builder, Error, Graph, Params, Tensor, Var, ops};
 
-/// Channels of the three blocks.
-const CHANNELS: [usize; 3] = [64, 256, 256];
+/// Channels of the three blocks of the smaller network.
+pub(crate) const AIRBENCH94: [usize; 3] = [64, 256, 256];
+/// Of the larger (section 4 of the paper).
+pub(crate) const AIRBENCH95: [usize; 3] = [128, 384, 384];
 /// Filters of the first convolution: twice as many as a patch has numbers.
 const STEM: usize = 2 * PATCH;
 /// Numbers of a patch of 2x2 pixels.
@@ -26,10 +28,11 @@ fn block<'b>(x: Var<'b>, name: &str, channels: usize) -> Var<'b> {
     conv(x, 2).batch_norm(&format!("{name}.norm2"), EPSILON).apply(ops::Gelu, &[])
 }
 
-/// The classifier from byte pictures `[N, size, size, 3]` in RGB to `classes` logits; ImageNet's normalisation is part of it.
+/// The classifier from byte pictures `[N, size, size, 3]` in RGB to `classes` logits, of so many channels in its three blocks; ImageNet's normalisation
+/// is part of it.
 ///
 /// ```
-/// let graph = percept_models::airbench::classifier("airbench", 32, 10)?;
+/// let graph = percept_models::airbench::classifier("airbench94", [64, 256, 256], 32, 10)?;
 /// let learned = graph.parameters().filter(|value| !value.name.contains("running"));
 /// let sizes = learned.map(|value| value.ty.concrete().map(|shape| shape.iter().product::<usize>()));
 /// assert_eq!(sizes.sum::<Result<usize, _>>()?, 1_972_802);
@@ -39,10 +42,10 @@ fn block<'b>(x: Var<'b>, name: &str, channels: usize) -> Var<'b> {
 /// # Errors
 ///
 /// If the picture has fewer than 9 pixels a side.
-pub fn classifier(name: &str, size: usize, classes: usize) -> Result<Graph, Error> {
+pub fn classifier(name: &str, channels: [usize; 3], size: usize, classes: usize) -> Result<Graph, Error> {
     let net = Builder::new(name);
     let mut x = normalized_pictures(&net, size)?.conv("stem", STEM, 2, |c| c).apply(ops::Gelu, &[]);
-    for (i, channels) in CHANNELS.into_iter().enumerate() {
+    for (i, channels) in channels.into_iter().enumerate() {
         x = block(x, &format!("block{}", i + 1), channels);
     }
     let features = x.apply(ops::ReduceMax { axes: Some(vec![2, 3]), keepdims: false }, &[]);
@@ -92,8 +95,8 @@ mod tests {
 
     #[test]
     fn pictures_too_small_for_three_halvings_are_an_error() {
-        assert!(classifier("airbench", 9, 10).is_ok());
-        assert!(classifier("airbench", 8, 10).is_err());
+        assert!(classifier("airbench94", AIRBENCH94, 9, 10).is_ok());
+        assert!(classifier("airbench94", AIRBENCH94, 8, 10).is_err());
     }
 
     /// By the engine: what the first convolution says varies by 1, and by nothing together; then come the opposites.

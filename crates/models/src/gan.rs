@@ -12,7 +12,7 @@
 //! the class's vector and the last map is added to the verdict (Miyato and Koyama, "cGANs with Projection Discriminator", ICLR 2018,
 //! arXiv:1802.05637). Different: the last map is not summed over its positions, since the verdict is not either.
 //!
-//! Both losses are graphs over the same parameters, whose names begin with `generator.` and `discriminator.`. One step of each player:
+//! Both losses are graphs over the same parameters, whose names begin with `generator.` and `discriminator.`. A step of both, for which pictures are drawn once:
 //!
 //! ```
 //! use percept_engine::{Input, Settings};
@@ -24,28 +24,29 @@
 //!
 //! let gan = Gan { size: 8, channels: 1, classes: 2, noise: 4, width: 4 };
 //! let losses = [gan.discriminator_loss()?, gan.generator_loss()?];
-//! let params = initialize_with(&losses[0], 0, first_value)?;
+//! let params = initialize_with(&losses[1], 0, first_value)?;
 //! let mut weights = Weights::new(&[&losses[0], &losses[1]], &params, BatchNorm::Batch { momentum: 0.9 }, |_| true)?;
+//! let player = |loss, name: &str| Step::new(loss, &weights, |weight| weight.starts_with(name), Settings::detect()?);
+//! let (mut judge, mut draw) = (player(&losses[0], DISCRIMINATOR)?, player(&losses[1], GENERATOR)?);
 //! let mut spectral = Spectral::new(&losses[0], &weights, 0)?;
 //! let adam = Optimizer::Adam { beta1: 0.5, beta2: 0.999, epsilon: 1e-8 };
 //! let groups = Group::of_slices(weights.slices(), 1.0, 0.0, |_| false);
-//! let (pictures, noise) = ([128; 16 * 64], Init::Normal(1.0).draw(0, "noise", &[16, 4]));
+//! let of = |name: &str| weights.slices().iter().zip(&groups).filter(|(slice, _)| slice.name.starts_with(name)).map(|(_, group)| group.clone()).collect();
+//! let groups: [Vec<Group>; 2] = [of(DISCRIMINATOR), of(GENERATOR)];
+//! let (real, noise) = ([128; 16 * 64], Init::Normal(1.0).draw(0, "noise", &[16, 4]));
 //! let classes: Vec<i64> = (0..16).map(|i| i % 2).collect();
+//! let class = (&[16][..], Input::I64(&classes));
+//!
 //! spectral.advance(&weights.parameters);
-//! for (loss, player) in losses.iter().zip([DISCRIMINATOR, GENERATOR]) {
-//!     let mut step = Step::new(loss, &weights, |name| name.starts_with(player), Settings::detect()?)?;
-//!     let mut inputs = vec![(&[16, 4, 1, 1][..], Input::F32(&noise)), (&[16], Input::I64(&classes))];
-//!     if player == DISCRIMINATOR {
-//!         inputs.push((&[16, 1, 8, 8], Input::U8(&pictures)));
-//!     }
-//!     inputs.extend(spectral.inputs());
-//!     let value = step.run(&mut weights, &inputs)?;
-//!     assert!(value > 0.0 && value < 3.0);
-//!     let of_player = weights.slices().iter().zip(&groups).filter(|(slice, _)| slice.name.starts_with(player));
-//!     let groups: Vec<Group> = of_player.map(|(_, group)| group.clone()).collect();
-//!     let mut state = State::new(&adam, weights.parameters.len());
-//!     step.update(&mut weights, &adam, &mut state, &groups, 2e-4)?;
-//! }
+//! let asked: Vec<_> = [(&[16, 4, 1, 1][..], Input::F32(&noise)), class].into_iter().chain(spectral.inputs()).collect();
+//! draw.run_until(1, &weights, &asked)?;
+//! let (shape, drawn) = draw.output(1)?;
+//! let shown: Vec<_> = [class, (shape, Input::U8(&real)), (shape, Input::F32(drawn))].into_iter().chain(spectral.inputs()).collect();
+//! let judged = judge.run(&mut weights, &shown)?;
+//! judge.update(&mut weights, &adam, &mut State::new(&adam, weights.parameters.len()), &groups[0], 2e-4)?;
+//! let drew = draw.run_rest(&mut weights, &asked)?;
+//! draw.update(&mut weights, &adam, &mut State::new(&adam, weights.parameters.len()), &groups[1], 2e-4)?;
+//! assert!(judged > 0.0 && judged < 3.0 && drew > 0.0 && drew < 3.0);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -103,40 +104,47 @@ impl Gan {
         net.finish(&[("pictures", pictures)])
     }
 
-    /// What the discriminator minimises, from the generator's inputs, byte `pictures` of these classes, `u8[N, channels, size, size]`, and, if there are classes,
-    /// the directions of its weights: the cross-entropy of telling the real from the drawn.
+    /// What the discriminator minimises: the cross-entropy of telling the real from the drawn. Its inputs are, if there are classes, `class`, `i64[N]`;
+    /// byte `pictures` of these classes, `u8[N, channels, size, size]`, and `drawn` ones from −1 to 1, `f32` of that shape; and, if there are classes, the
+    /// directions of its weights.
     ///
     /// # Errors
     /// As [`Gan::generator`].
     pub fn discriminator_loss(&self) -> Result<Graph, Error> {
         let net = Builder::new("discriminator_loss");
-        let asked = self.asked(&net);
+        let class = self.class(&net);
         let shape: [Dim; 4] = ["N".into(), self.channels.into(), self.size.into(), self.size.into()];
-        let bytes = net.input("pictures", DType::U8, shape).cast(DType::F32);
+        let bytes = net.input("pictures", DType::U8, shape.clone()).cast(DType::F32);
+        let drawn = net.input("drawn", DType::F32, shape);
         let [half, one] = [127.5, 1.0].map(|value| net.constant(Tensor::scalar(value)));
-        let judge = self.judge(&net, asked.class)?;
-        let real = judge(bytes / half - one);
-        let drawn = judge(self.draw(&net, &asked)?);
+        let judge = self.judge(&net, class)?;
+        let (real, drawn) = (judge(bytes / half - one), judge(drawn));
         net.finish(&[("loss", mistaken(real.apply(ops::Neg {}, &[])) + mistaken(drawn))])
     }
 
     /// What the generator minimises, from its inputs and, if there are classes, the directions of the discriminator's weights: how sure the discriminator is that what it drew
-    /// is not real (the non-saturating loss of Goodfellow et al., "Generative Adversarial Nets", NIPS 2014).
+    /// is not real (the non-saturating loss of Goodfellow et al., "Generative Adversarial Nets", NIPS 2014). The second output is what it `drew`, for the
+    /// discriminator to learn from before it judges.
     ///
     /// # Errors
     /// As [`Gan::generator`].
     pub fn generator_loss(&self) -> Result<Graph, Error> {
         let net = Builder::new("generator_loss");
         let asked = self.asked(&net);
-        let verdict = self.judge(&net, asked.class)?(self.draw(&net, &asked)?);
-        net.finish(&[("loss", mistaken(verdict.apply(ops::Neg {}, &[])))])
+        let drew = self.draw(&net, &asked)?;
+        let verdict = self.judge(&net, asked.class)?(drew);
+        net.finish(&[("loss", mistaken(verdict.apply(ops::Neg {}, &[]))), ("drew", drew)])
     }
 
     fn asked<'b>(&self, net: &'b Builder) -> Asked<'b> {
         Asked {
             noise: net.input("noise", DType::F32, ["N".into(), self.noise.into(), 1.into(), 1.into()]),
-            class: (self.classes > 0).then(|| net.input("class", DType::I64, ["N".into()])),
+            class: self.class(net),
         }
+    }
+
+    fn class<'b>(&self, net: &'b Builder) -> Option<Var<'b>> {
+        (self.classes > 0).then(|| net.input("class", DType::I64, ["N".into()]))
     }
 
     /// The channels of a picture halved so often.

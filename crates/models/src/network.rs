@@ -16,7 +16,7 @@ enum Table {
     LeNet,
     AlexNet,
     ResNet(Depth),
-    Airbench,
+    Airbench([usize; 3]),
     MobileNetV2,
     EfficientNet(Scale),
 }
@@ -44,13 +44,14 @@ const fn network(name: &'static str, size: usize, table: Table) -> Network {
 }
 
 /// All networks, the oldest family first and the smallest of each first.
-pub const NETWORKS: [Network; 12] = [
+pub const NETWORKS: [Network; 13] = [
     network("mlp", 28, Table::Mlp),
     network("lenet", 28, Table::LeNet),
     network("alexnet", 32, Table::AlexNet),
     network("resnet20", 32, Table::ResNet(Depth::RESNET20)),
     network("resnet56", 32, Table::ResNet(Depth::RESNET56)),
-    network("airbench", 32, Table::Airbench),
+    network("airbench94", 32, Table::Airbench(airbench::AIRBENCH94)),
+    network("airbench95", 32, Table::Airbench(airbench::AIRBENCH95)),
     network("resnet18", 224, Table::ResNet(Depth::RESNET18)),
     network("resnet34", 224, Table::ResNet(Depth::RESNET34)),
     network("mobilenetv2", 224, Table::MobileNetV2),
@@ -88,14 +89,14 @@ impl Network {
     /// As there.
     pub fn initialize(&self, graph: &Graph, seed: u64) -> Result<Params, Error> {
         match self.table {
-            Table::Airbench => initialize_with(graph, seed, airbench::first_value),
+            Table::Airbench(_) => initialize_with(graph, seed, airbench::first_value),
             _ => initialize(graph, seed),
         }
     }
 
     /// Whether its first convolution is to begin with [`airbench::begin_with`].
     pub fn whitens(&self) -> bool {
-        self.table == Table::Airbench
+        matches!(self.table, Table::Airbench(_))
     }
 
     /// The classifier from byte pictures `[N, size, size, 3]` in RGB to `logits`, `[N, classes]`.
@@ -115,7 +116,7 @@ impl Network {
         match self.table {
             Table::Mlp => mlp::classifier(self.name, size, classes),
             Table::LeNet => lenet::classifier(self.name, size, classes),
-            Table::Airbench => airbench::classifier(self.name, size, classes),
+            Table::Airbench(channels) => airbench::classifier(self.name, channels, size, classes),
             Table::AlexNet => alexnet::classifier(self.name, size, classes),
             Table::ResNet(depth) => resnet::classifier(self.name, depth, size, classes),
             Table::MobileNetV2 => mobilenet::classifier(self.name, size, classes),

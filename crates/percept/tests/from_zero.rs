@@ -16,7 +16,7 @@ fn airbench_begins_with_filters_of_the_photos_and_their_negatives() {
     photos(root);
     let mut plan = CONFIG.to_string();
     for (from, to) in [
-        ("\"lenet\"", "\"airbench\""),
+        ("\"lenet\"", "\"airbench94\""),
         ("size = 28", "size = 32"),
         ("refit = true", "refit = false"),
         ("epochs = 30", "epochs = 1"),

@@ -14,6 +14,15 @@ use std::collections::BTreeSet;
 /// Floats between slots, and between the scratch memories of threads.
 pub(super) const GAP: usize = if cfg!(percept_asan) { 64 } else { 0 };
 
+/// The slots that steps write.
+pub(super) fn written(steps: &[Step]) -> BTreeSet<usize> {
+    steps.iter().flat_map(slots).collect()
+}
+
+fn slots(step: &Step) -> impl Iterator<Item = usize> {
+    step.kernel.writes().into_iter().chain([step.output])
+}
+
 /// Leaves to a step what it names, without what was in it.
 pub(super) fn around(memory: &Memory<'_>, step: &Step, written: &mut BTreeSet<usize>) {
     if cfg!(debug_assertions) {
@@ -28,7 +37,7 @@ pub(super) fn around(memory: &Memory<'_>, step: &Step, written: &mut BTreeSet<us
         Place::Slot(slot) => Some(slot),
         _ => None,
     });
-    for slot in read.chain(step.kernel.writes()).chain([step.output]) {
+    for slot in read.chain(slots(step)) {
         let (offset, len) = memory.slots[slot];
         forbid(memory.arena.0.wrapping_add(offset), len, false);
     }
@@ -40,8 +49,7 @@ pub(super) fn around(memory: &Memory<'_>, step: &Step, written: &mut BTreeSet<us
 
 /// Several steps may write parts of one slot, so `written` says which slots hold something already.
 fn forget(memory: &Memory<'_>, step: &Step, written: &mut BTreeSet<usize>) {
-    let slots = step.kernel.writes().into_iter().chain([step.output]);
-    for out in slots.filter(|&slot| written.insert(slot)).map(|slot| memory.write(slot)) {
+    for out in slots(step).filter(|&slot| written.insert(slot)).map(|slot| memory.write(slot)) {
         // SAFETY: no task of the step runs yet.
         unsafe { out.slice_mut(0..out.len()) }.fill(f32::NAN);
     }

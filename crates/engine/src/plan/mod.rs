@@ -37,8 +37,7 @@ use fence::GAP;
 use lower::Lower;
 use memory::Memory;
 use percept_graph::{DType, Graph, Params};
-use std::collections::BTreeSet;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use step::{Place, Step};
@@ -92,6 +91,8 @@ pub struct Plan {
     /// Plans for parts of the batch, instead of steps.
     parts: Vec<batches::Part>,
     times: Option<Vec<Duration>>,
+    /// Steps that ran before it stopped on its way.
+    stopped: Option<usize>,
 }
 
 struct InputSpec {
@@ -179,12 +180,39 @@ impl Plan {
             settings: settings.clone(),
             parts: Vec::new(),
             times: None,
+            stopped: None,
         })
     }
 
     /// Runs the network; an error if an input has another type or size than the plan was made for, a label is no class, or an integer names an
     /// entry that a table does not have.
     pub fn run(&mut self, inputs: &[Input<'_>]) -> Result<(), Error> {
+        self.stopped = None;
+        self.run_steps(0..self.steps.len(), inputs)
+    }
+
+    /// Runs the steps up to those that make the `i`th output; [`run_rest`](Self::run_rest) runs the others. An error as of [`run`](Self::run), or
+    /// if the plan runs in parts, as none does that has an output without a row for each picture.
+    pub fn run_until(&mut self, i: usize, inputs: &[Input<'_>]) -> Result<(), Error> {
+        if !self.parts.is_empty() {
+            return Err(Error::Setting("a plan that runs in parts cannot stop on its way".into()));
+        }
+        let slot = self.outputs[i].slot;
+        let writes = |step: &Step| step.output == slot || step.kernel.writes().contains(&slot);
+        let steps = self.steps.iter().rposition(writes).map_or(0, |last| last + 1);
+        self.run_steps(0..steps, inputs)?;
+        self.stopped = Some(steps);
+        Ok(())
+    }
+
+    /// Goes on where [`run_until`](Self::run_until) stopped: inputs that were not read before may have changed. An error as of it, or if it did not stop.
+    pub fn run_rest(&mut self, inputs: &[Input<'_>]) -> Result<(), Error> {
+        let before = self.stopped.take();
+        let before = before.ok_or_else(|| Error::Setting("a plan that did not stop on its way cannot go on".into()))?;
+        self.run_steps(before..self.steps.len(), inputs)
+    }
+
+    fn run_steps(&mut self, range: Range<usize>, inputs: &[Input<'_>]) -> Result<(), Error> {
         if inputs.len() != self.inputs.len() {
             let name = self.inputs.get(inputs.len()).map_or("", |spec| &spec.name);
             let reason = format!("{} inputs are given, {} are needed", inputs.len(), self.inputs.len());
@@ -217,8 +245,9 @@ impl Plan {
             scratch: (self.scratch.as_mut_ptr(), scratch_floats),
             scratch_len: self.scratch_len,
         };
-        let mut written = BTreeSet::new();
-        for (i, step) in self.steps.iter_mut().enumerate() {
+        let (before, rest) = self.steps.split_at_mut(range.start);
+        let mut written = fence::written(before);
+        for (i, step) in rest[..range.len()].iter_mut().enumerate() {
             fence::around(&memory, step, &mut written);
             let begin = self.times.is_some().then(Instant::now);
             let ran = step.run(&memory, &self.settings.pool, self.settings.isa);
@@ -227,7 +256,7 @@ impl Plan {
                 return Err(Error::Node { node: step.node.clone(), op: step.op, reason });
             }
             if let (Some(times), Some(begin)) = (&mut self.times, begin) {
-                times[i] = begin.elapsed();
+                times[range.start + i] = begin.elapsed();
             }
         }
         fence::open(&memory);

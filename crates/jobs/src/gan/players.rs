@@ -47,7 +47,7 @@ pub(super) struct Players {
 impl Players {
     pub(super) fn new(gan: Gan, batch: usize, seed: u64, settings: &Settings) -> Result<Self> {
         let losses = [gan.discriminator_loss()?, gan.generator_loss()?];
-        let params = initialize_with(&losses[0], seed, first_value)?;
+        let params = initialize_with(&losses[1], seed, first_value)?;
         let statistics = BatchNorm::Batch { momentum: MOMENTUM };
         let weights = Weights::new(&[&losses[0], &losses[1]], &params, statistics, |_| true)?;
         let step = |loss, player: &str| Step::new(loss, &weights, |name| name.starts_with(player), settings.clone());
@@ -68,29 +68,31 @@ impl Players {
         self.state.step
     }
 
-    /// A step of the discriminator, then one of the generator: the losses of both. What is drawn depends on the seed and the
-    /// number of the step alone.
+    /// A step of the discriminator, then one of the generator, for which pictures are drawn once: the losses of both. What is drawn depends on the seed
+    /// and the number of the step alone.
     pub(super) fn step(&mut self, pictures: &Pictures) -> Result<[f32; 2]> {
         let step = self.taken();
         let place = mixed(self.seed, step);
         let (classes, real) = pictures.batch((0..self.batch as u64).map(|i| mixed(place, i)));
-        let (batch, side) = (self.batch, self.gan.size);
-        let shape = [batch, self.gan.channels, side, side];
-        let (noise_shape, classes_shape) = ([batch, self.gan.noise, 1, 1], [batch]);
+        let (noise_shape, classes_shape) = ([self.batch, self.gan.noise, 1, 1], [self.batch]);
+        let noise = noise(self.seed, &format!("noise.{step}"), [self.batch, self.gan.noise]);
+        let class = (self.gan.classes > 0).then_some((&classes_shape[..], Input::I64(&classes)));
         self.spectral.advance(&self.weights.parameters);
-        let mut losses = [0.0; 2];
-        for (player, loss) in losses.iter_mut().enumerate() {
-            // Both have taken as many steps, and each moves its own part of the state.
-            self.state.step = step;
-            let noise = noise(self.seed, &format!("noise.{step}.{player}"), [batch, self.gan.noise]);
-            let mut inputs = vec![(&noise_shape[..], Input::F32(&noise))];
-            inputs.extend((self.gan.classes > 0).then_some((&classes_shape[..], Input::I64(&classes))));
-            inputs.extend((player == 0).then_some((&shape[..], Input::U8(&real))));
-            inputs.extend(self.spectral.inputs());
-            *loss = self.steps[player].run(&mut self.weights, &inputs)?;
-            let rate = if player == 0 && self.gan.classes > 0 { FASTER } else { RATE };
-            self.steps[player].update(&mut self.weights, &ADAM, &mut self.state, &self.groups[player], rate)?;
-        }
+        let given = [(&noise_shape[..], Input::F32(&noise))].into_iter().chain(class);
+        let asked: Vec<_> = given.chain(self.spectral.inputs()).collect();
+        let Self { steps: [discriminator, generator], weights, state, groups, .. } = self;
+        generator.run_until(1, weights, &asked)?;
+        let (shape, drawn) = generator.output(1)?;
+        let pictures = [(shape, Input::U8(&real)), (shape, Input::F32(drawn))];
+        let shown: Vec<_> = class.into_iter().chain(pictures).chain(self.spectral.inputs()).collect();
+        let judged = discriminator.run(weights, &shown)?;
+        let rate = if class.is_some() { FASTER } else { RATE };
+        discriminator.update(weights, &ADAM, state, &groups[0], rate)?;
+        let drew = generator.run_rest(weights, &asked)?;
+        // Both have taken as many steps, and each moves its own part of the state.
+        state.step = step;
+        generator.update(weights, &ADAM, state, &groups[1], RATE)?;
+        let losses = [judged, drew];
         if losses.iter().all(|loss| loss.is_finite()) {
             let [parameters, running] = &mut self.means;
             average(parameters, &self.weights.parameters, KEEP, step + 1)?;

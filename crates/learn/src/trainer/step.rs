@@ -73,6 +73,37 @@ impl Step {
     /// # Errors
     /// Inputs or weights that do not fit the network, or no rows at all, whose mean loss and statistics would not be numbers.
     pub fn run(&mut self, weights: &mut Weights, inputs: &[(&[usize], Input<'_>)]) -> Result<f32> {
+        self.run_as(weights, inputs, Plan::run)?;
+        self.results(weights)
+    }
+
+    /// Begins a run: computes the `i`th output of the graph, and leaves to [`Step::run_rest`] what comes after it. Meanwhile parameters may move that have
+    /// no part in that output, as those of a discriminator do between a generator's drawing and its verdict.
+    ///
+    /// # Errors
+    /// As [`Step::run`], or an output that the graph does not have.
+    pub fn run_until(&mut self, i: usize, weights: &Weights, inputs: &[(&[usize], Input<'_>)]) -> Result<()> {
+        if i > self.others {
+            return Err(Error::Network(format!("there is no output {i}")));
+        }
+        self.run_as(weights, inputs, |plan, data| plan.run_until(i, data))
+    }
+
+    /// Ends a run that [`Step::run_until`] began on the same inputs, and gives back the loss.
+    ///
+    /// # Errors
+    /// As [`Step::run`], or if no run was begun on inputs of these shapes.
+    pub fn run_rest(&mut self, weights: &mut Weights, inputs: &[(&[usize], Input<'_>)]) -> Result<f32> {
+        self.run_as(weights, inputs, Plan::run_rest)?;
+        self.results(weights)
+    }
+
+    fn run_as(
+        &mut self,
+        weights: &Weights,
+        inputs: &[(&[usize], Input<'_>)],
+        way: impl FnOnce(&mut Plan, &[Input<'_>]) -> std::result::Result<(), percept_engine::Error>,
+    ) -> Result<()> {
         Error::check_size("inputs", inputs.len(), self.inputs)?;
         Error::check_size("parameters", weights.parameters.len(), self.lens[0])?;
         Error::check_size("gradients", weights.gradients.len(), self.lens[0])?;
@@ -88,8 +119,13 @@ impl Step {
         let slices = self.reads.iter().map(|slice| (slice, &weights.parameters));
         let slices = slices.chain(self.moves.iter().map(|slice| (slice, &weights.running)));
         all.extend(slices.map(|(slice, from)| (&slice.shape[..], Input::F32(&from[slice.range.clone()]))));
-        let plan = self.network.run(&all)?;
-        let loss = plan.output(0).1[0];
+        self.network.run_as(&all, way)?;
+        Ok(())
+    }
+
+    /// The loss of the last run; gradients and running statistics go where the weights have them.
+    fn results(&self, weights: &mut Weights) -> Result<f32> {
+        let plan = self.network.last().ok_or_else(|| Error::Network("it was not run".into()))?;
         let first = 1 + self.others;
         for (i, range) in self.gives.iter().enumerate() {
             weights.gradients[range.clone()].copy_from_slice(plan.output(first + i).1);
@@ -97,7 +133,7 @@ impl Step {
         for (i, slice) in self.moves.iter().enumerate() {
             weights.running[slice.range.clone()].copy_from_slice(plan.output(first + self.gives.len() + i).1);
         }
-        Ok(loss)
+        Ok(plan.output(0).1[0])
     }
 
     /// The same for a network of [`with_losses`](super::with_losses): pictures of this shape, and lists of targets with a row for each picture.

@@ -25,7 +25,7 @@ pub(crate) struct Bench {
     /// The model, an ONNX file
     #[arg(required_unless_present = "network", conflicts_with = "network")]
     pub(crate) model: Option<PathBuf>,
-    /// Measure this network with fresh weights instead: mlp, lenet, alexnet, resnet20, resnet56, airbench, resnet18, resnet34,
+    /// Measure this network with fresh weights instead: mlp, lenet, alexnet, resnet20, resnet56, airbench94, airbench95, resnet18, resnet34,
     /// mobilenetv2 or efficientnet-lite0, 1, 2
     #[arg(long, value_name = "NAME")]
     pub(crate) network: Option<String>,

@@ -50,7 +50,7 @@ pub(crate) struct Train {
     /// The pretrained network: a name from `percept backbone list`, or an ONNX file
     #[arg(long, default_value = "efficientnet-lite0", value_name = "NAME|FILE")]
     pub(crate) backbone: String,
-    /// Train this network instead, from zero: mlp, lenet, alexnet, resnet20, resnet56, airbench, resnet18, resnet34,
+    /// Train this network instead, from zero: mlp, lenet, alexnet, resnet20, resnet56, airbench94, airbench95, resnet18, resnet34,
     /// mobilenetv2 or efficientnet-lite0, 1, 2
     #[arg(long, value_name = "NAME", requires = "from_scratch", conflicts_with = "backbone")]
     pub(crate) network: Option<String>,
