@@ -184,7 +184,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         };
         report(format!("multiply per channel {pixels}×{channels}"), flop, 8.0 * flop, Box::new(run));
         let (x, mut y) = (values(pixels * channels), AlignedBuf::zeroed(pixels * channels));
-        let run = move || transpose(isa, [channels, pixels], &x, 0..pixels, &mut y);
+        let run = move || transpose(isa, [channels, pixels], &x, 0..pixels, &mut y, channels);
         report(format!("transpose {pixels}×{channels}"), 0.0, 8.0 * flop, Box::new(run));
     }
     Ok(())

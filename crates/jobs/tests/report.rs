@@ -161,7 +161,7 @@ fn a_network_from_zero_owes_nothing_to_a_licence() {
     };
     let never =
         ["none: trained", "slightly optimistic", "regularisation", "Classifier on top", "logistic", "licence of"];
-    all_say(&scratch, &["random weights", "98.0%", "flatters the stated probabilities"], &never);
+    all_say(&scratch, &["began from zero, without weights", "98.0%", "flatters the stated probabilities"], &never);
     assert!(!scratch.model_card().unwrap().contains("license:"));
 }
 

@@ -6,7 +6,7 @@ use percept_engine::reference::{self, Array};
 use percept_engine::simd::Isa;
 use percept_engine::{Input, Network, Settings};
 use percept_graph::ops::{self, Coordinates, Direction, Extent, Interpolation, LossKind, PadMode, Padding, Rounding};
-use percept_graph::{DType, Graph, Op, Params, TensorType};
+use percept_graph::{DType, Graph, Op, Params, TensorType, ValueId};
 use percept_learn::gradient::gradients;
 use std::collections::BTreeSet;
 
@@ -396,11 +396,59 @@ fn few_pixels_of_many_channels_have_right_gradients() {
         y = graph.add(ops::Clip { min: 0.0, max: 6.0 }, &[y]).unwrap();
         trained.extend([weight, norms[0], norms[1]]);
     }
-    let weights = input(&mut graph, "weights", &pixels);
+    trained.push(x);
+    slopes_agree(graph, y, &trained);
+}
+
+/// A first convolution of a few channels, whose maps lie as planes where vectors are long enough, and what follows it.
+#[test]
+fn maps_of_a_few_channels_have_right_gradients() {
+    let mut graph = Graph::new("planes");
+    let input = |graph: &mut Graph, name: &str, shape: &[usize]| {
+        graph.add_input(name, TensorType::new(DType::F32, shape.iter().map(|&n| n.into()))).unwrap()
+    };
+    let x = input(&mut graph, "x", &[3, 2, 19, 22]);
+    let first =
+        ["weight1", "bias1"].map(|name| input(&mut graph, name, if name == "bias1" { &[6] } else { &[6, 2, 5, 5] }));
+    let second = input(&mut graph, "weight2", &[20, 6, 3, 3]);
+    let conv1 = conv([1, 1], [1, 1], Padding::Explicit(vec![2; 4]), 1);
+    let y = graph.add(conv1, &[x, first[0], first[1]]).unwrap();
+    let y = graph.add(ops::Relu {}, &[y]).unwrap();
+    let (two, padding) = (vec![2, 2], Padding::Explicit(vec![0; 4]));
+    let pool =
+        ops::MaxPool { kernel_shape: two.clone(), strides: two, dilations: vec![1, 1], padding, ceil_mode: false };
+    let y = graph.add(pool, &[y]).unwrap();
+    let y = graph.add(conv([1, 1], [1, 1], Padding::Explicit(vec![0; 4]), 1), &[y, second]).unwrap();
+    slopes_agree(graph, y, &[first[0], first[1], second, x]);
+}
+
+/// Strides larger than 1 on the way back, of channels that fill vectors, and of pads that are not alike.
+#[test]
+fn strided_convolutions_have_right_gradients() {
+    for (kernel, stride, pads) in
+        [([4, 4], [2, 2], [1, 1, 1, 1]), ([3, 2], [2, 3], [0, 1, 1, 0]), ([3, 3], [3, 1], [2, 1, 2, 1])]
+    {
+        let mut graph = Graph::new("strides");
+        let mut input = |name: &str, shape: &[usize]| {
+            graph.add_input(name, TensorType::new(DType::F32, shape.iter().map(|&n| n.into()))).unwrap()
+        };
+        let (x, weight) = (input("x", &[2, 33, 11, 13]), input("weight", &[18, 33, kernel[0], kernel[1]]));
+        let back = input("back", &[18, 35, kernel[0], kernel[1]]);
+        let op = conv(stride, [1, 1], Padding::Explicit(pads.to_vec()), 1);
+        let y = graph.add(op.clone(), &[x, weight]).unwrap();
+        let wide = ops::ConvTranspose::new_2d(stride[0], 0);
+        let wide = ops::ConvTranspose { strides: stride.to_vec(), padding: Padding::Explicit(pads.to_vec()), ..wide };
+        let y = graph.add(wide, &[y, back]).unwrap();
+        slopes_agree(graph, y, &[x, weight, back]);
+    }
+}
+
+/// Compares the gradients of a weighted mean of `y` with those of the reference on every instruction set.
+fn slopes_agree(mut graph: Graph, y: ValueId, trained: &[ValueId]) {
+    let weights = graph.add_input("weights", graph.value(y).ty.clone()).unwrap();
     let product = graph.add(ops::Mul, &[y, weights]).unwrap();
     let loss = graph.add(ops::ReduceMean { axes: None, keepdims: false }, &[product]).unwrap();
-    trained.push(x);
-    let slopes = gradients(&mut graph, loss, &trained).unwrap();
+    let slopes = gradients(&mut graph, loss, trained).unwrap();
     graph.set_outputs(slopes.into_iter().map(|slope| slope.expect("the loss depends on all")).collect::<Vec<_>>());
     let mut random = Random(3);
     let mut inputs = Vec::new();
@@ -411,7 +459,8 @@ fn few_pixels_of_many_channels_have_right_gradients() {
         array.data.iter_mut().for_each(|x| *x = f64::from(*x as f32));
         inputs.push(array);
     }
-    Isa::available().into_iter().for_each(|isa| compare(&graph, &inputs, isa, "block"));
+    let name = graph.name.clone();
+    Isa::available().into_iter().for_each(|isa| compare(&graph, &inputs, isa, &name));
 }
 
 fn run(graph: &Graph, inputs: &[Array], isa: Isa, threads: usize) -> Vec<Vec<f32>> {

@@ -30,22 +30,27 @@
 //! let (mut judge, mut draw) = (player(&losses[0], DISCRIMINATOR)?, player(&losses[1], GENERATOR)?);
 //! let mut spectral = Spectral::new(&losses[0], &weights, 0)?;
 //! let adam = Optimizer::Adam { beta1: 0.5, beta2: 0.999, epsilon: 1e-8 };
-//! let groups = Group::of_slices(weights.slices(), 1.0, 0.0, |_| false);
-//! let of = |name: &str| weights.slices().iter().zip(&groups).filter(|(slice, _)| slice.name.starts_with(name)).map(|(_, group)| group.clone()).collect();
-//! let groups: [Vec<Group>; 2] = [of(DISCRIMINATOR), of(GENERATOR)];
+//! let groups = [DISCRIMINATOR, GENERATOR].map(|name| {
+//!     let own: Vec<_> = weights.slices().iter().filter(|slice| slice.name.starts_with(name)).cloned().collect();
+//!     Group::of_slices(&own, 1.0, 0.0, |_| false)
+//! });
+//! let mut state = State::new(&adam, weights.parameters.len());
 //! let (real, noise) = ([128; 16 * 64], Init::Normal(1.0).draw(0, "noise", &[16, 4]));
 //! let classes: Vec<i64> = (0..16).map(|i| i % 2).collect();
 //! let class = (&[16][..], Input::I64(&classes));
 //!
 //! spectral.advance(&weights.parameters);
-//! let asked: Vec<_> = [(&[16, 4, 1, 1][..], Input::F32(&noise)), class].into_iter().chain(spectral.inputs()).collect();
+//! let given = [(&[16, 4, 1, 1][..], Input::F32(&noise)), class];
+//! let asked: Vec<_> = given.into_iter().chain(spectral.inputs()).collect();
 //! draw.run_until(1, &weights, &asked)?;
 //! let (shape, drawn) = draw.output(1)?;
-//! let shown: Vec<_> = [class, (shape, Input::U8(&real)), (shape, Input::F32(drawn))].into_iter().chain(spectral.inputs()).collect();
+//! let given = [class, (shape, Input::U8(&real)), (shape, Input::F32(drawn))];
+//! let shown: Vec<_> = given.into_iter().chain(spectral.inputs()).collect();
 //! let judged = judge.run(&mut weights, &shown)?;
-//! judge.update(&mut weights, &adam, &mut State::new(&adam, weights.parameters.len()), &groups[0], 2e-4)?;
+//! judge.update(&mut weights, &adam, &mut state, &groups[0], 2e-4)?;
 //! let drew = draw.run_rest(&mut weights, &asked)?;
-//! draw.update(&mut weights, &adam, &mut State::new(&adam, weights.parameters.len()), &groups[1], 2e-4)?;
+//! state.step = 0;
+//! draw.update(&mut weights, &adam, &mut state, &groups[1], 2e-4)?;
 //! assert!(judged > 0.0 && judged < 3.0 && drew > 0.0 && drew < 3.0);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

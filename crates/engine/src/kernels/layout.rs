@@ -59,19 +59,20 @@ impl Kernel for Normalize<'_> {
 
 /// Writes `rows` of the transpose of `x[m×n]`: NCHW to NHWC for a picture of m channels and n pixels, and back with the two exchanged.
 ///
-/// `y` holds just these rows, `rows.len()` × m.
+/// `y` holds just these rows, which are `row` apart, m at least.
 ///
 /// ```
 /// use percept_engine::{kernels::transpose, simd::Isa};
 /// let mut y = [0.0; 4];
-/// transpose(Isa::SCALAR, [2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 1..3, &mut y);
+/// transpose(Isa::SCALAR, [2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 1..3, &mut y, 2);
 /// assert_eq!(y, [2.0, 5.0, 3.0, 6.0]);
 /// ```
-pub fn transpose(isa: Isa, [m, n]: [usize; 2], x: &[f32], rows: Range<usize>, y: &mut [f32]) {
+pub fn transpose(isa: Isa, [m, n]: [usize; 2], x: &[f32], rows: Range<usize>, y: &mut [f32], row: usize) {
     check_range(&rows, n, "rows");
     assert_eq!(x.len(), m * n, "x");
-    assert_eq!(y.len(), rows.len() * m, "y");
+    assert!(y.len() == rows.len() * row && row >= m, "y");
     match m {
+        _ if row > m => Block { x: &x[rows.start..], row: n, counts: [m, rows.len()], y, y_row: row }.run_on(isa),
         2 => interleave::<2>(n, x, rows, y),
         3 => interleave::<3>(n, x, rows, y),
         4 => interleave::<4>(n, x, rows, y),

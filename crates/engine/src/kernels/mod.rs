@@ -15,6 +15,7 @@
 //! | [`winograd`] | 3×3 convolutions of stride 1, with fewer multiplications | tiles of the output | panels |
 //! | [`winograd_patches`], [`winograd_products`] | the same in two parts | tiles of the output | –; panels |
 //! | [`conv_pool`] | convolution → max pooling, depth first | output rows `n·oh` | – |
+//! | [`planar`] | a convolution of a few channels, as planes | pictures | – |
 //! | [`depthwise`] | one filter a channel | output rows `n·oh` | channels (multiples of 16 are best) |
 //! | [`bottleneck`] | expand → depthwise → project, depth first | output rows `n·oh` | – |
 //! | [`bottleneck_middle`], [`bottleneck_project`] | the same in two parts | panels of channels in the middle; output pixels | –; panels |
@@ -43,9 +44,11 @@ mod elementwise;
 mod epilogue;
 mod gemm;
 pub mod gradient;
+mod halves;
 mod layout;
 mod norm;
 mod packed;
+mod planar;
 mod pool;
 pub(crate) mod recurrent;
 mod tile;
@@ -61,6 +64,7 @@ pub use gemm::{Gemm, gemm, gemm_add, gemm_whole};
 pub use layout::{normalize_u8, transpose};
 pub use norm::{LayerNorm, layer_norm, layer_norm_grad};
 pub use packed::{Axis, Layout, PackedB, Panel};
+pub use planar::{Planar, planar};
 pub use pool::{Pool, PoolKind, pool};
 pub use winograd::{Winograd, WinogradPanel, WinogradWeights, winograd, winograd_patches, winograd_products};
 

@@ -6,6 +6,8 @@ use std::ops::Range;
 
 /// Rows of a panel that are filled at once.
 const ROWS: usize = 16;
+/// Floats of the widest row of a panel.
+pub(super) const WIDEST: usize = 48;
 
 /// B of `A·B` in panels of two vectors of columns, each panel row by row; of an odd number of vectors the last joins the last panel
 /// where there are 32 registers, and is a panel of its own where there are fewer.
@@ -75,7 +77,7 @@ impl PackedB {
     }
 
     pub(super) fn view(&self) -> View<'_> {
-        View { isa: self.isa, k: self.k, n: self.n, data: &self.data }
+        View { isa: self.isa, k: self.k, n: self.n, first: 0, data: &self.data }
     }
 }
 
@@ -85,10 +87,17 @@ pub(super) struct View<'a> {
     pub(super) isa: Isa,
     pub(super) k: usize,
     pub(super) n: usize,
+    /// The first row that counts.
+    pub(super) first: usize,
     pub(super) data: &'a [f32],
 }
 
 impl View<'_> {
+    /// The same from a row on.
+    pub(super) fn below(self, first: usize) -> Self {
+        Self { first, ..self }
+    }
+
     pub(super) fn panels(&self) -> usize {
         match self.n.div_ceil(self.isa.lanes()) {
             vectors if vectors > 1 && self.isa.wide() => vectors / 2,
@@ -100,6 +109,22 @@ impl View<'_> {
         let width = 2 * self.isa.lanes();
         let end = if panel + 1 == self.panels() { self.n } else { (panel + 1) * width };
         panel * width..end
+    }
+}
+
+impl Panel<'_> {
+    /// Copies columns whose elements are neighbours in memory, in another order than that of the rows: the taps of a filter for each channel.
+    fn fill_shuffled(&mut self, x: &[f32]) {
+        let Panel { isa, width, from: Layout { rows, columns, .. }, .. } = *self;
+        let (k, mut block) = (self.data.len() / width, [0.0; ROWS * WIDEST]);
+        for q in (0..k).step_by(ROWS) {
+            let counts = [self.columns.len(), ROWS.min(k - q)];
+            Transposed { x: &x[q..], row: columns.steps[1], counts, y: &mut block, y_row: width }.run_on(isa);
+            for (q, row) in (q..k).zip(block.chunks_exact(width)).take(ROWS) {
+                let to = q % rows.steps[1] * rows.inner + q / rows.steps[1];
+                self.data[to * width..][..counts[0]].copy_from_slice(&row[..counts[0]]);
+            }
+        }
     }
 }
 
@@ -170,6 +195,9 @@ impl Panel<'_> {
             let x = &b[first + self.columns.start * columns.steps[1]..];
             let counts = [self.columns.len(), k];
             return Transposed { x, row: columns.steps[1], counts, y: self.data, y_row: self.width }.run_on(self.isa);
+        }
+        if rows.inner < k && rows.steps == [1, k / rows.inner] && columns.inner == usize::MAX {
+            return self.fill_shuffled(&b[first + self.columns.start * columns.steps[1]..]);
         }
         let inner = rows.inner.clamp(1, k);
         for i in (0..inner).step_by(ROWS) {

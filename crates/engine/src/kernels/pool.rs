@@ -2,6 +2,7 @@
 //!
 //! Four vectors of channels at once, so that what finds a tap is shared by four.
 
+use super::halves::Halves;
 use super::tile::unroll;
 use super::{Out, Window, check_range};
 use crate::simd::{Isa, Kernel, Simd, read, write};
@@ -43,6 +44,10 @@ pub unsafe fn pool(isa: Isa, p: &Pool<'_>, out: Out<'_>, pixels: Range<usize>) {
     check_range(&pixels, p.window.pixels(), "pixels");
     assert_eq!(p.x.len(), p.window.input_pixels() * p.channels, "x for {:?}", p.window);
     assert_eq!(out.len, p.window.pixels() * p.channels, "output for {:?}", p.window);
+    if p.channels == 1 && p.kind == PoolKind::Max && p.window.halves() {
+        // SAFETY: the lengths of x and output were checked; disjointness is the caller's.
+        return unsafe { isa.run(Halves { window: &p.window, x: p.x, pixels, y: out.ptr }) };
+    }
     // SAFETY: the lengths of x and output were checked; disjointness is the caller's.
     unsafe { isa.run(Pixels { p, y: out.ptr, pixels }) }
 }

@@ -52,6 +52,11 @@ pub(super) fn exact(activation: Activation, x: f64) -> f64 {
     }
 }
 
+/// Two by two pixels, side by side.
+pub(super) fn halved(w: Window) -> Window {
+    Window { kernel: [2, 2], stride: [2, 2], dilation: [1, 1], pad: [0, 0], output: w.input.map(|side| side / 2), ..w }
+}
+
 /// So many cases; fewer where every load is checked by an interpreter.
 pub(super) fn cases(count: u32) -> ProptestConfig {
     match cfg!(miri) {
@@ -196,8 +201,9 @@ proptest! {
     }
 
     #[test]
-    fn pool_takes_the_greatest_or_the_mean(w in windows(), n in 0usize..40, kind in 0usize..3, pad_end in [0usize..3, 0usize..3], cut in 0usize..999) {
+    fn pool_takes_the_greatest_or_the_mean(w in windows(), n in 0usize..40, halves in any::<bool>(), kind in 0usize..3, pad_end in [0usize..3, 0usize..3], cut in 0usize..999) {
         let kind = [PoolKind::Max, PoolKind::Average, PoolKind::AverageWithPadding { pad_end }][kind];
+        let (w, n) = if halves { (halved(w), 1) } else { (w, n) };
         let x = values(w.input_pixels() * n, 1);
         let mut want = Vec::new();
         for (p, c) in (0..w.pixels()).flat_map(|p| (0..n).map(move |c| (p, c))) {
@@ -310,11 +316,15 @@ proptest! {
         let (x, cut) = (values(m * n, 1), cut % (n + 1));
         for isa in Isa::available() {
             let (mut y, mut z) = (vec![0.0; x.len()], vec![0.0; x.len()]);
-            transpose(isa, [m, n], &x, 0..cut, &mut y[..cut * m]);
-            transpose(isa, [m, n], &x, cut..n, &mut y[cut * m..]);
-            transpose(isa, [n, m], &y, 0..m, &mut z);
+            transpose(isa, [m, n], &x, 0..cut, &mut y[..cut * m], m);
+            transpose(isa, [m, n], &x, cut..n, &mut y[cut * m..], m);
+            transpose(isa, [n, m], &y, 0..m, &mut z, n);
             prop_assert_eq!(&x, &z);
             prop_assert!((0..n).all(|j| (0..m).all(|i| y[j * m + i] == x[i * n + j])));
+            let (row, mut apart) = (m + cut % 3, vec![7.0; n * (m + cut % 3)]);
+            transpose(isa, [m, n], &x, 0..n, &mut apart, row);
+            let element = |i: usize| if i % row < m { x[i % row * n + i / row] } else { 7.0 };
+            prop_assert!(apart.iter().enumerate().all(|(i, &y)| y == element(i)));
         }
     }
 }

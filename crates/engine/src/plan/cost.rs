@@ -220,10 +220,13 @@ impl Training {
             Self::Store(_) | Self::Softmax { .. } => Arithmetic::new("", 4 * out),
             // Largest, difference, exponential, sum, factor; or of sequences, roughly, the same.
             Self::Loss(step) => Arithmetic::new("", 5 * step.len()),
-            Self::ConvInput { conv: shape, .. } | Self::ConvWeight { conv: shape, .. } => conv(shape),
+            Self::ConvInput(step) => conv(step.conv()),
+            Self::PlanarConv(step) => Arithmetic::new(" of planes", step.flops()),
+            Self::PlanarWeight(step) => Arithmetic::new(" of planes", step.flops()),
+            Self::ConvWeight { conv: shape, .. } => conv(shape),
             Self::LayerNorm { from: [x, ..], .. } => Arithmetic::new("", 16 * len(*x)),
             Self::Scatter { gradient, .. } => Arithmetic::new("", len(*gradient)),
-            Self::ColumnSums { x, .. } => Arithmetic::new(" sums", len(*x)),
+            Self::ColumnSums { x, .. } | Self::RowSums { x, .. } => Arithmetic::new(" sums", len(*x)),
             Self::Pool { window, channels, .. } => Arithmetic::new("", window.pixels() * window.taps() * channels),
         }
     }

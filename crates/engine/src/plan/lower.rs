@@ -8,6 +8,7 @@ use super::fuse::{self, Action};
 use super::lazy::Lazy;
 use super::recurrent::Kept;
 use super::step::{Kernel, OUTSIDE, Place, Step};
+use super::training::Filters;
 use crate::Error;
 use crate::kernels::{BottleneckWeights, ConvWeights, DepthwiseWeights, PackedB, WinogradWeights};
 use crate::simd::{AlignedBuf, Isa};
@@ -26,8 +27,8 @@ pub(crate) struct Packed {
     /// By the names of all layers' weights.
     pub(super) bottleneck: HashMap<[String; 3], Arc<BottleneckWeights>>,
     pub(super) dense: HashMap<(String, bool), Arc<PackedB>>,
-    /// For the gradient of the input, by the number of groups, too.
-    pub(super) transposed: HashMap<(String, usize), Arc<Vec<PackedB>>>,
+    /// For the gradient of the input, by the number of groups and the order of taps, too.
+    pub(super) transposed: HashMap<(String, usize, Vec<usize>), Arc<Filters>>,
     /// As they are.
     pub(super) values: HashMap<String, Arc<AlignedBuf>>,
 }
@@ -125,6 +126,10 @@ impl<'a> Lower<'a> {
                 Action::Normalize(normalize) => self.normalize(node, &normalize),
             };
             lowered.map_err(|reason| Error::Node { node: node.name.clone(), op: node.op.name(), reason })?;
+            // An output that others read is brought in order at once: a run may stop there.
+            let read = |id: &&ValueId| self.uses[id.index()] > 1 && graph.outputs().contains(id);
+            let outputs: Vec<_> = node.outputs.iter().filter(read).collect();
+            outputs.into_iter().try_for_each(|&id| self.output(id).map(drop))?;
         }
         graph.outputs().iter().map(|&id| self.output(id)).collect()
     }
@@ -294,7 +299,7 @@ impl<'a> Lower<'a> {
     pub(super) fn copy(&mut self, name: &str, from: &Edge, order: Vec<usize>) -> Edge {
         let to = self.slot(from.shape.clone(), order);
         if let Some([batch, m, n]) = transposition(from, &to) {
-            self.push(name, Kernel::Transpose { x: from.place, batch, m, n }, &to);
+            self.push(name, Kernel::Transpose { x: from.place, batch, m, n, row: m }, &to);
             return to;
         }
         self.gather(name, from, &to, (&from.shape, 0), 0.0, |_, i| Some(i));

@@ -91,7 +91,7 @@ impl Lower<'_> {
 
     fn conv(&mut self, node: &Node, op: &Conv, last: &Node, fused: &Fused) -> Lowered<()> {
         let [Some(x), Some(weight_id), ..] = node.inputs[..] else { return Err("lacks an input".into()) };
-        if self.constant_tensor(weight_id).is_err() && self.conv_while_training(node, op)? {
+        if self.constant_tensor(weight_id).is_err() && self.conv_while_training(node, op, last, fused)? {
             return Ok(());
         }
         let Ok(shape) = <[usize; 4]>::try_from(self.shape(weight_id)?) else {
@@ -171,7 +171,7 @@ impl Lower<'_> {
         let b_strides = if op.trans_b { [1, k] } else { [n, 1] };
         let mut y = self.slot(shape.clone(), plain(2));
         let packed = PackedB::zeroed(self.isa, k, n);
-        let kernel = Kernel::MatMul { m, a: x.place, b: b.place, b_strides, offsets: vec![[0; 3]], packed };
+        let kernel = Kernel::MatMul { m, a: x.place, lda: k, b: b.place, b_strides, offsets: vec![[0; 3]], packed };
         self.push(&node.name, kernel, &y);
         if op.alpha != 1.0 {
             let factor = self.constant(&[], &[op.alpha]);
@@ -213,7 +213,7 @@ impl Lower<'_> {
         let (count, m) = if one { (count.min(1), count * m) } else { (count, m) };
         let offsets = (0..count).map(|i| [offset_of(&a_axes, i), offset_of(&b_axes, i), i * m * n]).collect();
         let (packed, b_strides) = (PackedB::zeroed(self.isa, k, n), [b_steps[b_own], columns]);
-        let kernel = Kernel::MatMul { m, a: a.place, b: b.place, b_strides, offsets, packed };
+        let kernel = Kernel::MatMul { m, a: a.place, lda: k, b: b.place, b_strides, offsets, packed };
         self.emit(&node.name, node.outputs[0], plain(shape.len()), kernel)
     }
 }

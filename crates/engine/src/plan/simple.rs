@@ -5,7 +5,7 @@ use super::fuse::{self, Normalize};
 use super::lower::{Lower, Lowered};
 use super::product::{pair, window};
 use super::step::Kernel;
-use crate::kernels::{Activation, BinaryOp, PoolKind};
+use crate::kernels::{Activation, BinaryOp, PoolKind, Window};
 use percept_graph::ops::{AveragePool, BatchNormalization, Padding, Softmax, Steps};
 use percept_graph::{DType, Node, Op};
 
@@ -166,6 +166,11 @@ impl Lower<'_> {
         let window = window(&x.shape, &self.shape(node.outputs[0])?, kernel, steps)?;
         if kind == PoolKind::Max && self.pool_conv(id, window, node.outputs[0])? {
             return Ok(());
+        }
+        if kind == PoolKind::Max && self.is_planar(id) && window.halves() {
+            let window = Window { batch: window.batch * x.shape[1], ..window };
+            let pool = Kernel::Pool { window, kind, channels: 1, x: x.place };
+            return self.emit(&node.name, node.outputs[0], plain(4), pool);
         }
         let x = self.reorder(id, &CHANNELS_LAST)?;
         let pool = Kernel::Pool { window, kind, channels: x.shape[1], x: x.place };

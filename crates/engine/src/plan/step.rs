@@ -55,7 +55,15 @@ pub(super) enum Kernel {
     /// A product with a constant matrix.
     Gemm { m: usize, x: Place, weights: Arc<PackedB>, tail: Tail },
     /// Products whose right side is known only at run time: offsets into a, b and the output for each.
-    MatMul { m: usize, a: Place, b: Place, b_strides: [usize; 2], offsets: Vec<[usize; 3]>, packed: PackedB },
+    MatMul {
+        m: usize,
+        a: Place,
+        lda: usize,
+        b: Place,
+        b_strides: [usize; 2],
+        offsets: Vec<[usize; 3]>,
+        packed: PackedB,
+    },
     /// A maximum or an average.
     Pool { window: Window, kind: PoolKind, channels: usize, x: Place },
     /// Arithmetic with broadcasting, as [`kernels::Binary`] does it.
@@ -74,8 +82,8 @@ pub(super) enum Kernel {
     Lookup { x: Place, ids: Place, outer: usize, size: usize, inner: usize },
     /// Of each of the blocks of `size` rows of `inner` that follow each other, weighted sums of some rows.
     Mix { x: Place, size: usize, inner: usize, terms: Vec<Vec<(usize, f32)>> },
-    /// The transposes of `batch` matrices m × n: pictures from channels-first to channels-last, or back.
-    Transpose { x: Place, batch: usize, m: usize, n: usize },
+    /// The transposes of `batch` matrices m × n, whose rows are `row` apart: pictures from channels-first to channels-last, or back.
+    Transpose { x: Place, batch: usize, m: usize, n: usize, row: usize },
     /// A 3×3 convolution of stride 1 with fewer multiplications.
     Winograd(Winograd),
     /// Expand → depthwise → project.
@@ -185,13 +193,14 @@ impl Step {
                 let gemm = kernels::Gemm { m: *m, a, lda: weights.k(), b: weights, ldc: weights.n(), epilogue };
                 run_gemm(&gemm, out, pool);
             }
-            Kernel::MatMul { m, a, b, b_strides, offsets, packed } => {
+            Kernel::MatMul { m, a, lda, b, b_strides, offsets, packed } => {
                 let (a, b) = (memory.read(*a), memory.read(*b));
                 let (k, n) = (packed.k(), packed.n());
                 for &[a_offset, b_offset, offset] in offsets.iter() {
-                    let (a, b) = (&a[a_offset..a_offset + *m * k], &b[b_offset..]);
+                    let len = m.checked_sub(1).map_or(0, |last| last * *lda + k);
+                    let (a, b) = (&a[a_offset..a_offset + len], &b[b_offset..]);
                     let panels = packed.panels_mut(Layout::strided(*b_strides));
-                    if (1..=MULTIPLIED_AT_ONCE).contains(&a.len()) {
+                    if *lda == k && (1..=MULTIPLIED_AT_ONCE).contains(&(*m * k)) {
                         let out = out.slice(offset..offset + *m * n);
                         // SAFETY: panels have columns of their own.
                         let multiply = |panel: &Panel<'_>| unsafe { panel.multiply(*m, a, out, n) };
@@ -202,7 +211,7 @@ impl Step {
                         continue;
                     }
                     fill(pool, k * n, panels, |panel| panel.fill(b));
-                    let gemm = kernels::Gemm { m: *m, a, lda: k, b: packed, ldc: n, epilogue: Epilogue::default() };
+                    let gemm = kernels::Gemm { m: *m, a, lda: *lda, b: packed, ldc: n, epilogue: Epilogue::default() };
                     run_gemm(&gemm, out.slice(offset..offset + *m * n), pool);
                 }
             }
@@ -282,14 +291,14 @@ impl Step {
                     }
                 });
             }
-            Kernel::Transpose { x, batch, m, n } => {
-                let (x, batch, m, n) = (memory.read(*x), *batch, *m, *n);
+            Kernel::Transpose { x, batch, m, n, row } => {
+                let (x, batch, m, n, row) = (memory.read(*x), *batch, *m, *n, *row);
                 let parts = tasks(m * n, ELEMENTS).min(n);
                 pool.run(batch * parts, &|task, _| {
-                    let (begin, rows) = (task / parts * m * n, part(n, 16, parts, task % parts));
+                    let (i, rows) = (task / parts, part(n, 16, parts, task % parts));
                     // SAFETY: the parts are disjoint.
-                    let y = unsafe { out.slice_mut(begin + rows.start * m..begin + rows.end * m) };
-                    kernels::transpose(isa, [m, n], &x[begin..begin + m * n], rows, y);
+                    let y = unsafe { out.slice_mut((i * n + rows.start) * row..(i * n + rows.end) * row) };
+                    kernels::transpose(isa, [m, n], &x[i * m * n..(i + 1) * m * n], rows, y, row);
                 });
             }
             Kernel::Winograd(winograd) => {

@@ -38,8 +38,13 @@ pub(super) const ELEMENTS: usize = 16_384;
 /// More than two parts along the rows are a multiple of four, and many parts along the columns as many as there are units, so that a few
 /// threads get equally many.
 pub(super) fn grid(rows: usize, row_unit: usize, columns: usize, column_unit: usize, wish: usize) -> (usize, usize) {
-    let even = if wish > 2 { wish.next_multiple_of(4) } else { wish };
-    let row_parts = even.min(rows.div_ceil(row_unit)).max(1);
+    let most = rows.div_ceil(row_unit).max(1);
+    // A multiple of four, unless there are that few.
+    let row_parts = match if wish > 2 { wish.next_multiple_of(4) } else { wish.max(1) } {
+        even if even <= most => even,
+        _ if most > 4 => most / 4 * 4,
+        _ => most,
+    };
     let units = columns.div_ceil(column_unit).max(1);
     let column_parts = (wish / row_parts).clamp(1, units);
     (row_parts, if column_parts > 1 && 2 * column_parts > units { units } else { column_parts })

@@ -70,6 +70,17 @@ impl Simd for Avx2 {
                 _mm256_storeu_ps(to.add((4 + column) * to_row), _mm256_permute2f128_ps::<0x31>(a, b));
             }
         }}
+        split(a: __m256, b: __m256) -> [__m256; 2] {{
+            // Pairs in the order of the halves: a, b, a, b.
+            let (even, odd) = (_mm256_shuffle_ps::<0x88>(a, b), _mm256_shuffle_ps::<0xdd>(a, b));
+            let (even, odd) = (_mm256_castps_pd(even), _mm256_castps_pd(odd));
+            let (even, odd) = (_mm256_permute4x64_pd::<0xd8>(even), _mm256_permute4x64_pd::<0xd8>(odd));
+            [_mm256_castpd_ps(even), _mm256_castpd_ps(odd)]
+        }}
+        merge(even: __m256, odd: __m256) -> [__m256; 2] {{
+            let (low, high) = (_mm256_unpacklo_ps(even, odd), _mm256_unpackhi_ps(even, odd));
+            [_mm256_permute2f128_ps::<0x20>(low, high), _mm256_permute2f128_ps::<0x31>(low, high)]
+        }}
         add(a: __m256, b: __m256) -> __m256 { _mm256_add_ps(a, b) }
         sub(a: __m256, b: __m256) -> __m256 { _mm256_sub_ps(a, b) }
         mul(a: __m256, b: __m256) -> __m256 { _mm256_mul_ps(a, b) }
@@ -86,8 +97,14 @@ impl Simd for Avx2 {
             let bits = _mm256_srli_epi32::<23>(_mm256_castps_si256(a));
             _mm256_cvtepi32_ps(_mm256_sub_epi32(bits, _mm256_set1_epi32(127)))
         }}
-        pow2(n: __m256) -> __m256 {
-            _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127))))
-        }
+        scale(x: __m256, n: __m256) -> __m256 {{
+            // In two halves, since a power of two has fewer exponents than the quotient of two of them.
+            let half = Self::round(_mm256_mul_ps(n, _mm256_set1_ps(0.5)));
+            let (half, rest) = (_mm256_cvtps_epi32(half), _mm256_cvtps_epi32(_mm256_sub_ps(n, half)));
+            let ones = _mm256_set1_epi32(127);
+            let half = _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(half, ones)));
+            let rest = _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(rest, ones)));
+            _mm256_mul_ps(_mm256_mul_ps(x, half), rest)
+        }}
     }
 }

@@ -69,6 +69,16 @@ impl Simd for Avx512 {
                 _mm512_storeu_ps(to.add((12 + column) * to_row), _mm512_shuffle_f32x4::<0xdd>(odd, under));
             }
         }}
+        split(a: __m512, b: __m512) -> [__m512; 2] {{
+            let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+            let odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+            [_mm512_permutex2var_ps(a, even, b), _mm512_permutex2var_ps(a, odd, b)]
+        }}
+        merge(even: __m512, odd: __m512) -> [__m512; 2] {{
+            let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+            let high = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+            [_mm512_permutex2var_ps(even, low, odd), _mm512_permutex2var_ps(even, high, odd)]
+        }}
         add(a: __m512, b: __m512) -> __m512 { _mm512_add_ps(a, b) }
         sub(a: __m512, b: __m512) -> __m512 { _mm512_sub_ps(a, b) }
         mul(a: __m512, b: __m512) -> __m512 { _mm512_mul_ps(a, b) }
@@ -85,8 +95,6 @@ impl Simd for Avx512 {
             let bits = _mm512_srli_epi32::<23>(_mm512_castps_si512(a));
             _mm512_cvtepi32_ps(_mm512_sub_epi32(bits, _mm512_set1_epi32(127)))
         }}
-        pow2(n: __m512) -> __m512 {
-            _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127))))
-        }
+        scale(x: __m512, n: __m512) -> __m512 { _mm512_scalef_ps(x, n) }
     }
 }

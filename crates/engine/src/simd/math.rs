@@ -19,8 +19,7 @@ pub(crate) unsafe fn exp<S: Simd>(x: S::V) -> S::V {
             p = S::mul_add(p, r, S::splat(c));
         }
         let p = S::add(S::mul_add(p, S::mul(r, r), r), S::splat(1.0));
-        let half = S::round(S::mul(n, S::splat(0.5)));
-        S::mul(S::mul(p, S::pow2(half)), S::pow2(S::sub(n, half)))
+        S::scale(p, n)
     }
 }
 
@@ -71,8 +70,7 @@ pub(crate) unsafe fn log<S: Simd>(x: S::V) -> S::V {
     unsafe {
         let (zero, root) = (S::splat(0.0), S::splat(std::f32::consts::SQRT_2));
         let n = S::exponent(x);
-        let half = S::round(S::mul(n, S::splat(0.5)));
-        let m = S::mul(S::mul(x, S::pow2(S::sub(zero, half))), S::pow2(S::sub(half, n)));
+        let m = S::scale(x, S::sub(zero, n));
         let n = S::select_lt(root, m, S::add(n, S::splat(1.0)), n);
         let r = S::sub(S::select_lt(root, m, S::mul(m, S::splat(0.5)), m), S::splat(1.0));
         let z = S::mul(r, r);

@@ -81,6 +81,10 @@ pub(crate) trait Simd: Copy + 'static {
     unsafe fn join(low: Self::V, high: Self::V, n: usize) -> Self::V;
     /// Writes the transpose of a block of `LANES` × `LANES` floats, whose rows are so far apart on either side.
     unsafe fn transpose(from: *const f32, from_row: usize, to: *mut f32, to_row: usize);
+    /// The lanes of even places of two vectors that follow each other, and those of odd places.
+    unsafe fn split(a: Self::V, b: Self::V) -> [Self::V; 2];
+    /// The vectors that [`split`](Self::split) gives back so.
+    unsafe fn merge(even: Self::V, odd: Self::V) -> [Self::V; 2];
     /// `a + b`.
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
     /// `a − b`.
@@ -103,8 +107,8 @@ pub(crate) trait Simd: Copy + 'static {
     unsafe fn sqrt(a: Self::V) -> Self::V;
     /// ⌊log₂ a⌋ for positive numbers that are not denormal.
     unsafe fn exponent(a: Self::V) -> Self::V;
-    /// 2ⁿ for integral `n` in −126..=127.
-    unsafe fn pow2(n: Self::V) -> Self::V;
+    /// x · 2ⁿ for integral `n` in −252..=254.
+    unsafe fn scale(x: Self::V, n: Self::V) -> Self::V;
 }
 
 /// Reads `n ≤ LANES` lanes, which are all but at the end of a run.

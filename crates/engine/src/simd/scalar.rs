@@ -40,6 +40,8 @@ impl Simd for Scalar {
         transpose(from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
             (0..16).for_each(|i| *to.add(i % 4 * to_row + i / 4) = *from.add(i / 4 * from_row + i % 4))
         }
+        split(a: V, b: V) -> [V; 2] { [[a[0], a[2], b[0], b[2]], [a[1], a[3], b[1], b[3]]] }
+        merge(even: V, odd: V) -> [V; 2] { [[even[0], odd[0], even[1], odd[1]], [even[2], odd[2], even[3], odd[3]]] }
         add(a: V, b: V) -> V { zip(a, b, |a, b| a + b) }
         sub(a: V, b: V) -> V { zip(a, b, |a, b| a - b) }
         mul(a: V, b: V) -> V { zip(a, b, |a, b| a * b) }
@@ -52,6 +54,13 @@ impl Simd for Scalar {
         round(a: V) -> V { a.map(f32::round_ties_even) }
         sqrt(a: V) -> V { a.map(f32::sqrt) }
         exponent(a: V) -> V { a.map(|a| ((a.to_bits() >> 23) as i32 - 127) as f32) }
-        pow2(n: V) -> V { n.map(|n| f32::from_bits(((n as i32 + 127) << 23) as u32)) }
+        scale(x: V, n: V) -> V {
+            // In two halves, since a power of two has fewer exponents than the quotient of two of them.
+            zip(x, n, |x, n| {
+                let power = |n: f32| f32::from_bits(((n as i32 + 127) << 23) as u32);
+                let half = (n * 0.5).round_ties_even();
+                x * power(half) * power(n - half)
+            })
+        }
     }
 }

@@ -46,7 +46,7 @@ pub struct Report {
     pub network: String,
     /// Licence of the weights that it began with.
     pub licence: String,
-    /// Whether it began with random weights.
+    /// Whether it began from zero.
     pub from_scratch: bool,
     /// Whether its own layers learned from the photos, and not just a classifier on top of them.
     pub retrained: bool,

@@ -7,6 +7,10 @@ use crate::{Error, Result};
 use percept_engine::{Input, Network, Plan, Settings};
 use percept_graph::{Graph, Params, Source};
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+/// Gradients that a task copies.
+const PART: usize = 1 << 15;
 
 /// The loss of a network and its gradients, over [`Weights`] that the caller holds: see the module's example.
 pub struct Step {
@@ -127,9 +131,19 @@ impl Step {
     fn results(&self, weights: &mut Weights) -> Result<f32> {
         let plan = self.network.last().ok_or_else(|| Error::Network("it was not run".into()))?;
         let first = 1 + self.others;
+        let mut parts = Vec::new();
+        let (mut rest, mut taken) = (&mut weights.gradients[..], 0);
         for (i, range) in self.gives.iter().enumerate() {
-            weights.gradients[range.clone()].copy_from_slice(plan.output(first + i).1);
+            // Slices of the arena follow one another.
+            let (to, behind) = std::mem::take(&mut rest).split_at_mut(range.end - taken);
+            let (to, from) = (to[range.start - taken..].chunks_mut(PART), plan.output(first + i).1.chunks(PART));
+            parts.extend(to.zip(from).map(Mutex::new));
+            (rest, taken) = (behind, range.end);
         }
+        self.network.pool().run(parts.len(), &|i, _| {
+            let (to, from) = &mut *parts[i].lock().unwrap_or_else(PoisonError::into_inner);
+            to.copy_from_slice(from);
+        });
         for (i, slice) in self.moves.iter().enumerate() {
             weights.running[slice.range.clone()].copy_from_slice(plan.output(first + self.gives.len() + i).1);
         }

@@ -122,3 +122,38 @@ fn weights_of_another_network_are_refused() {
         questions.step.run_batch(&mut questions.weights, &[4, 3], Input::F32(&questions.pictures), &questions.lists);
     assert!(run.unwrap_err().to_string().contains("parameters"));
 }
+
+/// Drawn by one layer and judged by another, whose weight moves between the halves of a run: as if it had moved before.
+#[test]
+fn a_run_that_stops_takes_later_weights_as_they_are_then() {
+    let net = Builder::new("halves");
+    let x = net.input("x", DType::F32, ["N".into(), 2.into(), 4.into(), 4.into()]);
+    let drawn = x.conv("draw", 5, 3, |c| c.padding(1)).tanh();
+    let verdict =
+        drawn.conv("judge", 3, 3, |c| c).apply(percept_graph::ops::ReduceMean { axes: None, keepdims: false }, &[]);
+    let graph = net.finish(&[("loss", verdict), ("drawn", drawn)]).unwrap();
+    let params = graph.parameters().map(|value| {
+        let shape = value.ty.concrete().unwrap();
+        let numbers = (0..shape.iter().product()).map(|i: usize| (i * 29 % 17) as f32 / 17.0 - 0.5).collect();
+        (value.name.clone(), Tensor::f32(shape, numbers).unwrap())
+    });
+    let params: Params = params.collect();
+    let mut weights = Weights::new(&[&graph], &params, BatchNorm::Frozen, |_| true).unwrap();
+    let mut step = Step::new(&graph, &weights, |_| true, Settings::detect().unwrap()).unwrap();
+    let numbers: Vec<f32> = (0..96).map(|i| (i * 13 % 11) as f32 / 11.0).collect();
+    let inputs = [(&[3, 2, 4, 4][..], Input::F32(&numbers))];
+    assert!(step.run_rest(&mut weights, &inputs).unwrap_err().to_string().contains("cannot go on"));
+    assert!(step.run_until(2, &weights, &inputs).unwrap_err().to_string().contains("no output 2"));
+
+    step.run_until(1, &weights, &inputs).unwrap();
+    let drawn = step.output(1).unwrap().1.to_vec();
+    let judge = weights.slices().iter().find(|slice| slice.name == "judge.weight").unwrap().range.clone();
+    weights.parameters[judge].iter_mut().for_each(|x| *x = *x * 3.0 + 0.25);
+    let loss = step.run_rest(&mut weights, &inputs).unwrap();
+    let gradients = std::mem::take(&mut weights.gradients);
+    assert_eq!(step.output(1).unwrap().1, drawn);
+    weights.gradients = vec![0.0; gradients.len()];
+    assert_eq!(step.run(&mut weights, &inputs).unwrap(), loss);
+    assert_eq!(weights.gradients, gradients);
+    assert!(step.run_rest(&mut weights, &inputs).is_err(), "it did not stop");
+}

@@ -2,7 +2,7 @@
 
 use super::super::epilogue::Activate;
 use super::super::{Activation, Epilogue, Gemm, Out, PackedB, Window, check_range, gemm_whole};
-use super::{SLACK, read, tap, write};
+use super::{SLACK, read, write};
 use crate::simd::{Isa, Kernel, Simd};
 use std::ops::Range;
 
@@ -48,6 +48,13 @@ impl ConvShape {
         (self.block() / (w.output[0] * w.output[1]).max(1)).min(w.batch / 4).max(1)
     }
 
+    /// Output lines of a picture whose patches are in work at once: at least some more than an input line is part of.
+    fn patch_lines(&self) -> usize {
+        let w = &self.window;
+        let least = (w.span(0, 1) - 1) / w.stride[0] + 3;
+        (self.block() / w.output[1].max(1)).max(least).min(w.output[0])
+    }
+
     /// Output rows that are in work at once while the gradient of the weights is computed.
     fn block_rows(&self) -> usize {
         let w = &self.window;
@@ -84,8 +91,9 @@ impl ConvShape {
     pub fn scratch_len(&self) -> usize {
         let w = &self.window;
         let lines = w.span(0, self.block_rows()).min(w.input[0]);
-        let plain = (self.block() * self.patch()).max(lines * w.input[1] * self.inputs) + SLACK;
-        if self.is_thin() { self.thin_scratch().into_iter().fold(0, usize::saturating_add) } else { plain }
+        let patches = self.block().max(self.patch_lines().saturating_mul(w.output[1])).saturating_mul(self.patch());
+        let plain = patches.max(lines * w.input[1] * self.inputs).saturating_add(SLACK);
+        if self.is_thin() { self.thin_scratch().into_iter().fold(0, usize::saturating_add).max(plain) } else { plain }
     }
 }
 
@@ -119,73 +127,126 @@ pub unsafe fn conv_input_grad(
     check_range(&pictures, w.batch, "pictures");
     assert_eq!(out.len(), w.input_pixels() * conv.inputs, "output for {w:?}");
     epilogue.check(0, conv.inputs);
-    let size = w.input[0] * w.input[1] * conv.inputs;
-    let pixels = w.output[0] * w.output[1];
+    let lines = conv.patch_lines();
+    let whole = lines == w.output[0];
+    // Input lines that are part of no more output lines than that.
+    let step = if whole { w.input[0] } else { (lines - 1) * w.stride[0] + 1 - w.span(0, 1) };
+    let meetings = [0, 1].map(|axis| Meetings::new(w, axis));
     let mut left = pictures;
     while !left.is_empty() {
-        let some = left.start..left.end.min(left.start + conv.together());
+        let some = left.start..left.end.min(left.start + if whole { conv.together() } else { 1 });
         left.start = some.end;
-        // SAFETY: pictures are the caller's alone.
-        let dx = unsafe { out.slice_mut(some.start * size..some.end * size) };
-        match epilogue.bias {
-            Some(bias) => dx.chunks_exact_mut(conv.inputs.max(1)).for_each(|pixel| pixel.copy_from_slice(bias)),
-            None => dx.fill(0.0),
-        }
-        for first in (0..some.len() * pixels).step_by(conv.block()) {
-            let m = conv.block().min(some.len() * pixels - first);
+        for first in (0..w.input[0]).step_by(step.max(1)) {
+            let input = first..w.input[0].min(first + step);
+            let lines = if whole { 0..w.output[0] } else { meetings[0].outputs(input.clone()) };
+            let m = if whole { some.len() * lines.len() } else { lines.len() } * w.output[1];
             for (group, b) in weights.iter().enumerate() {
-                let a = &g.gradient[(some.start * pixels + first) * conv.outputs + group * per_group..];
+                let a = &g.gradient[(some.start * w.output[0] + lines.start) * w.output[1] * conv.outputs..];
+                let a = &a[(group * per_group).min(a.len())..];
                 let product = Gemm { m, a, lda: conv.outputs, b, ldc: patch, epilogue: Epilogue::default() };
-                let rows = &mut scratch[..m * patch];
-                gemm_whole(&product, rows);
-                let channels = group * conv.inputs / conv.groups;
-                // SAFETY: the rows are patches of pixels of these pictures, and dx is the pictures.
-                unsafe { isa.run(Scatter { conv, channels, first, rows, dx }) }
+                gemm_whole(&product, &mut scratch[..m * patch]);
+                for (i, picture) in some.clone().enumerate() {
+                    let patches = &scratch[i * lines.len() * w.output[1] * patch..];
+                    let channels = group * conv.inputs / conv.groups;
+                    let (bias, lines, input) = (epilogue.bias, lines.clone(), input.clone());
+                    let gather =
+                        Gather { conv, meetings: &meetings, channels, bias, patches, lines, picture, input, out };
+                    // SAFETY: pictures are the caller's alone.
+                    unsafe { isa.run(gather) }
+                }
             }
         }
-        let (x, y, activation) = (dx.as_ptr(), dx.as_mut_ptr(), epilogue.activation);
+        let size = w.input[0] * w.input[1] * conv.inputs;
+        let (x, activation) = (out.ptr.wrapping_add(some.start * size), epilogue.activation);
         if activation != Activation::None {
             // SAFETY: one run, in place, of the length of the pictures.
-            unsafe { isa.run(Activate { x, y, rows: 1, stride: 0, len: some.len() * size, activation }) }
+            unsafe { isa.run(Activate { x, y: x, rows: 1, stride: 0, len: some.len() * size, activation }) }
         }
     }
 }
 
-/// Adds rows of patches to the pixels that they were taken from.
-struct Scatter<'a> {
-    conv: &'a ConvShape,
-    /// The first channel of the group.
-    channels: usize,
-    /// The output pixel of the first row, counted over the pictures.
-    first: usize,
-    rows: &'a [f32],
-    dx: &'a mut [f32],
+/// Which taps meet the coordinates of the input along an axis, and where.
+struct Meetings {
+    /// For each coordinate the first tap, the coordinate of the output that it meets there, and how many meet.
+    first: Vec<[usize; 3]>,
+    /// From one that meets to the next: taps forwards, and coordinates of the output back.
+    steps: [usize; 2],
 }
 
-impl Kernel for Scatter<'_> {
+impl Meetings {
+    fn new(w: &Window, axis: usize) -> Self {
+        let (stride, dilation, taps, outputs) = (w.stride[axis], w.dilation[axis], w.kernel[axis], w.output[axis]);
+        let steps = [stride, dilation].map(|step| step / gcd(stride, dilation));
+        let meets = |i: usize| {
+            let at = i + w.pad[axis];
+            let output = |tap: usize| {
+                at.checked_sub(tap * dilation).filter(|at| at.is_multiple_of(stride)).map(|at| at / stride)
+            };
+            let inside = |&tap: &usize| output(tap).is_some_and(|output| output < outputs);
+            let first = (0..taps).find(inside);
+            let count = first.map_or(0, |first| (first..taps).step_by(steps[0]).take_while(inside).count());
+            [first.unwrap_or(0), first.and_then(output).unwrap_or(0), count]
+        };
+        Self { first: (0..w.input[axis]).map(meets).collect(), steps }
+    }
+
+    /// The coordinates of the output from the first to the last that some of the input meet.
+    fn outputs(&self, inputs: Range<usize>) -> Range<usize> {
+        let some = self.first[inputs].iter().filter(|[_, _, count]| *count > 0);
+        let ends = some.map(|[_, first, count]| first - (count - 1) * self.steps[1]..first + 1);
+        ends.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or(0..0)
+    }
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// Adds up, for each pixel of some input lines of a picture, what it was in the patches that it is part of. To add every patch to its pixels instead would
+/// read and write each of these again and again, of which neighbours overlap.
+struct Gather<'a> {
+    conv: &'a ConvShape,
+    meetings: &'a [Meetings; 2],
+    /// The first channel of the group.
+    channels: usize,
+    bias: Option<&'a [f32]>,
+    /// Of these output lines of the picture, and room behind them for a vector.
+    patches: &'a [f32],
+    lines: Range<usize>,
+    picture: usize,
+    input: Range<usize>,
+    out: Out<'a>,
+}
+
+impl Kernel for Gather<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let (w, n) = (&self.conv.window, self.conv.inputs / self.conv.groups);
-        // The taps of a kernel row that are neighbours in the picture are one run.
-        let together = self.conv.groups == 1 && w.dilation[1] == 1;
-        for (i, row) in self.rows.chunks_exact(self.conv.patch().max(1)).enumerate() {
-            let (line, ox) = ((self.first + i) / w.output[1], (self.first + i) % w.output[1]);
-            let (picture, oy) = (line / w.output[0], line % w.output[0]);
-            let dx = &mut self.dx[picture * w.input[0] * w.input[1] * self.conv.inputs..];
-            let ((ys, y0), (xs, x0)) = (w.reach(0, oy), w.reach(1, ox));
-            let run = if together { xs.len().max(1) } else { 1 };
-            for ky in ys {
-                for kx in xs.clone().step_by(run) {
-                    let to = &mut dx[tap(w, [y0, x0], ky, kx) * self.conv.inputs + self.channels..][..run * n];
-                    let from = &row[(ky * w.kernel[1] + kx) * n..][..run * n];
-                    for i in (0..run * n).step_by(S::LANES) {
-                        let lanes = S::LANES.min(run * n - i);
-                        // SAFETY: both runs have `run · n` floats.
-                        unsafe {
-                            let to = to.as_mut_ptr().add(i);
-                            let sum = S::add(read::<S>(to, lanes), read::<S>(from.as_ptr().add(i), lanes));
-                            write::<S>(to, sum, lanes);
+        let (conv, w, [ys, xs]) = (self.conv, &self.conv.window, self.meetings);
+        let (n, patch) = (conv.inputs / conv.groups, conv.patch());
+        let line_step = (ys.steps[0] * w.kernel[1] * n).wrapping_sub(ys.steps[1] * w.output[1] * patch);
+        let step = (xs.steps[0] * n).wrapping_sub(xs.steps[1] * patch);
+        for y in self.input {
+            let [ky, oy, y_count] = ys.first[y];
+            let line = ky * w.kernel[1] * n + oy.wrapping_sub(self.lines.start).wrapping_mul(w.output[1] * patch);
+            for (x, &[kx, ox, x_count]) in xs.first.iter().enumerate() {
+                let first = self.patches.as_ptr().wrapping_add(line.wrapping_add(kx * n + ox * patch));
+                let pixel = ((self.picture * w.input[0] + y) * w.input[1] + x) * conv.inputs + self.channels;
+                for i in (0..n).step_by(S::LANES) {
+                    let lanes = S::LANES.min(n - i);
+                    // SAFETY: the meetings lie in these patches, behind which a whole vector can be read; the pixel is the caller's.
+                    unsafe {
+                        let bias = self.bias.map(|bias| read::<S>(bias.as_ptr().add(self.channels + i), lanes));
+                        let mut sum = bias.unwrap_or(S::splat(0.0));
+                        let mut row = first.wrapping_add(i);
+                        for _ in 0..y_count {
+                            let mut at = row;
+                            for _ in 0..x_count {
+                                sum = S::add(sum, S::load(at));
+                                at = at.wrapping_add(step);
+                            }
+                            row = row.wrapping_add(line_step);
                         }
+                        write::<S>(self.out.ptr.wrapping_add(pixel + i), sum, lanes);
                     }
                 }
             }

@@ -15,6 +15,8 @@ mod loss;
 mod norm;
 mod outer;
 mod patches;
+mod phases;
+mod planar;
 mod pool;
 
 pub use activation::{activation_grad, softmax_grad};
@@ -29,6 +31,8 @@ pub use loss::{
 };
 pub use norm::{ChannelSums, channel_sums};
 pub use outer::{Outer, SLACK, add_outer};
+pub use phases::{Phase, PhasePanel, PhaseWeights, conv_input_phase};
+pub use planar::planar_weight_grad;
 pub use pool::{PoolGrad, pool_grad};
 
 use super::Window;

@@ -2,7 +2,7 @@
 
 use super::tests::windows;
 use super::*;
-use crate::kernels::tests::{ACTIVATIONS, cases, close, exact, values};
+use crate::kernels::tests::{ACTIVATIONS, cases, close, exact, halved, values};
 use crate::kernels::{Activation, Out, Pool, PoolKind, activate, pool};
 use crate::simd::Isa;
 use proptest::prelude::*;
@@ -75,7 +75,8 @@ proptest! {
     }
 
     #[test]
-    fn a_maximum_hands_back_to_where_it_was(w in windows(), c in 0usize..20) {
+    fn a_maximum_hands_back_to_where_it_was(w in windows(), c in 0usize..20, halves in any::<bool>()) {
+        let (w, c) = if halves { (halved(w), 1) } else { (w, c) };
         let (x, dy) = (values(w.input_pixels() * c, 1), values(w.pixels() * c, 2));
         let mut want = vec![0.0; x.len()];
         let (from, to) = (w.input[0] * w.input[1], w.output[0] * w.output[1]);

@@ -1,5 +1,6 @@
 //! Gradients of pooling: every window hands its gradient back to what it saw.
 
+use super::super::halves::HalvesGrad;
 use super::super::pool::counted;
 use super::super::{Out, PoolKind, Window, check_range};
 use super::{read, tap, write};
@@ -33,6 +34,17 @@ pub unsafe fn pool_grad(isa: Isa, p: &PoolGrad<'_>, out: Out<'_>, pictures: Rang
     assert_eq!(out.len(), w.input_pixels() * c, "output for {w:?}");
     assert!(p.x.is_none_or(|x| x.len() == out.len()), "x for {w:?}");
     let size = w.input[0] * w.input[1] * c;
+    if let (Some(x), PoolKind::Max, 1, true) = (p.x, p.kind, c, w.halves()) {
+        // SAFETY: pictures are the caller's alone.
+        let dx = unsafe { out.slice_mut(pictures.start * size..pictures.end * size) };
+        if w.input != w.output.map(|side| 2 * side) {
+            dx.fill(0.0);
+        }
+        let (pixels, dx) = (w.output[0] * w.output[1], dx.as_mut_ptr().wrapping_sub(pictures.start * size));
+        let pixels = pictures.start * pixels..pictures.end * pixels;
+        // SAFETY: the lengths of x and both gradients were checked; `dx` is where picture 0 begins.
+        return unsafe { isa.run(HalvesGrad { window: w, x, dy: p.gradient, pixels, dx }) };
+    }
     let taps = (0..w.kernel[0]).flat_map(|ky| (0..w.kernel[1]).map(move |kx| (ky, kx)));
     let whole: Vec<usize> = taps.map(|(ky, kx)| tap(w, [0, 0], ky, kx) * c).collect();
     let apart = (0..2).all(|axis| w.dilation[axis] == 1 && w.stride[axis] >= w.kernel[axis]);

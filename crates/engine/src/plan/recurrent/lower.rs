@@ -12,6 +12,11 @@ use percept_graph::{Node, Op, TensorData, ValueId};
 /// Rows of a matrix that are added up one after the other.
 const ROWS: usize = 512;
 
+/// How far rows of so many floats lie apart: a multiple of 4 KB would bring all rows of a register tile to the same lines of the L1 cache.
+fn apart(row: usize) -> usize {
+    if row.is_multiple_of(1024) { row + 16 } else { row }
+}
+
 /// What a layer on these inputs keeps for its way back.
 pub(in super::super) struct Kept {
     op: Op,
@@ -209,7 +214,8 @@ impl Lower<'_> {
                 let packed = PackedB::zeroed(self.isa, sums, features);
                 let shape = self.shape(x)?;
                 let dx = self.slot(shape.clone(), plain(3));
-                let kernel = Kernel::MatMul { m: rows, a: gates.place, b, b_strides: [features, 1], offsets, packed };
+                let (a, b_strides) = (gates.place, [features, 1]);
+                let kernel = Kernel::MatMul { m: rows, a, lda: sums, b, b_strides, offsets, packed };
                 self.push(&node.name, kernel, &dx);
                 sum = Some(match sum {
                     Some(other) => self.arithmetic(&node.name, BinaryOp::Add, &other, &dx, &shape),
@@ -219,11 +225,12 @@ impl Lower<'_> {
             sum.into_iter().for_each(|dx| self.set(node.outputs[0], dx));
         }
         if asked(self, 1) || asked(self, 2) {
-            let across = self.across(node, gates, sums, sizes);
-            let offsets = (0..directions).map(|d| [d * sums * rows, 0, d * sums * features]).collect();
+            let (across, lda) = (self.across(node, gates, sums, sizes), apart(rows));
+            let offsets = (0..directions).map(|d| [d * sums * lda, 0, d * sums * features]).collect();
             let (b, packed) = (self.plainly(x)?.place, PackedB::zeroed(self.isa, rows, features));
             let dw = self.slot(vec![directions, sums, features], plain(3));
-            let kernel = Kernel::MatMul { m: sums, a: across.place, b, b_strides: [features, 1], offsets, packed };
+            let (a, b_strides) = (across.place, [features, 1]);
+            let kernel = Kernel::MatMul { m: sums, a, lda, b, b_strides, offsets, packed };
             self.push(&node.name, kernel, &dw);
             self.set(node.outputs[1], dw);
             let dr = self.slot(vec![directions, sums, hidden], plain(3));
@@ -238,12 +245,12 @@ impl Lower<'_> {
                     (_, Some(extra)) => right = extra.place,
                 }
                 let own = left != across.place;
-                let at = |d: usize| if own { d * hidden * rows } else { (d * sums + first) * rows };
+                let at = |d: usize| lda * if own { d * hidden } else { d * sums + first };
                 let offsets =
                     (0..directions).map(|d| [at(d), d * rows * hidden, (d * sums + first) * hidden]).collect();
                 let packed = PackedB::zeroed(self.isa, rows, hidden);
                 let b_strides = [hidden, 1];
-                let kernel = Kernel::MatMul { m: count * hidden, a: left, b: right, b_strides, offsets, packed };
+                let kernel = Kernel::MatMul { m: count * hidden, a: left, lda, b: right, b_strides, offsets, packed };
                 self.push(&node.name, kernel, &dr);
             }
             self.set(node.outputs[2], dr);
@@ -263,11 +270,11 @@ impl Lower<'_> {
         Ok(())
     }
 
-    /// Rows of all steps as columns, for each direction.
+    /// Rows of all steps as columns, for each direction, [`apart`].
     fn across(&mut self, node: &Node, rows: &Edge, width: usize, sizes: &Sizes) -> Edge {
         let (batch, m) = (sizes.reversed.len(), sizes.rows());
-        let to = self.slot(vec![batch, width, m], plain(3));
-        self.push(&node.name, Kernel::Transpose { x: rows.place, batch, m, n: width }, &to);
+        let to = self.slot(vec![batch, width, apart(m)], plain(3));
+        self.push(&node.name, Kernel::Transpose { x: rows.place, batch, m, n: width, row: apart(m) }, &to);
         to
     }
 

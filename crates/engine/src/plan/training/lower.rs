@@ -132,7 +132,8 @@ impl Lower<'_> {
     /// The gradient of a clamp is computed where it is read.
     fn activation_grad(&mut self, node: &Node, of: &Op, x: ValueId, gradient: ValueId) -> Lowered<()> {
         let activation = fuse::activation(of).ok_or("is not the gradient of an activation")?;
-        let (Some(clamp), true) = (activation.clamp(), self.graph.value(x).ty.rank() > 1) else {
+        let lazily = self.graph.value(x).ty.rank() > 1 && !self.is_planar(x);
+        let (Some(clamp), true) = (activation.clamp(), lazily) else {
             let x = self.float(x)?;
             let from = [x.place, self.reorder(gradient, &x.order)?.place];
             return self.make(node, x.order, Training::Activation { activation, from });
@@ -240,6 +241,12 @@ impl Lower<'_> {
 
     fn max_pool_grad(&mut self, node: &Node, op: &MaxPool, x: ValueId, dy: ValueId) -> Lowered<()> {
         let window = window(&self.shape(x)?, &self.shape(dy)?, &op.kernel_shape, op.steps())?;
+        if self.is_planar(x) && window.halves() {
+            let [x, gradient] = [self.plainly(x)?, self.plainly(dy)?];
+            let window = Window { batch: window.batch * x.shape[1], ..window };
+            let (x, gradient) = (Some(x.place), gradient.place);
+            return self.make(node, plain(4), Training::Pool { window, kind: PoolKind::Max, channels: 1, x, gradient });
+        }
         let x = self.reorder(x, &CHANNELS_LAST)?.place;
         self.pool_grad(node, window, PoolKind::Max, Some(x), dy)
     }
@@ -287,6 +294,13 @@ impl Lower<'_> {
 
     /// Sums over `axes`, times a factor.
     pub(in super::super) fn sum(&mut self, node: &Node, id: ValueId, axes: &[usize], factor: f32) -> Lowered<()> {
+        if self.is_planar(id) && axes == [0, 2, 3] {
+            let x = self.plainly(id)?;
+            let [batch, channels, n] = [x.shape[0], x.shape[1], x.shape[2] * x.shape[3]];
+            let x = self.list(node, batch * channels, Training::RowSums { x: x.place, n }).place;
+            let rank = self.graph.value(node.outputs[0]).ty.rank();
+            return self.make(node, plain(rank), Training::ColumnSums { x, columns: channels, parts: 1, factor });
+        }
         let (x, [batch, count, columns]) = self.matrices(id, axes, false)?;
         let parts = batch * count.div_ceil(ROWS).max(1);
         let mut from = x.place;

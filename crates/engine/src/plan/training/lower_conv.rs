@@ -9,11 +9,12 @@ use super::super::product::window;
 use super::super::step::{Kernel, Place, Tail};
 use super::super::tasks::{GRAIN, part};
 use super::super::winograd;
+use super::Training;
 use super::blocks::BackwardSums;
 use super::conv::{FusedConv, FusedConvGrad, InputGrad, room};
-use super::{Training, backward_panels};
+use super::input::{ConvInput, Filters};
 use crate::kernels::gradient::ConvShape;
-use crate::kernels::{Activation, PackedB, Window, WinogradWeights};
+use crate::kernels::{Activation, Window, WinogradWeights};
 use percept_graph::ops::{Conv, ConvTranspose};
 use percept_graph::{Node, ValueId};
 use std::sync::Arc;
@@ -28,10 +29,23 @@ impl Lower<'_> {
         Ok(ConvShape { window, groups: op.group, inputs: x[1], outputs: weight[0] })
     }
 
-    /// A convolution without bias whose weights are known only at run time; whether it is one that has steps of its own here.
-    pub(in super::super) fn conv_while_training(&mut self, node: &Node, op: &Conv) -> Lowered<bool> {
-        let [Some(x), Some(weight)] = node.inputs[..] else { return Ok(false) };
+    /// A convolution whose weights are known only at run time; whether it is one that has steps of its own here: of a few channels, or 1×1 or depthwise
+    /// without bias.
+    pub(in super::super) fn conv_while_training(
+        &mut self,
+        node: &Node,
+        op: &Conv,
+        last: &Node,
+        fused: &Fused,
+    ) -> Lowered<bool> {
+        let [Some(x), Some(weight), ref bias @ ..] = node.inputs[..] else { return Ok(false) };
         let conv = self.conv_shape(op, x, weight, node.outputs[0])?;
+        if self.planar_conv(&conv, node, last, fused)? {
+            return Ok(true);
+        }
+        if bias.iter().any(Option::is_some) {
+            return Ok(false);
+        }
         let Some(packed) = room(self.isa, &conv, Way::Forward) else { return Ok(false) };
         let (x, weight) = (self.operand(x)?, self.plainly(weight)?.place);
         let step = FusedConv { conv, x, weight, packed, sums: None };
@@ -105,25 +119,28 @@ impl Lower<'_> {
             let step = self.winograd(back(top, left), dy, weights, Some((place, Way::Backward)), tail);
             return self.emit(name, output, CHANNELS_LAST.to_vec(), Kernel::Winograd(step));
         }
-        let mut packed = vec![PackedB::zeroed(self.isa, conv.outputs / conv.groups, conv.patch()); conv.groups];
-        let (packed, fresh) = match self.constant_values(weight) {
+        let mut filters = Filters::zeroed(self.isa, &conv);
+        let (filters, fresh) = match self.constant_values(weight) {
             Ok(values) => {
-                let key = (self.graph.value(weight).name.clone(), conv.groups);
+                let key = (self.graph.value(weight).name.clone(), conv.groups, filters.order().to_vec());
                 let shared = self.packed.transposed.entry(key).or_insert_with(|| {
-                    backward_panels(&conv, &mut packed).for_each(|mut panel| panel.fill(values));
-                    Arc::new(packed)
+                    filters.fill(&conv, values, None);
+                    Arc::new(filters)
                 });
                 (Arc::clone(shared), None)
             }
-            Err(_) => (Arc::new(packed), Some(self.plainly(weight)?.place)),
+            Err(_) => (Arc::new(filters), Some(self.plainly(weight)?.place)),
         };
-        let step = Training::ConvInput { conv, gradient: dy, packed, fresh, tail };
+        let step = Training::ConvInput(ConvInput { conv, gradient: dy, filters, fresh, tail });
         self.emit(name, output, CHANNELS_LAST.to_vec(), Kernel::Training(step))
     }
 
     /// The gradient with respect to the weight, of the shape of `like`.
     pub(super) fn conv_weight(&mut self, node: &Node, op: &Conv, [x, dy, like]: [ValueId; 3]) -> Lowered<()> {
         let conv = self.conv_shape(op, x, like, dy)?;
+        if self.planar_weight(&conv, node, [x, dy])? {
+            return Ok(());
+        }
         let len = conv.outputs * conv.patch();
         let Some(packed) = room(self.isa, &conv, Way::Backward) else {
             let tasks = (2 * conv.window.pixels() * len / GRAIN).clamp(1, 4);
@@ -143,7 +160,7 @@ impl Lower<'_> {
     }
 
     /// The node's output as the sum of its parts, whose axes lie in `order`.
-    fn sum_parts(&mut self, node: &Node, partial: Place, parts: usize, order: Vec<usize>) -> Lowered<()> {
+    pub(super) fn sum_parts(&mut self, node: &Node, partial: Place, parts: usize, order: Vec<usize>) -> Lowered<()> {
         let shape = self.shape(node.outputs[0])?;
         if parts == 1 {
             self.set(node.outputs[0], Edge { place: partial, shape, order });

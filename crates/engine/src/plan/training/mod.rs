@@ -3,23 +3,27 @@
 mod blocks;
 mod conv;
 mod depthwise;
+mod input;
 mod loss;
 mod lower;
 mod lower_conv;
+mod planar;
 mod pointwise;
 
 use super::lazy::Lazy;
 use super::memory::Memory;
-use super::step::{Place, Tail};
-use super::tasks::{ELEMENTS, fill, grid, in_parts, part, tasks};
+use super::step::Place;
+use super::tasks::{ELEMENTS, grid, in_parts, part, tasks};
 use crate::Pool;
-use crate::kernels::gradient::{self, ConvGrad, ConvShape, PoolGrad, conv_input_grad, conv_weight_grad};
-use crate::kernels::{Activation, Axis, LayerNorm, Layout, Out, PackedB, Panel, PoolKind, Window, layer_norm_grad};
+use crate::kernels::gradient::{self, ConvGrad, ConvShape, PoolGrad, conv_weight_grad};
+use crate::kernels::{Activation, LayerNorm, Out, PoolKind, Window, layer_norm_grad};
 use crate::simd::Isa;
 use blocks::{BackwardSums, Part, forward_sums, part_of};
 use conv::{FusedConv, FusedConvGrad};
+use input::ConvInput;
+pub(super) use input::Filters;
 use loss::Loss;
-use std::sync::Arc;
+use planar::{PlanarConv, PlanarWeight};
 
 /// Pixels whose gradient is computed at once for its sums.
 const BLOCK: usize = 64;
@@ -50,16 +54,22 @@ pub(super) enum Training {
     /// Sums of a loss over parts of its rows, and its gradient.
     Loss(Loss),
     /// Gradient of a convolution with respect to its input, or a transposed convolution; `fresh` weights, known only at run time, are packed anew.
-    ConvInput { conv: ConvShape, gradient: Place, packed: Arc<Vec<PackedB>>, fresh: Option<Place>, tail: Tail },
+    ConvInput(ConvInput),
     /// Partial gradients of a convolution with respect to its weight, from x and the result's gradient: over `parts` of the pixels, each in
     /// so many `slices` of the output channels.
     ConvWeight { conv: ConvShape, from: [Place; 2], parts: usize, slices: usize },
+    /// A convolution of a few channels.
+    PlanarConv(PlanarConv),
+    /// Partial gradients of its filters.
+    PlanarWeight(PlanarWeight),
     /// A 1×1 or depthwise convolution.
     FusedConv(FusedConv),
     /// Its gradients.
     FusedConvGrad(Box<FusedConvGrad>),
     /// The sums of each column of a matrix over so many parts of its rows, a part after the other, times a factor.
     ColumnSums { x: Place, columns: usize, parts: usize, factor: f32 },
+    /// The sum of each row of `n`.
+    RowSums { x: Place, n: usize },
     /// Gradients of a layer normalisation of rows of `n` from x, scale and the result's gradient: that of x goes to a slot, those of scale and bias are
     /// partial sums over so many parts of the rows, one after the other.
     LayerNorm { n: usize, from: [Place; 3], epsilon: f32, parts: usize, dx: usize },
@@ -88,12 +98,15 @@ impl Training {
         match self {
             Self::Store(x) => x.operands().collect(),
             Self::BackwardSums { sums, .. } => sums.reads().collect(),
+            Self::PlanarConv(step) => step.reads(),
+            Self::PlanarWeight(step) => step.reads(),
             Self::FusedConv(step) => step.reads(),
             Self::FusedConvGrad(step) => step.reads(),
             Self::Loss(step) => step.reads(),
             Self::ForwardSums { x: from, .. }
             | Self::Statistics { partial: from, .. }
             | Self::Dropout { x: from, .. }
+            | Self::RowSums { x: from, .. }
             | Self::ColumnSums { x: from, .. } => vec![*from],
             Self::ParameterGradients { from, .. }
             | Self::Activation { from, .. }
@@ -101,7 +114,7 @@ impl Training {
             | Self::ConvWeight { from, .. } => from.to_vec(),
             Self::LayerNorm { from, .. } => from.to_vec(),
             Self::Fold { from, .. } | Self::FoldGradient { from, .. } => from.to_vec(),
-            Self::ConvInput { gradient, fresh, tail, .. } => tail.reads(*gradient, *fresh),
+            Self::ConvInput(step) => step.reads(),
             Self::Scatter { gradient, ids, .. } => vec![*gradient, *ids],
             Self::Pool { x, gradient, .. } => x.iter().chain([gradient]).copied().collect(),
         }
@@ -125,7 +138,10 @@ impl Training {
             Self::FusedConv(step) => step.packed.scratch(&step.conv),
             Self::FusedConvGrad(step) => step.packed.grad_scratch(&step.conv),
             Self::Loss(step) => step.scratch(),
-            Self::ConvInput { conv, .. } | Self::ConvWeight { conv, .. } => conv.scratch_len(),
+            Self::ConvInput(step) => step.scratch(),
+            Self::PlanarConv(step) => step.scratch,
+            Self::PlanarWeight(step) => step.scratch,
+            Self::ConvWeight { conv, .. } => conv.scratch_len(),
             _ => 0,
         }
     }
@@ -214,18 +230,13 @@ impl Training {
                 let [y, gradient] = from.map(read);
                 gradient::softmax_grad(*n, y, gradient, whole());
             }
-            Self::ConvInput { conv, gradient, packed, fresh, tail } => {
-                if let Some(weight) = fresh.map(read) {
-                    let panels = backward_panels(conv, Arc::make_mut(packed).as_mut_slice());
-                    fill(pool, weight.len(), panels, |panel| panel.fill(weight));
-                }
-                let (grad, packed, epilogue) =
-                    (ConvGrad { conv: *conv, gradient: read(*gradient) }, &packed[..], memory.epilogue(tail));
-                let (batch, together) = (conv.window.batch, conv.together());
-                pool.run(batch.div_ceil(together), &|task, thread| {
-                    let pictures = task * together..batch.min((task + 1) * together);
-                    // SAFETY: pictures are disjoint; the scratch memory is of this thread, and asked for once.
-                    unsafe { conv_input_grad(isa, &grad, packed, &epilogue, out, pictures, memory.scratch(thread)) }
+            Self::ConvInput(step) => step.run(memory, out, pool, isa),
+            Self::PlanarConv(step) => step.run(memory, out, pool, isa),
+            Self::PlanarWeight(step) => step.run(memory, out, pool, isa),
+            Self::RowSums { x, n } => {
+                let (x, n) = (read(*x), *n);
+                in_parts(pool, out, tasks(x.len(), ELEMENTS), 1, &|range, to| {
+                    to.iter_mut().zip(x[range.start * n..].chunks_exact(n)).for_each(|(to, row)| *to = row_sum(row));
                 });
             }
             Self::ConvWeight { conv, from, parts, slices } => {
@@ -310,6 +321,14 @@ impl Training {
     }
 }
 
+/// The sum of a row, by as many sums as fill vectors.
+fn row_sum(row: &[f32]) -> f32 {
+    let mut several = [0.0f32; NARROW];
+    let (chunks, rest) = row.as_chunks::<NARROW>();
+    chunks.iter().for_each(|chunk| several.iter_mut().zip(chunk).for_each(|(sum, x)| *sum += x));
+    several.iter().chain(rest).sum()
+}
+
 /// Sums of parts, in order and in f64.
 fn add_parts(partial: &[f32], to: &mut [f32]) {
     let mut sums = vec![0.0; to.len()];
@@ -341,13 +360,4 @@ fn statistics(partial: &[f32], counts: &[usize], to: &mut [f32]) {
     for i in 0..c {
         (mean[i], variance[i]) = (middles[i] as f32, (squares[i] / n) as f32);
     }
-}
-
-/// Panels of filters such that the gradient of the output times them gives patches of the gradient of the input.
-fn backward_panels<'a>(conv: &ConvShape, packed: &'a mut [PackedB]) -> impl Iterator<Item = Panel<'a>> {
-    let (patch, n) = (conv.patch(), conv.outputs / conv.groups);
-    let columns = Axis { inner: (conv.inputs / conv.groups).max(1), steps: [1, conv.window.taps()] };
-    packed.iter_mut().enumerate().flat_map(move |(group, packed)| {
-        packed.panels_mut(Layout { first: group * n * patch, rows: Axis::even(patch), columns })
-    })
 }
