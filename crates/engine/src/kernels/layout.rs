@@ -1,7 +1,7 @@
 //! Pictures in: bytes to floats, and the order of axes.
 
 use super::check_range;
-use crate::simd::{Isa, Kernel, Simd};
+use crate::simd::{Isa, Kernel, Simd, read, write};
 use std::ops::Range;
 
 /// Writes `x · scale[c] + shift[c]` for bytes whose last axis is the channels (how a picture becomes a network's input).
@@ -82,6 +82,9 @@ pub fn transpose(isa: Isa, [m, n]: [usize; 2], x: &[f32], rows: Range<usize>, y:
     }
 }
 
+/// Floats of a square of the longest vectors.
+const SQUARE: usize = 16 * 16;
+
 /// A block of so many rows and columns, whose transpose goes to `y`.
 pub(super) struct Block<'a> {
     /// From the first element on.
@@ -110,16 +113,25 @@ impl Kernel for Block<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let Block { x, row, counts: [m, n], y, y_row } = self;
-        let [whole_m, whole_n] = [m, n].map(|count| count / S::LANES * S::LANES);
-        for i in (0..whole_m).step_by(S::LANES) {
-            for j in (0..whole_n).step_by(S::LANES) {
-                // SAFETY: the block of LANES rows and columns lies within both sides, which the caller checked.
-                unsafe { S::transpose(x.as_ptr().add(i * row + j), row, y.as_mut_ptr().add(j * y_row + i), y_row) }
-            }
-        }
-        for i in 0..m {
-            for j in if i < whole_m { whole_n } else { 0 }..n {
-                y[j * y_row + i] = x[i * row + j];
+        let [mut part, mut turned] = [[0.0; SQUARE]; 2];
+        for i in (0..m).step_by(S::LANES) {
+            for j in (0..n).step_by(S::LANES) {
+                let [rows, columns] = [S::LANES.min(m - i), S::LANES.min(n - j)];
+                // SAFETY: the block lies within both sides, which the caller checked, and a part of one in the squares.
+                unsafe {
+                    let (from, to) = (x.as_ptr().add(i * row + j), y.as_mut_ptr().add(j * y_row + i));
+                    if rows == S::LANES && columns == S::LANES {
+                        S::transpose(from, row, to, y_row);
+                        continue;
+                    }
+                    for r in 0..rows {
+                        S::store(part.as_mut_ptr().add(r * S::LANES), read::<S>(from.add(r * row), columns));
+                    }
+                    S::transpose(part.as_ptr(), S::LANES, turned.as_mut_ptr(), S::LANES);
+                    for c in 0..columns {
+                        write::<S>(to.add(c * y_row), S::load(turned.as_ptr().add(c * S::LANES)), rows);
+                    }
+                }
             }
         }
     }

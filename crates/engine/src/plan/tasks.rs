@@ -35,14 +35,13 @@ pub(super) const ELEMENTS: usize = 16_384;
 
 /// Cuts a grid of `rows` (at multiples of `row_unit`) and `columns` into about `wish` parts, along the rows first.
 ///
-/// More than two parts along the rows are a multiple of four, and many parts along the columns as many as there are units, so that a few
-/// threads get equally many.
+/// More than two parts along the rows are a multiple of four, or of two where there are no more rows, and many parts along the columns as many as
+/// there are units, so that a few threads get equally many.
 pub(super) fn grid(rows: usize, row_unit: usize, columns: usize, column_unit: usize, wish: usize) -> (usize, usize) {
     let most = rows.div_ceil(row_unit).max(1);
-    // A multiple of four, unless there are that few.
     let row_parts = match if wish > 2 { wish.next_multiple_of(4) } else { wish.max(1) } {
         even if even <= most => even,
-        _ if most > 4 => most / 4 * 4,
+        _ if most > 2 => most / 2 * 2,
         _ => most,
     };
     let units = columns.div_ceil(column_unit).max(1);

@@ -311,9 +311,10 @@ impl Training {
             Self::Pool { window, kind, channels, x, gradient } => {
                 let (x, gradient) = (x.map(read), read(*gradient));
                 let grad = PoolGrad { window: *window, kind: *kind, channels: *channels, x, gradient };
-                pool.run(window.batch, &|task, _| {
-                    // SAFETY: pictures are disjoint.
-                    unsafe { gradient::pool_grad(isa, &grad, out, task..task + 1) }
+                let parts = tasks(out.len() * window.taps(), 4 * ELEMENTS).min(window.batch);
+                pool.run(parts, &|task, _| {
+                    // SAFETY: the parts are disjoint.
+                    unsafe { gradient::pool_grad(isa, &grad, out, part(window.batch, 1, parts, task)) }
                 });
             }
         }
