@@ -196,7 +196,11 @@ impl Panel<'_> {
             let counts = [self.columns.len(), k];
             return Transposed { x, row: columns.steps[1], counts, y: self.data, y_row: self.width }.run_on(self.isa);
         }
-        if rows.inner < k && rows.steps == [1, k / rows.inner] && columns.inner == usize::MAX {
+        if rows.inner < k
+            && k.is_multiple_of(rows.inner)
+            && rows.steps == [1, k / rows.inner]
+            && columns.inner == usize::MAX
+        {
             return self.fill_shuffled(&b[first + self.columns.start * columns.steps[1]..]);
         }
         let inner = rows.inner.clamp(1, k);

@@ -47,7 +47,7 @@ impl Planar {
 
     /// Floats of a copied picture: the scratch that [`planar`] needs.
     pub fn scratch_len(&self, isa: Isa) -> usize {
-        self.padded(isa.lanes()).iter().product::<usize>() * self.inputs
+        self.padded(isa.lanes()).into_iter().fold(self.inputs, usize::saturating_mul)
     }
 
     /// Copies a picture with zeros around it.

@@ -197,6 +197,7 @@ impl Plan {
         if !self.parts.is_empty() {
             return Err(Error::Setting("a plan that runs in parts cannot stop on its way".into()));
         }
+        self.stopped = None;
         let slot = self.outputs[i].slot;
         let writes = |step: &Step| step.output == slot || step.kernel.writes().contains(&slot);
         let steps = self.steps.iter().rposition(writes).map_or(0, |last| last + 1);

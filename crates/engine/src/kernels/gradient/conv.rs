@@ -48,10 +48,11 @@ impl ConvShape {
         (self.block() / (w.output[0] * w.output[1]).max(1)).min(w.batch / 4).max(1)
     }
 
-    /// Output lines of a picture whose patches are in work at once: at least some more than an input line is part of.
+    /// Output lines of a picture whose patches are in work at once: some times as many as an input line is part of, since these are computed again for
+    /// the input lines that follow.
     fn patch_lines(&self) -> usize {
         let w = &self.window;
-        let least = (w.span(0, 1) - 1) / w.stride[0] + 3;
+        let least = (w.span(0, 1) - 1) / w.stride[0] * 4 + 3;
         (self.block() / w.output[1].max(1)).max(least).min(w.output[0])
     }
 

@@ -58,11 +58,12 @@ impl ConvShape {
         let (w, mut before) = (self.window, 0);
         (0..self.phase_count()).map(move |i| {
             let [y, x] = [(0, i / w.stride[1]), (1, i % w.stride[1])].map(|(axis, phase)| along(&w, axis, phase));
-            let pad = [y, x].map(|(_, taps, met)| taps.saturating_sub(1 + met));
-            let fits = [y, x].iter().all(|(_, taps, met)| *taps == 0 || taps > met);
+            let reach = [0, 1].map(|axis| [y, x][axis].1.saturating_sub(1) * w.dilation[axis]);
+            let pad = [0, 1].map(|axis| reach[axis].saturating_sub([y, x][axis].2));
+            let fits = [0, 1].iter().all(|&axis| [y, x][axis].1 == 0 || reach[axis] >= [y, x][axis].2);
             let [first, kernel] = [[y.0, x.0], [y.1, x.1]];
             let output = [0, 1].map(|i| w.input[i].saturating_sub(first[i]).div_ceil(w.stride[i]));
-            let window = Window { input: w.output, output, kernel, stride: [1; 2], dilation: [1; 2], pad, ..w };
+            let window = Window { input: w.output, output, kernel, stride: [1; 2], pad, ..w };
             let phase = Phase { window, first, before };
             before += window.taps();
             (phase, fits)
@@ -101,9 +102,10 @@ pub struct PhaseWeights {
 }
 
 impl PhaseWeights {
-    /// Room for them; none where taps are apart, phases are many, or the window of one does not reach the edge of the gradient.
+    /// Room for them; none where taps are apart and strided, phases are many, or the window of one does not reach the edge of the gradient.
     pub fn zeroed(isa: Isa, conv: &ConvShape) -> Option<Self> {
-        let plain = conv.window.dilation == [1, 1] && conv.phase_count() <= PHASES;
+        let plain = conv.window.dilation == [1, 1] || conv.window.stride == [1, 1];
+        let plain = plain && conv.phase_count() <= PHASES;
         if !plain || !conv.all_phases().all(|(_, fits)| fits) {
             return None;
         }
@@ -206,10 +208,10 @@ pub unsafe fn conv_input_phase(
     let (rows, copies) = scratch.split_at_mut(most * c);
     let bands = Bands::new(window, conv.outputs);
     let [height, width] = window.kernel;
-    let runs = if conv.groups == 1 {
+    let runs = if conv.groups == 1 && window.dilation[1] == 1 {
         Runs { length: width * outputs, counts: [height, 1], steps: [bands.run_step(), 0] }
     } else {
-        Runs { length: outputs, counts: [height, width], steps: [bands.run_step(), conv.outputs] }
+        Runs { length: outputs, counts: [height, width], steps: [bands.run_step(), window.dilation[1] * conv.outputs] }
     };
     let mut left = pixels;
     while !left.is_empty() {

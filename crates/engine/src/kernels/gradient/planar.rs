@@ -9,7 +9,7 @@ use std::ops::Range;
 impl Planar {
     /// Floats of scratch that [`planar_weight_grad`] needs: a copied picture, and a vector for each sum.
     pub fn grad_scratch_len(&self, isa: Isa) -> usize {
-        self.scratch_len(isa) + self.inputs * self.window.taps() * self.columns() * isa.lanes()
+        self.scratch_len(isa).saturating_add(self.inputs * self.window.taps() * self.columns() * isa.lanes())
     }
 }
 

@@ -40,7 +40,7 @@ fn parts(conv: &Planar) -> usize {
 }
 
 fn flops(conv: &Planar) -> usize {
-    2 * conv.window.pixels() * conv.window.taps() * conv.inputs * conv.outputs
+    conv.window.pixels().saturating_mul(2 * conv.window.taps() * conv.inputs * conv.outputs)
 }
 
 /// A convolution that is better computed in planes.
